@@ -62,7 +62,7 @@ _EXAMPLES = {
     "language": 'language = "de" or language = "de-DE, en;q=0.5"',
     "policy": 'policy = "gold"',
     "enabled": "enabled = false",
-    "limits": 'limits = { visit = "10m" }',
+    "limits": 'limits = { poll = "10m" }',
     "exclude": 'exclude = "being retired, change 4711"',
 }
 

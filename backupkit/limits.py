@@ -14,7 +14,7 @@ _EXAMPLES: Final = {
     "read": 'read = "30s"',
     "silence": 'silence = "75s"',
     "response": 'response = "2m"',
-    "visit": 'visit = "5m"',
+    "poll": 'poll = "5m"',
     "deadline": 'deadline = "15m"',
     "attempts": "attempts = 4",
     "concurrency": "concurrency = 64",
@@ -51,7 +51,7 @@ class Limits:
         appliance ends soon, and that of a slow one does not.
     response : float
         Total time for one response [s].
-    visit : float
+    poll : float
         Time for the whole poll of one appliance, with all its requests and waits [s].
     deadline : float
         Time for the whole collection [s]; `Snapshot.errors` lists appliances not read in time.
@@ -85,7 +85,7 @@ class Limits:
     read: float = 30.0
     silence: float = 75.0
     response: float = 120.0
-    visit: float = 300.0
+    poll: float = 300.0
     deadline: float = 900.0
     body: int = 64 * 2**20
     attempts: int = 4
@@ -104,7 +104,7 @@ class Limits:
 
         Examples
         --------
-        >>> Limits(visit=60).override({"read": 5.0}).visit
+        >>> Limits(poll=60).override({"read": 5.0}).poll
         60
         """
         return replace(self, **own) if own else self  # type: ignore[arg-type] # counts are whole numbers
@@ -117,12 +117,12 @@ def parse_limits(
 
     Examples
     --------
-    >>> parse_limits({"visit": "1m30s", "attempts": 2}, where="fleet.toml, [limits]")
-    {'visit': 90.0, 'attempts': 2}
-    >>> parse_limits({"visits": "1m"}, where="[limits]")
+    >>> parse_limits({"poll": "1m30s", "attempts": 2}, where="fleet.toml, [limits]")
+    {'poll': 90.0, 'attempts': 2}
+    >>> parse_limits({"polls": "1m"}, where="[limits]")
     Traceback (most recent call last):
         ...
-    backupkit.errors.SettingsError: [limits]: unknown key "visits"; did you mean "visit"?
+    backupkit.errors.SettingsError: [limits]: unknown key "polls"; did you mean "poll"?
     """
     return {name: _parse_limit(name, entry, where, known) for name, entry in table.items()}
 

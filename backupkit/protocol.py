@@ -153,12 +153,15 @@ class Request:
         Name of the requested resource, for error messages.
     login : bool
         Whether to send user and password instead of the session token.
+    essential : bool
+        Whether jobs are lost without it, so that it is sent again if nothing came in time.
     """
 
     method: Literal["GET", "POST", "DELETE"]
     path: str
     what: str
     login: bool = False
+    essential: bool = False
 
 
 def log_in(flavour: Flavour) -> Request:
@@ -173,7 +176,7 @@ def log_out(flavour: Flavour) -> Request:
 
 def list_jobs(flavour: Flavour) -> Request:
     """Return the request for the ids of all jobs."""
-    return Request("GET", _backup(flavour, "job"), "the job list")
+    return Request("GET", _backup(flavour, "job"), "the job list", essential=True)
 
 
 def get_job(flavour: Flavour, job_id: str) -> Request:
@@ -184,9 +187,8 @@ def get_job(flavour: Flavour, job_id: str) -> Request:
     >>> get_job(Flavour.REST, "2026/1").path
     '/rest/appliance/recovery/backup/job/2026%2F1'
     """
-    return Request(
-        "GET", _backup(flavour, f"job/{quote(job_id, safe='')}"), f"job {one_line(job_id)}"
-    )
+    path = _backup(flavour, f"job/{quote(job_id, safe='')}")
+    return Request("GET", path, f"job {one_line(job_id)}", essential=True)
 
 
 def get_details(flavour: Flavour, job_ids: Iterable[str] = ()) -> Request:
@@ -311,7 +313,8 @@ def _quote(request: Request, status: int, answer: ErrorAnswer | None) -> str:
     if answer.text:
         says_more = any(message["id"] != _NOT_AUTHENTICATED for message in answer.messages)
         return f'({status}): "{answer.text}"' if says_more else f"({status})"
-    return f"({status}, {one_line(answer.error_type, limit=40)})"
+    error_type = one_line(answer.error_type, limit=40)
+    return f"({status}, {error_type})" if error_type else f"({status})"
 
 
 def _is_retryable(kind: type[ApplianceError], status: int, answer: ErrorAnswer | None) -> bool:

@@ -64,14 +64,17 @@ HOSTILE: tuple[Any, ...] = (
 )
 """Values at the limits of Python, Arrow and pandas."""
 
-LEAVES = st.one_of(
+SCALARS = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-(2**70), 2**70),
     st.floats(allow_nan=False, allow_infinity=False),
     st.text(max_size=6),
-    st.sampled_from(HOSTILE),
 )
+KEYS = st.text(st.characters(codec="utf-8", exclude_characters="\ufffd"), min_size=1, max_size=6)
+"""Ids and names as an appliance may have them."""
+
+LEAVES = SCALARS | st.sampled_from(HOSTILE)
 NAMES = sorted(
     {name for body in SAMPLES.values() for name in body.decode().split('"') if name.isidentifier()}
 )

@@ -291,11 +291,7 @@ class Appliance:
         deadline = upper if target is None else min(upper, target)
         overdue = at + numbers.late + dst_tolerance
         attempts = sorted(
-            (
-                job
-                for job in self.jobs
-                if job.outcome != "void" and lower <= job.start < upper
-            ),
+            (job for job in self.jobs if job.outcome != "void" and lower <= job.start < upper),
             key=lambda job: (job.start, job.name),
         )
         good = [job.end for job in attempts if job.outcome == "success" and job.end is not None]

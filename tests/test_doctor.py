@@ -559,8 +559,10 @@ class TestContent:
         set_response(odd, "job/one", {"id": "one", "state": None})
         assert check(odd.appliance())["job details"] == (
             "failed",
-            "the details of job one could not be read: the record is null; read by itself, "
-            "job one could not be read: state is null",
+            (
+                "the details of job one could not be read: the record is null; read by itself, "
+                "job one could not be read: state is null"
+            ),
             ADVICE["partial"],
         )
 
@@ -585,8 +587,10 @@ class TestContent:
             ),
             (
                 {"a": {"enable": True, "hour": 30}, "b": {"enable": True, "hour": 1}},
-                "a: at a time that could not be read; b: daily at 01:05; the schedule a could not "
-                "be read: recurrence_info.hour is out of range",
+                (
+                    "a: at a time that could not be read; b: daily at 01:05; the schedule a could "
+                    "not be read: recurrence_info.hour is out of range"
+                ),
                 "Save the schedule again at",
             ),
             (

@@ -79,7 +79,7 @@ def test_any_sequence(place: Place, made: list[SimpleNamespace], data: st.DataOb
             assert_folded(history)
             assert history._append(one, keep_all=keep_all).observations == 0
         sync_state = history.sync_state()
-        expected = sync_state_from(history.observations(), history.polls())
+        expected = sync_state_from(history.observations(), history.polls(), history.schedules())
         for name in expected:
             assert sync_state[name] == expected[name]
         step = data.draw(st.sampled_from(["prune", "forget", "none"]))

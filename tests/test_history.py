@@ -374,7 +374,9 @@ class TestRead:
         ]
         history.append(snapshot_of(polls=polls))
         state = history.sync_state()
-        assert state == sync_state_from(history.observations(), history.polls())
+        assert state == sync_state_from(
+            history.observations(), history.polls(), history.schedules()
+        )
         assert state["vc-1"].finished == {"1"}
         assert state["vc-1"].api == "api"
 

@@ -262,6 +262,12 @@ class TestRaiseForStatus:
         assert error.retryable is transient
         assert error.data == data
 
+    def test_unprintable_type(self) -> None:
+        """A type without a printable character is left out."""
+        assert "the request for the job list failed (400)." in str(
+            _raised(400, b'{"error_type": "\\u0000"}')
+        )
+
     def test_login_is_never_retried(self) -> None:
         """A refused password is not sent again: the account may be locked after some attempts."""
         data = {"is_transient": True}

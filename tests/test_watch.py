@@ -4,6 +4,8 @@ import json
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -18,13 +20,16 @@ import backupkit as bk
 from backupkit import wire
 from backupkit.cli import main
 from backupkit.cli.commands.watch import BarDisplay, format_summary, make_display
+from backupkit.collection import watcher
 from backupkit.collection.followed_jobs import FollowedAppliance
 from backupkit.collection.watcher import Watch
-from backupkit.simulator import Scenario
+from backupkit.errors import BackupkitWarning
+from backupkit.simulator import Fault, Scenario
 from backupkit.tables import RUNNING
 from backupkit.tables.estimates import is_stalled, time_left, typical_duration
 from tests.builders import Clock
 from tests.conftest import EPOCH, QUICK, OddServer, Simulated, simulated
+from tests.processes import wait_until
 
 LIST = "GET /api/appliance/recovery/backup/job"
 RUNS = {
@@ -72,6 +77,11 @@ def odd_job(odd: OddServer, **changes: object) -> None:
     odd.respond(LIST, b'["one"]')
     odd.respond(f"{LIST}/details", json.dumps({"one": RUNS}).encode())
     odd.respond(f"{LIST}/one", json.dumps({**STATUS, **changes}).encode())
+
+
+def _count(running: Simulated, route: str) -> int:
+    """Count the requests with this method and path."""
+    return sum(f"{one.method} {one.path}" == route for one in running.appliances.requests)
 
 
 class TestFollow:
@@ -233,20 +243,73 @@ class TestFollow:
         odd.respond(f"{LIST}/details", b"{}")
         assert next(polls)["state"].to_list() == ["SUCCEEDED"]
 
-    def test_stopped_collection(
+    def test_stopped_collection(self, running: Simulated, history: bk.History) -> None:
+        """Ctrl-C in the first collection ends the watch, and what was read by then is stored."""
+        running.appliances.set_faults([Fault("silence", 1.0, "vc-ham-01", "details")])
+
+        def press() -> None:
+            logged_out = "DELETE /api/session"
+            wait_until(lambda: _count(running, logged_out) >= 5)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+        thread = threading.Thread(target=press)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            next(bk.watch(running.fleet, history, limits=replace(QUICK, read=60), clock=Clock()))
+        thread.join()
+        polls = history.polls().set_index("appliance")["ok"]
+        assert polls.sum() >= 5
+        assert pd.isna(polls["vc-ham-01"])
+        assert running.appliances.open_sessions == 0
+
+    def test_late_appliance(
+        self,
+        running: Simulated,
+        history: bk.History,
+        clock: Clock,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """A silent appliance delays neither the first look nor the next ones, and is named."""
+        monkeypatch.setattr(watcher, "FIRST_LOOK_TIMEOUT", 1.0)
+        running.appliances.set_faults([Fault("silence", 1.0, "vc-ham-01", "data")])
+        limits = replace(QUICK, read=60, silence=60)
+        polls = bk.watch(running.fleet, history, every=0.01, limits=limits, clock=clock)
+        began = time.monotonic()
+        with pytest.warns(BackupkitWarning, match="Not read yet: .*vc-ham-01"):
+            looks = [next(polls)]
+        while len(looks) < 100 and len(looks[-1]) == 0:  # this machine may be slow
+            looks.append(next(polls))
+        clock.advance(minutes=1)
+        looks.append(next(polls))
+        assert time.monotonic() - began < 30
+        polls.close()  # type: ignore[attr-defined] # it is a generator
+        assert looks[-1]["progress"].iloc[0] > looks[-2]["progress"].iloc[0]
+        assert history.polls(appliances=["vc-ham-01"])["error"].to_list() == ["stopped"]
+        assert running.appliances.open_sessions == 0
+
+    def test_late_job(
         self, odd: OddServer, history: bk.History, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Ctrl-C in the first collection ends the watch, and its snapshot is stored."""
-        odd.serve_api()
-        real = bk.collect
+        """The row of an appliance that does not respond says since when."""
+        odd_job(odd)
+        monkeypatch.setattr(watcher, "LOOK_TIMEOUT", 0.1)
+        polls = bk.watch([odd.appliance()], history, every=0.001, limits=QUICK, clock=Clock())
+        first = next(polls)["detail"].isna().all()
+        answers, respond = Event(), odd.responses.get
 
-        def stopped(*args: Any, **kwargs: Any) -> bk.Snapshot:  # noqa: ANN401 # as collect has it
-            return replace(real(*args, **kwargs), stopped=True)
+        class Slow(dict[str, Any]):
+            def get(self, path: str, default: Any = None) -> Any:  # noqa: ANN401 # as dict has it
+                answers.wait(QUICK.connect)
+                return respond(path, default)
 
-        monkeypatch.setattr(sys.modules["backupkit.collection.watcher"], "collect", stopped)
-        with pytest.raises(KeyboardInterrupt):
-            next(bk.watch([odd.appliance()], history, limits=QUICK))
-        assert len(history.polls()) == 1
+        odd.responses = Slow()
+        second = next(polls)["detail"].to_list()
+        answers.set()
+        third = next(polls)["detail"].to_list()
+        polls.close()  # type: ignore[attr-defined] # it is a generator
+        assert first
+        assert second == ["no response since 06:00:00 UTC"]
+        assert third in ([None], second)  # a response may come a little later
 
 
 class TestEstimates:

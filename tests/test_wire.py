@@ -1,7 +1,8 @@
-"""Documented responses are decoded; any other body is a PayloadError."""
+"""Documented responses are decoded; what can be read of an odd record is kept."""
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,7 +32,7 @@ from backupkit.wire import (
     encode_error_data,
 )
 from tests.conftest import repeats
-from tests.json_strategies import FAILED, LEAVES, PENDING, RUNNING, SAMPLES, SUCCEEDED
+from tests.json_strategies import FAILED, KEYS, PENDING, RUNNING, SAMPLES, SCALARS, SUCCEEDED
 
 API, REST = Flavour.API, Flavour.REST
 USER = "user@domain"
@@ -120,7 +121,9 @@ DETAILS: dict[str, object] = {
     "api_job_details_pending_200": ([PENDING_DETAILS], {}),
 }
 
-IDS = {name: [RUNNING, SUCCEEDED, FAILED] for name in ("api_job_list_200", "rest_job_list_200")}
+IDS: dict[str, object] = {
+    name: ([RUNNING, SUCCEEDED, FAILED], {}) for name in ("api_job_list_200", "rest_job_list_200")
+}
 
 NIGHTLY = Schedule(
     enable=True,
@@ -258,7 +261,11 @@ class TestSamples:
     def test_truncated(self, name: str) -> None:
         """A response truncated at any byte is a PayloadError, never a shorter response."""
         body, flavour = SAMPLES[name].strip(), flavour_of(name)
-        decode = DECODERS[next(kind for kind, table in KINDS.items() if name in table)]
+        kind = next(kind for kind, table in KINDS.items() if name in table)
+
+        def decode(body: bytes, flavour: Flavour) -> object:
+            return decode_job(body, flavour) if kind == "job" else DECODERS[kind](body, flavour)
+
         assert decode(body, flavour)
         for end in range(len(body)):
             with pytest.raises(PayloadError, match=r"is empty|is not valid JSON"):
@@ -279,13 +286,16 @@ def job_body(**changed: object) -> bytes:
 
 
 def record(**changed: object) -> dict[str, object]:
-    """Return the details of one job, with some fields changed."""
-    return {
+    """Return the details of one job, with some fields changed; ... omits a field."""
+    fields: dict[str, object] = {
         "status": "SUCCEEDED",
         "type": "MANUAL",
         "messages": [],
         "location": "nfs://h/x",
+        "start_time": "2026-01-01T00:00:00.000Z",
+        "end_time": "2026-01-01T01:00:00.000Z",
     } | changed
+    return {key: value for key, value in fields.items() if value is not ...}
 
 
 def wrapped(value: object, flavour: Flavour) -> bytes:
@@ -293,6 +303,26 @@ def wrapped(value: object, flavour: Flavour) -> bytes:
     if flavour is REST and isinstance(value, dict):
         value = {"value": [{"key": key, "value": item} for key, item in value.items()]}
     return json.dumps(value).encode()
+
+
+def only_job(decoder: str, **changed: object) -> Job:
+    """Return the job that a record with some changed fields is decoded to."""
+    if decoder == "job":
+        return decode_job(job_body(**changed), API, "1")
+    found = [
+        decode_details(wrapped({"1": record(**changed)}, flavour), flavour) for flavour in Flavour
+    ]
+    assert found[0] == found[1]
+    [job], decode_errors = found[0]
+    assert not decode_errors
+    return job
+
+
+ODD_TEXTS = ("5", "false", '["a"]', '{"a": 1}')
+BOTH_ENDS = "the job details have it several times, as FAILED and as SUCCEEDED"
+BOTH_OUT = "hour is out of range, recurrence_info.minute is out of range"
+ODD_DAY = "days has an item that is no text"
+DAYS = ["MONDAY", "SUNDAY"]
 
 
 class TestDecodeJob:
@@ -318,81 +348,211 @@ class TestDecodeJob:
         assert start.tzinfo is UTC
 
     @pytest.mark.parametrize(
-        "sent",
+        ("sent", "why"),
         [
-            "2026-01-01T00:00:00",
-            "2026-01-01T00:00:60Z",
-            "2026-01-01T24:00:00Z",
-            "2026-02-30T00:00:00Z",
-            "0000-01-01T00:00:00Z",
-            "9999-12-31T23:59:59.9999999Z",
-            "2026-01-01",
-            "",
-            0,
-            None,
-            ...,
+            ("2026-01-01T00:00:00", "has no time zone"),
+            ("2026-01-01T00:00:60Z", "is not a time"),
+            ("2026-01-01T24:00:00Z", "is not a time"),
+            ("2026-02-30T00:00:00Z", "is not a time"),
+            ("0000-01-01T00:00:00Z", "is not a time"),
+            ("9999-12-31T23:59:59.9999999Z", "is not a time"),
+            ("2026-01-01", "is not a time"),
+            ("31/12/2026 00:00:00", "is not a time"),
+            ("0001-01-01T00:00:00+02:00", "is out of range"),
+            ("9999-12-31T23:59:59-02:00", "is out of range"),
+            (0, "is a number"),
+            (True, "is a flag"),
+            ([], "is a list"),
+            ({}, "is an object"),
         ],
     )
-    def test_no_times(self, sent: object) -> None:
-        """A time that has no zone, is invalid or missing is an error that names the field."""
-        with pytest.raises(PayloadError, match="start_time"):
-            decode_job(job_body(start_time=sent), API, "1")
-
-    @pytest.mark.parametrize("sent", ["0001-01-01T00:00:00+02:00", "9999-12-31T23:59:59-02:00"])
     @pytest.mark.parametrize("field", ["start_time", "end_time"])
-    def test_times_out_of_range(self, field: str, sent: str) -> None:
-        """A time that has no year in UTC is an error that names the job."""
-        with pytest.raises(PayloadError, match=r"^the record of job 1 has a time out of range: "):
-            decode_job(job_body(**{field: sent}), API, "1")
+    @pytest.mark.parametrize("decoder", ["job", "details"])
+    def test_no_times(self, decoder: str, field: str, sent: object, why: str) -> None:
+        """A time that cannot be read is named in the read error; all the rest is kept."""
+        job = only_job(decoder, **{field: sent})
+        assert job == replace(only_job(decoder), read_error=f"{field} {why}", **{field: None})
+
+    @pytest.mark.parametrize(
+        ("sent", "why"),
+        [("", "is empty"), (" ", "is empty"), (None, "is null"), (..., "is missing")],
+    )
+    def test_no_start(self, sent: object, why: str) -> None:
+        """A job that has started and has no start has a read error, in each of these states."""
+        for state in ("SUCCEEDED", "FAILED", "INPROGRESS"):
+            job = decode_job(job_body(state=state, start_time=sent), API, "1")
+            assert (job.state, job.start_time, job.read_error) == (state, None, f"start_time {why}")
+        waiting = decode_job(job_body(state="NONE", start_time=sent or None), API, "1")
+        assert (waiting.state, waiting.read_error) in [
+            ("NONE", None),
+            ("NONE", f"start_time {why}"),
+        ]
+
+    def test_details_without_start(self) -> None:
+        """A started job of the details without a start has a read error; a pending one has none."""
+        assert only_job("details", start_time=...).read_error == "start_time is missing"
+        assert only_job("details", status="PENDING", start_time=...).read_error is None
+
+    @pytest.mark.parametrize("sent", [None, "", ...])
+    @pytest.mark.parametrize("decoder", ["job", "details"])
+    def test_no_end(self, decoder: str, sent: object) -> None:
+        """A null, empty or missing end is no end, and no error."""
+        job = only_job(decoder, end_time=sent)
+        assert (job.end_time, job.read_error) == (None, None)
+
+    @pytest.mark.parametrize(
+        ("sent", "why"),
+        [
+            (..., "is missing"),
+            (None, "is null"),
+            ("", "is empty"),
+            (" ", "is empty"),
+            (5, "is a number"),
+            (["SUCCEEDED"], "is a list"),
+        ],
+    )
+    @pytest.mark.parametrize("decoder", ["job", "details"])
+    def test_no_state(self, decoder: str, sent: object, why: str) -> None:
+        """A state that cannot be read is named in the read error; the times are kept."""
+        field = {"job": "state", "details": "status"}[decoder]
+        job = only_job(decoder, **{field: sent})
+        assert job == replace(
+            only_job(decoder), state=None, status=None, read_error=f"{field} {why}"
+        )
+
+    def test_several_problems(self) -> None:
+        """A read error names all that is wrong, in the order of the fields."""
+        job = decode_job(job_body(state=None, start_time=5, end_time="now", progress="x"), API, "1")
+        assert job.read_error == "state is null, start_time is a number, end_time is not a time"
+        job = decode_job(job_body(start_time="0001-01-01T00:00:00+02:00", end_time="now"), API, "1")
+        assert job.read_error == "end_time is not a time, start_time is out of range"
 
     @pytest.mark.parametrize(
         ("field", "value"),
         [
             ("id", ...),
-            ("state", ...),
-            ("state", None),
+            ("id", None),
+            ("id", 5),
+            ("id", ""),
             ("messages", ...),
             ("messages", None),
-            ("messages", [{"args": [[[]]]}]),
-            ("progress", ...),
-            ("progress", None),
+            ("messages", ""),
+            ("progress", 100.0),
             ("progress", "100"),
-            ("progress", True),
-            ("progress", 10**400),
+            ("unknown", [[[{}]]]),
         ],
     )
-    def test_refused(self, field: str, value: object) -> None:
-        """A required field that is missing or of another type is an error that names it."""
-        with pytest.raises(PayloadError, match=field):
-            decode_job(job_body(**{field: value}), API, "1")
+    def test_side_fields(self, field: str, value: object) -> None:
+        """A field that no verdict needs never spoils a job."""
+        assert decode_job(job_body(**{field: value}), API, "1") == decode_job(job_body(), API, "1")
 
     @pytest.mark.parametrize(
-        ("sent", "expected"), [(99.5, 99.5), (0, 0), (-1, None), (100.5, None), (2**63, None)]
+        ("sent", "expected"),
+        [
+            (99.5, 99.5),
+            (0, 0),
+            ("42", 42),
+            (-1, None),
+            (100.5, None),
+            (2**63, None),
+            (10**400, None),
+            ("high", None),
+            (True, None),
+            (None, None),
+            (..., None),
+            ({"total": 1}, None),
+        ],
     )
-    def test_progress(self, sent: float, expected: float | None) -> None:
-        """A progress outside 0 to 100 % is missing; the job is decoded."""
-        assert decode_job(job_body(progress=sent), API, "1").progress == expected
-
-    def test_end_time_null(self) -> None:
-        """A null end is a missing end."""
-        assert decode_job(job_body(end_time=None), API, "1").end_time is None
+    def test_progress(self, sent: object, expected: float | None) -> None:
+        """A progress that is none, or outside 0 to 100 %, is missing; the job is decoded."""
+        job = decode_job(job_body(progress=sent), API, "1")
+        assert job == replace(decode_job(job_body(), API, "1"), progress=expected)
 
     def test_new_word(self) -> None:
         """An unknown state is decoded unchanged."""
         job = decode_job(job_body(state="Exploded "), API, "1")
         assert (job.state, job.status) == ("Exploded ", "Exploded ")
 
-    def test_requested_id(self) -> None:
-        """The id is the requested one, whatever the response contains."""
-        assert decode_job(job_body(id="2"), API, "1").job_id == "1"
+    def test_other_job(self) -> None:
+        """The record of another job is an error that names both, also if the record is odd."""
+        for odd in ({}, {"progress": None}):
+            with pytest.raises(PayloadError) as caught:
+                decode_job(job_body(id="2\n", **odd), API, "1")
+            assert caught.value.problem == "the response to job 1 is the record of job 2"
 
-    def test_messages(self) -> None:
-        """Messages may have numbers as arguments, missing fields and additional fields."""
-        sent = [{"args": ["a", 1, None, 1.5, 2**70], "new": {}}, {"localized": "Bonjour"}]
-        assert decode_job(job_body(messages=sent), API, "1").messages == (
-            Message(args=["a", 1, None, 1.5, 2**70]),
-            Message(localized="Bonjour"),
-        )
+    def test_own_id(self) -> None:
+        """Without a requested id that of the record counts; a record without one is refused."""
+        assert decode_job(job_body(), API).job_id == "1"
+        assert decode_job(job_body(messages=None), API).job_id == "1"
+        for odd in (..., None, 5, "", "\ud800", "\ufffd"):
+            with pytest.raises(PayloadError, match=r"^the response to a job .* no usable id\."):
+                decode_job(job_body(id=odd), API)
+
+    @pytest.mark.parametrize(
+        "body", [{"id": "1"}, {"error_type": "ERROR", "messages": []}, [], "1"]
+    )
+    def test_no_record(self, body: object) -> None:
+        """JSON without a state and a start is no record of a job."""
+        for flavour in Flavour:
+            value = body if flavour is API else {"value": body}
+            with pytest.raises(
+                PayloadError, match=r"^the response to job 1 does not follow the API"
+            ):
+                decode_job(json.dumps(value).encode(), flavour, "1")
+
+    def test_rest(self) -> None:
+        """An odd record is read in the envelope, too."""
+        odd = json.loads(job_body(state=None))
+        job = decode_job(json.dumps({"value": odd}).encode(), REST, "1")
+        assert job == decode_job(job_body(state=None), API, "1")
+        assert job.read_error == "state is null"
+
+    @pytest.mark.parametrize(
+        ("sent", "expected"),
+        [
+            (
+                [{"args": ["a", 1, None, 1.5, 2**70], "new": {}}, {"localized": "Bonjour"}],
+                (
+                    Message(args=["a", 1, None, 1.5, 2**70]),
+                    Message(localized="Bonjour"),
+                ),
+            ),
+            ({"id": "m", "default_message": "Full."}, (Message("m", "Full."),)),
+            ("Full.", (Message("", "Full."),)),
+            (["Full.", None, "", {}], (Message("", "Full."),)),
+            ([{"id": 5, "default_message": ["a"], "args": None}], (Message("5"),)),
+            ([{"id": "m", "args": "a", "localized": 1.5}], (Message("m", "", ["a"], "1.5"),)),
+            (
+                [{"id": "m", "args": [{"a": None}, "\ud800", True, None]}],
+                (Message("m", "", ['{"a": null}', "?", True, None]),),
+            ),
+            ([5, False, ["a"], {"a": 1}], tuple(Message("", text) for text in ODD_TEXTS)),
+            ({"messages": [{"id": "m"}], "error_type": "ERROR"}, (Message("m"),)),
+            ({"type": "x.error", "value": {"messages": [{"id": "m"}]}}, (Message("m"),)),
+            (["x" * 5_000], (Message("", "x" * 2_000),)),
+        ],
+    )
+    def test_messages(self, sent: object, expected: tuple[Message, ...]) -> None:
+        """Messages of any form are kept as what they say, and never spoil the job."""
+        job = decode_job(job_body(messages=sent), API, "1")
+        assert job == replace(decode_job(job_body(), API, "1"), messages=expected)
+
+    def test_deep_message(self) -> None:
+        """A message of any depth spoils no job that the parser accepts."""
+        texts = set()
+        for depth in (*range(700, 1_000, 2), 50_000):
+            nested = b"[" * depth + b"]" * depth
+            body = job_body(messages=...)[:-1] + b', "messages": [{"args": [%s]}]}' % nested
+            with suppress(PayloadError):
+                [message] = decode_job(body, API, "1").messages
+                texts.add(str(message.args[0])[:6])
+        assert texts
+        assert texts <= {"[[[[[[", "nested"}
+
+    def test_bad_bytes(self) -> None:
+        """Bytes that are not UTF-8, and control characters, spoil only the text that has them."""
+        body = job_body(messages=["a-b"]).replace(b"a-b", b"a\xff\x01b")
+        assert decode_job(body, API, "1").messages == (Message("", "a\ufffd\x01b"),)
 
     def test_hostile_id(self) -> None:
         """An id with control characters does not break the message into lines."""
@@ -405,13 +565,36 @@ class TestDecodeJobIds:
 
     def test_doubles(self) -> None:
         """A duplicate id counts once, at its first place."""
-        assert decode_job_ids(b'["b", "a", "b"]', API) == ["b", "a"]
+        assert decode_job_ids(b'["b", "a", "b"]', API) == (["b", "a"], {})
 
     def test_empty(self) -> None:
         """An empty list is valid."""
-        assert decode_job_ids(b'{"value": []}', REST) == []
+        assert decode_job_ids(b'{"value": []}', REST) == ([], {})
 
-    @pytest.mark.parametrize("body", [b"null", b'["a", 1]', b'{"a": 1}', b'"a"', b"[null]"])
+    @pytest.mark.parametrize(
+        ("body", "odd", "of"),
+        [
+            (b'["a", 1]', 1, 2),
+            (b'["a", "", null, ["b"], {"c": 1}, "\xff", "\\ud800"]', 6, 7),
+            (b'["a", "a", 5]', 1, 3),
+        ],
+    )
+    def test_odd_items(self, body: bytes, odd: int, of: int) -> None:
+        """Items that are no ids are counted in an error; the ids are kept."""
+        for flavour, sent in ((API, body), (REST, b'{"value": %s}' % body)):
+            ids, decode_errors = decode_job_ids(sent, flavour)
+            assert ids == ["a"]
+            assert problems(decode_errors) == {
+                "": f"{odd} of {of} items of the job list are no ids"
+            }
+
+    def test_bare_id(self) -> None:
+        """One id alone, as PowerShell writes a list of one, is a list."""
+        body = json.dumps(FAILED)
+        assert decode_job_ids(body.encode(), API) == ([FAILED], {})
+        assert decode_job_ids(f'{{"value": {body}}}'.encode(), REST) == ([FAILED], {})
+
+    @pytest.mark.parametrize("body", [b"null", b'{"a": 1}', b'"a"', b"5", b'{"value": []}'])
     def test_refused(self, body: bytes) -> None:
         """Anything but a list of texts is an error."""
         with pytest.raises(
@@ -426,36 +609,136 @@ class TestDecodeDetails:
     @pytest.mark.parametrize(
         ("bad", "why"),
         [
-            (record(status=5), "does not follow the API: Expected str, got int - at $.status"),
-            (record(size=-1), "does not follow the API: Expected int >= 0 - at $.size"),
-            (record(size=2**63), "does not follow the API: Expected int <= 92233720368547"),
-            (record(end_time="soon"), "does not follow the API: Invalid RFC3339"),
-            (record(start_time="0001-01-01T00:00:00+02:00"), "has a time out of range"),
-            ({}, "does not follow the API: Object missing required field status"),
-            (None, "does not follow the API: Expected object, got null"),
-            ([], "does not follow the API: Expected object, got array"),
+            ({}, "status is missing"),
+            ({"error_type": "ERROR"}, "status is missing"),
+            (None, "the record is null"),
+            ([], "the record is a list"),
+            (5, "the record is a number"),
+            ("", "the record is empty"),
+            ("gone", "the record is a text"),
         ],
     )
     @pytest.mark.parametrize("flavour", Flavour)
-    def test_bad_record(self, flavour: Flavour, bad: object, why: str) -> None:
-        """A bad record is an error that names it; the other records are decoded."""
+    def test_no_record(self, flavour: Flavour, bad: object, why: str) -> None:
+        """A job without a record is kept with the reason; the other records are decoded."""
         body = wrapped({"a": record(), "b\n": bad, "c": record()}, flavour)
         jobs, decode_errors = decode_details(body, flavour)
-        assert [job.job_id for job in jobs] == ["a", "c"]
-        assert list(decode_errors) == ["b\n"]
-        assert decode_errors["b\n"].problem.startswith(f"the record of job b {why}")
+        assert not decode_errors
+        assert [(job.job_id, job.state, job.read_error) for job in jobs] == [
+            ("a", "SUCCEEDED", None),
+            ("b\n", None, why),
+            ("c", "SUCCEEDED", None),
+        ]
+
+    @pytest.mark.parametrize("flavour", Flavour)
+    def test_no_key(self, flavour: Flavour) -> None:
+        """Entries without a usable key are counted; the others are decoded."""
+        sent = wrapped({"a": record(), "": record(), "\ud800": record()}, flavour)
+        jobs, decode_errors = decode_details(sent, flavour)
+        assert [job.job_id for job in jobs] == ["a"]
+        text = "2 of 3 entries of the job details have no usable key"
+        assert problems(decode_errors) == {"": text}
+        items = [{"key": "a", "value": record()}, {"value": record()}, {"key": 5}, 7]
+        jobs, decode_errors = decode_details(json.dumps({"value": items}).encode(), REST)
+        assert [job.job_id for job in jobs] == ["a"]
+        text = "3 of 4 entries of the job details have no usable key"
+        assert problems(decode_errors) == {"": text}
+
+    @pytest.mark.parametrize(
+        ("field", "sent", "kept"),
+        [
+            ("size", -1, None),
+            ("size", 2**63, None),
+            ("size", 10**400, None),
+            ("size", 1.5, None),
+            ("size", "big", None),
+            ("size", True, None),
+            ("size", "7", 7),
+            ("size", 7.0, 7),
+            ("type", None, None),
+            ("type", "", None),
+            ("type", ..., None),
+            ("type", 5, None),
+            ("location", ..., None),
+            ("location", "", None),
+            ("location", ["a"], None),
+            ("location", "nfs://\ud800", "nfs://?"),
+            ("build", "8", None),
+            ("build", {"build_number": 7}, None),
+            ("build", {"build_number": ""}, None),
+            ("messages", ..., ()),
+            ("messages", None, ()),
+            ("messages", "Full.", (Message("", "Full."),)),
+            ("error", {"messages": [{"id": "m"}]}, ()),
+            ("progress", 7, None),
+            ("progress", {"total": "100", "completed": "7"}, 7),
+            ("unknown", [[{}]], None),
+        ],
+    )
+    @pytest.mark.parametrize("flavour", Flavour)
+    def test_side_fields(self, flavour: Flavour, field: str, sent: object, kept: object) -> None:
+        """A field that no verdict needs never spoils a job: it is kept or missing."""
+        good, odd = record(), record(**{field: sent})
+        jobs, decode_errors = decode_details(wrapped({"a": good, "b": odd}, flavour), flavour)
+        assert not decode_errors
+        expected = replace(jobs[0], job_id="b")
+        if field not in ("unknown", "error"):
+            expected = replace(expected, **{field: kept})
+        assert jobs[1] == expected
+
+    def test_error(self) -> None:
+        """The error of a failed job gives its messages, those that it does not have already."""
+        own = {"id": "m", "default_message": "Failed.", "args": []}
+        more = {"id": "n", "default_message": "Full.", "args": ["a"]}
+        for error, added in (
+            ({"error_type": "ERROR", "messages": [own, more]}, (Message("n", "Full.", ["a"]),)),
+            ({"messages": []}, (Message("", '{"messages": []}'),)),
+            ("Full.", (Message("", "Full."),)),
+            (None, ()),
+        ):
+            for odd in ({}, {"size": "x"}):  # read as a whole, and field by field
+                sent = record(status="FAILED", messages=[own], error=error, **odd)
+                [job], _ = decode_details(wrapped({"a": sent}, API), API)
+                assert job.messages == (Message("m", "Failed."), *added)
+                assert job.read_error is None
+
+    def test_deep_error(self) -> None:
+        """An error that is nested too deeply to be read spoils no job."""
+        sent = json.dumps(record(status="FAILED", error="!")).encode()
+        depths = (400, 985, 990, 995, 1_000, 1_005)
+        for nested in (b"[" * depth + b"]" * depth for depth in depths):
+            body = b'{"a": %s}' % sent.replace(b'"!"', nested)
+            with suppress(PayloadError):
+                [job], _ = decode_details(body, API)
+                assert job.state == "FAILED"
 
     def test_bad_bytes(self) -> None:
-        """Invalid UTF-8 affects only its record."""
+        """Invalid UTF-8 affects only the text that has it, or the key."""
         good = json.dumps(record()).encode()
-        body = b'{"a": %s, "b": %s}' % (good, good.replace(b"nfs", b"\xff"))
+        body = b'{"a": %s, "b": %s, "\xff": %s}' % (good, good.replace(b"nfs", b"\xff"), good)
         jobs, decode_errors = decode_details(body, API)
-        assert [job.job_id for job in jobs] == ["a"]
+        assert [(job.job_id, job.location) for job in jobs] == [
+            ("a", "nfs://h/x"),
+            ("b", "\ufffd://h/x"),
+        ]
         assert problems(decode_errors) == {
-            "b": "the record of job b is not valid JSON: it is truncated or damaged"
+            "": "1 of 3 entries of the job details have no usable key"
         }
 
-    @pytest.mark.parametrize("body", [b"[1]", b"5", b'"x"', b"null", b'[{"value": {}}]', b'{"a"'])
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"[1]",
+            b"5",
+            b'"x"',
+            b"null",
+            b'[{"value": {}}]',
+            b'{"a"',
+            b'{"error_type": "ERROR", "messages": []}',
+            b'{"value": []}',
+            b'{"": {}}',
+        ],
+    )
     def test_no_records(self, body: bytes) -> None:
         """A body without records is an error."""
         with pytest.raises(PayloadError, match=r"^the response to the job details (does|is) not "):
@@ -470,6 +753,8 @@ class TestDecodeDetails:
             ({"total": 10, "completed": 11}, None),
             ({"total": -10, "completed": -1}, None),
             ({"total": 1e-320, "completed": 1e308}, None),
+            ({"total": 1e308, "completed": 1e308}, 100.0),
+            ({"total": 10**400, "completed": 5}, None),
             (None, None),
         ],
     )
@@ -482,47 +767,273 @@ class TestDecodeDetails:
     def test_optional(self, flavour: Flavour) -> None:
         """Null is a missing field."""
         nothing = dict.fromkeys(("progress", "start_time", "end_time", "size", "build"))
-        sent = {"a": record(**nothing), "b": record(build={}), "c": record(status="BLOCKED")}
+        sent = {
+            "a": record(**nothing, status="PENDING"),
+            "b": record(build={}, start_time=..., end_time=..., status="PENDING"),
+            "c": record(status="BLOCKED", start_time=..., end_time=...),
+        }
         jobs, decode_errors = decode_details(wrapped(sent, flavour), flavour)
         assert not decode_errors
         assert {(job.start_time, job.end_time, job.size, job.build) for job in jobs} == {
             (None, None, None, None)
         }
         assert [(job.state, job.status) for job in jobs] == [
-            ("SUCCEEDED", "SUCCEEDED"),
-            ("SUCCEEDED", "SUCCEEDED"),
+            ("NONE", "PENDING"),
+            ("NONE", "PENDING"),
             ("NONE", "BLOCKED"),
         ]
 
-    def test_doubles(self) -> None:
-        """The later record of a duplicate id counts."""
-        pairs = [{"key": "a", "value": record(type=kind)} for kind in ("MANUAL", "SCHEDULED")]
-        jobs, decode_errors = decode_details(json.dumps({"value": pairs}).encode(), REST)
-        assert [job.type for job in jobs] == ["SCHEDULED"]
+    @pytest.mark.parametrize(
+        ("words", "expected"),
+        [
+            (["RUNNING", "SUCCEEDED"], ("SUCCEEDED", 1, None)),
+            (["SUCCEEDED", "RUNNING"], ("SUCCEEDED", 0, None)),
+            (["RUNNING", "PENDING"], ("PENDING", 1, None)),
+            (["SUCCEEDED", "NEW"], ("SUCCEEDED", 0, None)),
+            (["FAILED", "FAILED"], ("FAILED", 1, None)),
+            (["RUNNING", None], ("RUNNING", 0, None)),
+            ([None, None], (None, 1, "status is null")),
+            (["SUCCEEDED", "FAILED"], (None, 1, BOTH_ENDS)),
+            (["FAILED", "SUCCEEDED", "FAILED", "RUNNING"], (None, 2, BOTH_ENDS)),
+        ],
+    )
+    @pytest.mark.parametrize("form", ["pairs", "api object", "rest object"])
+    def test_repeated(
+        self, form: str, words: list[str | None], expected: tuple[str | None, int, str | None]
+    ) -> None:
+        """Of several records of a job the one that ended counts, else a readable one.
+
+        Two that ended differently leave the state unknown.
+        """
+        records = [record(status=word, size=size) for size, word in enumerate(words)]
+        flavour = API if form == "api object" else REST
+        if form == "pairs":
+            value = json.dumps(
+                [{"key": key, "value": one} for one in records for key in ("a", "b")]
+            )
+            value = value.replace('"key": "b"', '"key": "b", "new": 1')
+        else:
+            entries = ", ".join(
+                f'"a": {json.dumps(one)}, "b": {json.dumps(one)}' for one in records
+            )
+            value = f"{{{entries}}}"
+        body = value if flavour is API else f'{{"value": {value}}}'
+        jobs, decode_errors = decode_details(body.encode(), flavour)
+        state, size, read_error = expected
+        assert [(job.job_id, job.status, job.size, job.read_error) for job in jobs] == [
+            ("a", state, size, read_error),
+            ("b", state, size, read_error),
+        ]
+        assert problems(decode_errors) == {
+            key: f"the job details have job {key} several times" for key in ("a", "b")
+        }
+
+    def test_one_pair(self) -> None:
+        """One pair alone, as PowerShell writes a list of one, is a list."""
+        for sent, read_error in ((record(), None), (record(status=None), "status is null")):
+            body = {"key": "a", "value": sent}
+            for flavour, value in ((API, body), (REST, {"value": body})):
+                [job], decode_errors = decode_details(json.dumps(value).encode(), flavour)
+                assert (job.job_id, job.read_error, decode_errors) == ("a", read_error, {})
+
+    def test_powershell(self) -> None:
+        """A record that PowerShell wrote as text has its state, times and texts."""
+        text = (
+            "@{status=FAILED; type=MANUAL; messages=System.Object[]; location=nfs://h/a;b; size=7; "
+            "progress=; start_time=2026-01-01T00:00:00Z; end_time=01/31/2026 13:00:00; build=; odd}"
+        )
+        jobs, decode_errors = decode_details(
+            wrapped({"a": text, "b": "@{status=; x=1}"}, REST), REST
+        )
         assert not decode_errors
+        assert jobs[0] == Job(
+            "a",
+            "FAILED",
+            "FAILED",
+            None,
+            datetime(2026, 1, 1, tzinfo=UTC),
+            datetime(2026, 1, 31, 13, tzinfo=UTC),
+            (),
+            "details",
+            "MANUAL",
+            7,
+            "nfs://h/a;b",
+        )
+        assert (jobs[1].state, jobs[1].read_error) == (None, "status is empty")
+
+    def test_powershell_cut(self) -> None:
+        """A state or time of which PowerShell wrote only the type was cut off."""
+        cut = "System.Object[]"
+        odd = record(status=cut, start_time=cut, messages=cut)
+        [job], _ = decode_details(wrapped({"a": odd}, API), API)
+        assert job.read_error == "status is cut off, start_time is cut off"
+        assert job.messages == ()
+
+    @pytest.mark.parametrize(
+        ("sent", "expected"),
+        [
+            (
+                "@{id=m; default_message=Full; sad.; args=System.Object[]}",
+                [Message("m", "Full; sad.")],
+            ),
+            ("@{id=m; args=} @{id=n; args=7}", [Message("m"), Message("n", "", ["7"])]),
+            ("@{id=m; new=1}", [Message("", "@{id=m; new=1}")]),
+            ("@{id=m", [Message("", "@{id=m")]),
+        ],
+    )
+    def test_powershell_messages(self, sent: str, expected: list[Message]) -> None:
+        """Messages that PowerShell wrote as text are read; of another form they are texts."""
+        for messages in (sent, [sent] if len(expected) == 1 else sent):
+            [job], _ = decode_details(wrapped({"a": record(messages=messages)}, API), API)
+            assert list(job.messages) == expected
+            assert job.read_error is None
+
+
+PLAN: dict[str, Any] = {"enable": False, "location": "nfs://h/x"}
+
+
+def only_schedule(**changed: Any) -> Schedule:  # noqa: ANN401 # JSON
+    """Return the schedule that a record with some changed fields is decoded to; ... omits one."""
+    sent = {key: value for key, value in (PLAN | changed).items() if value is not ...}
+    found = [decode_schedules(wrapped({"default": sent}, flavour), flavour) for flavour in Flavour]
+    assert found[0] == found[1]
+    assert found[0][0].keys() == {"default"}
+    assert not found[0][1]
+    return found[0][0]["default"]
 
 
 class TestDecodeSchedules:
     """decode_schedules."""
 
-    def test_bad_schedule(self) -> None:
-        """A bad schedule is an error of one line that names it; the other is decoded."""
-        good = {"enable": False, "location": "nfs://h/x", "parts": []}
-        late = good | {"recurrence_info": {"hour": 24, "minute": 0}}
-        schedules, decode_errors = decode_schedules(wrapped({"a": good, "b\r\n": late}, REST), REST)
-        assert schedules == {"a": Schedule(enable=False, location="nfs://h/x", parts=[])}
-        assert problems(decode_errors) == {
-            "b\r\n": "the schedule b does not follow the API: "
-            "Expected int <= 23 - at $.recurrence_info.hour"
-        }
+    @pytest.mark.parametrize(
+        ("field", "sent", "why"),
+        [
+            ("enable", ..., "is missing"),
+            ("enable", None, "is null"),
+            ("enable", 1, "is a number"),
+            ("enable", "maybe", "is a text"),
+            ("location", ..., "is missing"),
+            ("location", None, "is null"),
+            ("location", "", "is empty"),
+            ("location", 5, "is a number"),
+        ],
+    )
+    def test_odd_fields(self, field: str, sent: object, why: str) -> None:
+        """A read error names what is wrong with a schedule; the rest is kept."""
+        assert only_schedule(**{field: sent}) == replace(
+            only_schedule(), read_error=f"{field} {why}", **{field: None}
+        )
+
+    @pytest.mark.parametrize("sent", ["True", "true"])
+    def test_flag(self, sent: str) -> None:
+        """A flag may be a word."""
+        assert only_schedule(enable=sent) == only_schedule(enable=True)
+
+    @pytest.mark.parametrize(
+        ("sent", "expected", "why"),
+        [
+            ({"hour": 2, "minute": 0}, Recurrence(2, 0), None),
+            ({"hour": "2", "minute": 0.0, "days": None}, Recurrence(2, 0), None),
+            ({"hour": 2, "minute": 0, "days": []}, Recurrence(2, 0), None),
+            ({"hour": 2, "minute": 0, "days": "MONDAY SUNDAY"}, Recurrence(2, 0, DAYS), None),
+            ({"hour": 24, "minute": 0}, Recurrence(None, 0), "hour is out of range"),
+            ({"hour": -1, "minute": 60}, Recurrence(None, None), BOTH_OUT),
+            ({"hour": 1.5, "minute": 0}, Recurrence(None, 0), "hour is no whole number"),
+            ({"hour": True, "minute": 0}, Recurrence(None, 0), "hour is a flag"),
+            ({"minute": 5, "days": ["MONDAY"]}, Recurrence(None, 5, ["MONDAY"]), "hour is missing"),
+            ({"hour": 2, "minute": None}, Recurrence(2, None), "minute is null"),
+            ({"hour": 2, "minute": 0, "days": 5}, Recurrence(2, 0), "days is a number"),
+            ({"hour": 2, "minute": 0, "days": ["MONDAY", 5]}, Recurrence(2, 0), ODD_DAY),
+            ("@{hour=2; minute=30; days=}", Recurrence(2, 30), None),
+            ("@{hour=2; minute=30; days=System.Object[]}", Recurrence(2, 30), "days is cut off"),
+        ],
+    )
+    def test_recurrence(self, sent: object, expected: Recurrence, why: str | None) -> None:
+        """Hour, minute and days are kept where they can be read."""
+        schedule = only_schedule(recurrence_info=sent)
+        assert schedule.recurrence_info == expected
+        assert schedule.read_error == (why and f"recurrence_info.{why}")
+
+    @pytest.mark.parametrize(
+        ("sent", "why"), [("", "is empty"), ("daily", "is a text"), ([], "is a list")]
+    )
+    def test_no_recurrence(self, sent: object, why: str) -> None:
+        """A recurrence that cannot be read is not reported as none."""
+        schedule = only_schedule(recurrence_info=sent)
+        assert schedule.recurrence_info == Recurrence(None, None)
+        assert schedule.read_error == f"recurrence_info {why}"
+        assert only_schedule(recurrence_info=None) == only_schedule()
+
+    @pytest.mark.parametrize(
+        ("sent", "kept", "why"),
+        [
+            ({"max_count": 5}, 5, None),
+            ({"max_count": "5"}, 5, None),
+            ({"max_count": 0}, 0, None),
+            ({"max_count": None}, None, None),
+            ({}, None, None),
+            (None, None, None),
+            ({"max_count": -1}, None, ".max_count is out of range"),
+            ({"max_count": "all"}, None, ".max_count is a text"),
+            (5, None, " is a number"),
+        ],
+    )
+    def test_retention(self, sent: object, kept: int | None, why: str | None) -> None:
+        """A missing number of backups to keep is none; an odd one is a read error."""
+        schedule = only_schedule(retention_info=sent)
+        assert schedule.retention_info == (None if kept is None else Retention(kept))
+        assert schedule.read_error == (why and f"retention_info{why}")
+
+    @pytest.mark.parametrize(
+        ("sent", "parts"),
+        [
+            (["seat", 5, None], ["seat"]),
+            ("seat common", ["seat", "common"]),
+            ([], []),
+            (None, None),
+            (..., None),
+            (5, None),
+            ("System.Object[]", None),
+        ],
+    )
+    def test_parts(self, sent: object, parts: list[str] | None) -> None:
+        """Parts are optional; odd ones are left out."""
+        assert only_schedule(parts=sent) == replace(only_schedule(), parts=parts)
+
+    @pytest.mark.parametrize(
+        ("sent", "why"),
+        [
+            (None, "the record is null"),
+            ([], "the record is a list"),
+            ({}, "enable is missing, location is missing"),
+        ],
+    )
+    def test_no_record(self, sent: object, why: str) -> None:
+        """A schedule without a record is kept with the reason."""
+        for flavour in Flavour:
+            schedules, decode_errors = decode_schedules(
+                wrapped({"a": PLAN, "b": sent}, flavour), flavour
+            )
+            assert not decode_errors
+            assert schedules == {"a": only_schedule(), "b": Schedule(read_error=why)}
+
+    def test_repeated(self) -> None:
+        """Of two schedules of one name the last counts; if they differ, it has a read error."""
+        body = b'{"a": {"enable": %s, "location": "x"}, "a": {"enable": true, "location": "x"}}'
+        schedules, decode_errors = decode_schedules(body % b"false", API)
+        assert not decode_errors
+        last = Schedule(enable=True, location="x", read_error="it is there several times")
+        assert schedules == {"a": last}
+        schedules, _ = decode_schedules(body % b"true", API)
+        assert schedules == {"a": replace(last, read_error=None)}
 
     def test_bad_bytes(self) -> None:
-        """Invalid UTF-8 affects only its schedule."""
-        schedules, decode_errors = decode_schedules(b'{"a": {"location": "\xff"}}', API)
-        assert not schedules
-        assert problems(decode_errors) == {
-            "a": "the schedule a is not valid JSON: it is truncated or damaged"
-        }
+        """Invalid UTF-8 affects only its text."""
+        schedules, decode_errors = decode_schedules(
+            b'{"a": {"enable": true, "location": "\xff"}}', API
+        )
+        assert not decode_errors
+        assert schedules == {"a": Schedule(enable=True, location="\ufffd")}
 
     def test_none(self) -> None:
         """No schedule is valid in either flavour."""
@@ -693,31 +1204,45 @@ def _check(body: bytes) -> None:
     assert isinstance(decode_error(body), ErrorAnswer | None)
 
 
-RECORDS = st.dictionaries(
-    st.text(max_size=6),
+WORDS = st.sampled_from(["PENDING", "RUNNING", "BLOCKED", "SUCCEEDED", "FAILED", "?"])
+TIMES = st.datetimes(timezones=st.timezones()).map(lambda time: time.isoformat())
+MESSAGES = st.lists(
     st.fixed_dictionaries(
         {
-            "status": st.sampled_from(
-                ["PENDING", "RUNNING", "BLOCKED", "SUCCEEDED", "FAILED", "?"]
-            ),
-            "type": st.sampled_from(["SCHEDULED", "MANUAL"]),
+            "id": st.text(max_size=3),
+            "default_message": st.text(max_size=3),
+            "args": st.lists(SCALARS),
+        },
+        optional={"localized": st.none() | st.text(max_size=3)},
+    ),
+    max_size=2,
+)
+
+
+def records(sizes: st.SearchStrategy[int]) -> st.SearchStrategy[dict[str, dict[str, object]]]:
+    """Draw records of the details by their ids."""
+    one: st.SearchStrategy[dict[str, object]] = st.fixed_dictionaries(
+        {
+            "status": WORDS,
+            "type": st.sampled_from(["SCHEDULED", "MANUAL", ""]),
             "location": st.text(max_size=8),
-            "messages": st.lists(
-                st.fixed_dictionaries({"id": st.text(max_size=3), "args": st.lists(LEAVES)}),
-                max_size=2,
-            ),
+            "messages": MESSAGES,
         },
         optional={
-            "size": st.integers(-1, 2**64),
-            "start_time": st.datetimes(timezones=st.timezones()).map(lambda time: time.isoformat()),
+            "size": sizes,
+            "start_time": TIMES,
+            "end_time": st.none() | TIMES,
             "progress": st.fixed_dictionaries(
                 {"total": st.integers(-1, 200), "completed": st.integers(-1, 200)}
             ),
             "build": st.none() | st.fixed_dictionaries({"build_number": st.text(max_size=3)}),
+            "error": st.fixed_dictionaries({"messages": MESSAGES}),
         },
-    ),
-    max_size=4,
-)
+    )
+    return st.dictionaries(KEYS, one, max_size=4)
+
+
+RECORDS = records(st.integers(-1, 2**64))
 
 
 @pytest.mark.property
@@ -763,3 +1288,30 @@ class TestProperties:
             for job in jobs
         ]
         assert OBSERVATIONS.frame(values)["job_id"].to_list() == [job.job_id for job in jobs]
+
+    @settings(max_examples=repeats(60, 600))
+    @given(records(st.integers(0, 2**63 - 1)))
+    def test_odd_neighbour(self, valid: dict[str, dict[str, object]]) -> None:
+        """Valid records are decoded to the same jobs beside an odd one, field by field."""
+        jobs, decode_errors = decode_details(wrapped(valid, API), API)
+        assert not decode_errors
+        odd_jobs, _ = decode_details(wrapped(valid | {"odd neighbour": None}, API), API)
+        assert odd_jobs[:-1] == jobs
+
+    @settings(max_examples=repeats(60, 600))
+    @given(
+        st.fixed_dictionaries(
+            {
+                "id": st.just("1"),
+                "state": WORDS,
+                "messages": MESSAGES,
+                "progress": st.integers(-1, 200) | st.floats(0, 100),
+                "start_time": TIMES,
+            },
+            optional={"end_time": st.none() | TIMES},
+        )
+    )
+    def test_without_id(self, valid: dict[str, object]) -> None:
+        """A valid record is decoded to the same job without its id, field by field."""
+        job = decode_job(job_body(**{"end_time": ...} | valid), API, "1")
+        assert job == decode_job(job_body(**{"end_time": ...} | valid | {"id": ...}), API, "1")

@@ -22,9 +22,9 @@ __all__ = [
     "FleetOption",
     "HistoryOption",
     "PerApplianceOption",
+    "PollOption",
     "ReadOption",
     "ResponseOption",
-    "VisitOption",
     "echo_truncated",
     "frame_to_records",
     "print_json",
@@ -70,10 +70,10 @@ ResponseOption = Annotated[
         "--response", metavar=_DURATION, help=f"Time for one whole response ({_FROM_FILE} 2m)."
     ),
 ]
-VisitOption = Annotated[
+PollOption = Annotated[
     str | None,
     typer.Option(
-        "--visit",
+        "--poll",
         metavar=_DURATION,
         help=f"Time for the whole poll of one appliance ({_FROM_FILE} 5m).",
     ),

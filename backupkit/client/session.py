@@ -38,7 +38,7 @@ DETAILS_FILTER_LIMIT: Final = 50
 """Maximum job ids per details request; more would make the URL too long."""
 
 SILENT_ATTEMPTS: Final = 2
-"""Maximum attempts of a request that gets no response in time."""
+"""Maximum attempts of an essential request that gets no response in time; of others one."""
 
 LOGOUT_TIMEOUT: Final = 5.0
 """Timeout of the logout [s]; an appliance ends idle sessions by itself."""
@@ -144,7 +144,7 @@ class ApplianceClient:
 
     def begin_poll(self) -> None:
         """Grant the time of one poll from now on; for each poll of a long session."""
-        self._poll_end = time.monotonic() + self._limits.visit
+        self._poll_end = time.monotonic() + self._limits.poll
         self._silence_left = self._limits.silence
 
     def job_ids(self) -> tuple[list[str], wire.DecodeErrors]:
@@ -255,7 +255,9 @@ class ApplianceClient:
                 attempts += 1
                 # the session may already be open
                 may_be_open = request.login and isinstance(error, UnreachableError)
-                stays_silent = self._silence_left < silence_left and attempts >= SILENT_ATTEMPTS
+                stays_silent = self._silence_left < silence_left and attempts >= (
+                    SILENT_ATTEMPTS if request.essential else 1
+                )
                 if may_be_open or stays_silent:
                     raise
                 backoff = self._retries.backoff(error, attempts=attempts, time_left=self._time_left)
@@ -296,9 +298,9 @@ class ApplianceClient:
                     f"the deadline of the collection passed before {request.what} was read"
                 )
             raise DeadlineError(
-                f"the poll took longer than {self._limits.visit:g} s, and ended before "
+                f"the poll took longer than {self._limits.poll:g} s, and ended before "
                 f"{request.what} was read",
-                advice="Allow more time (visit in fleet.toml, or --visit), or check why the "
+                advice="Allow more time (poll in fleet.toml, or --poll), or check why the "
                 "appliance responds slowly.",
             )
         if self._silence_left <= 0:

@@ -42,7 +42,7 @@ from backupkit.errors import (
 from backupkit.fleet import Appliance, Fleet, limits_of
 from backupkit.tables import OUTCOMES, SyncState, outcome_of
 
-__all__ = ["StateSource", "collect", "run_collection"]
+__all__ = ["MAX_WAITING", "StateSource", "collect", "report_problems", "run_collection"]
 
 INITIAL_CONCURRENCY: Final = 2
 """Number of concurrent polls at the start of a collection."""
@@ -142,13 +142,11 @@ def collect(
         progress=progress,
         clock=clock,
     )
-    _warn_about_problems(snapshot, len(appliances))
-    if progress is not False and len(snapshot.errors):
-        show(CollectionErrors(snapshot.errors))
+    report_problems(snapshot, len(appliances), progress=progress)
     return snapshot
 
 
-def run_collection(
+def run_collection(  # noqa: PLR0913 # those of collect, and two for a watch
     appliances: Sequence[Appliance],
     *,
     known: StateSource | None = None,
@@ -158,10 +156,12 @@ def run_collection(
     progress: bool | None = False,
     clock: Callable[[], datetime] | None = None,
     stop: threading.Event | None = None,
+    on_poll: Callable[[PollResult], object] = bool,
 ) -> Snapshot:
     """Collect without printing a summary or warnings; parameters as in `collect`.
 
-    `stop` ends the collection like Ctrl-C, once another thread sets it.
+    `stop` ends the collection like Ctrl-C, once another thread sets it. `on_poll` is called with
+    the result of each poll that ends by itself.
     """
     # an executor's workers cannot query the history: send them all ids
     indexed_source = known if executor is None and isinstance(known, IndexedStateSource) else None
@@ -185,7 +185,7 @@ def run_collection(
             )
             for appliance in appliances
         ]
-        results = _run_polls(orders, state, executor=executor, progress=progress)
+        results = _run_polls(orders, state, executor=executor, progress=progress, on_poll=on_poll)
     ordered = [results[appliance.name] for appliance in appliances if appliance.name in results]
     return build_snapshot(ordered, stopped=state.stop.is_set())
 
@@ -196,6 +196,7 @@ def _run_polls(
     *,
     executor: Executor | None,
     progress: bool | None,
+    on_poll: Callable[[PollResult], object],
 ) -> dict[str, PollResult]:
     """Run the polls, and return them by appliance; after Ctrl-C only those that were started."""
     results: dict[str, PollResult] = {}
@@ -220,6 +221,7 @@ def _run_polls(
                 results[result.appliance] = result
                 if result.error == StoppedError.kind:
                     raise KeyboardInterrupt  # noqa: TRY301 # Ctrl-C reached the workers first
+                on_poll(result)
                 failed += result.error is not None
                 jobs += len(result.jobs)
                 bar.set_postfix(failed=failed, jobs=jobs, refresh=False)
@@ -335,8 +337,8 @@ def _build_failed_poll(order: PollOrder, error: ApplianceError) -> PollResult:
     return result
 
 
-def _warn_about_problems(snapshot: Snapshot, total: int) -> None:
-    """Warn about problems that are easy to miss in the frames."""
+def report_problems(snapshot: Snapshot, total: int, *, progress: bool | None) -> None:
+    """Warn about problems that are easy to miss in the frames, and show the errors."""
     messages = []
     if snapshot.stopped:
         messages.append(
@@ -358,3 +360,5 @@ def _warn_about_problems(snapshot: Snapshot, total: int) -> None:
         )
     for message in messages:
         warnings.warn(message, BackupkitWarning, stacklevel=3)
+    if progress is not False and len(snapshot.errors):
+        show(CollectionErrors(snapshot.errors))

@@ -46,17 +46,7 @@ JOBS_PER_CONNECTION: Final = 25
 
 MAX_LOST_JOBS: Final = 2
 """Number of jobs in a row after which the poll fails, if each lost its connection or session, or
-the appliance is busy."""
-
-UNREAD_DETAILS: Final = (
-    BusyError,
-    NotFoundError,
-    PayloadError,
-    RightsError,
-    ServerError,
-    UnreachableError,
-)
-"""Errors of the details after which jobs are read one by one."""
+the appliance was busy."""
 
 VERSION_WITHOUT_DETAILS: Final = "6.5."
 """Prefix of the versions without details and schedules."""
@@ -237,13 +227,13 @@ def _has_details(state: SyncState) -> bool | None:
 
     An earlier 404 is trusted only for 6.5: other versions send it while services start.
     """
-    absent = state.details is False and (state.version or "").startswith(VERSION_WITHOUT_DETAILS)
+    absent = state.details is False and _lacks_details(state.version)
     return state.details or (False if absent else None)
 
 
 def _lacks_details(version: str | None) -> bool:
-    """Return whether a version has neither details nor schedules, as far as is known."""
-    return (version or VERSION_WITHOUT_DETAILS).startswith(VERSION_WITHOUT_DETAILS)
+    """Return whether a version has neither details nor schedules."""
+    return (version or "").startswith(VERSION_WITHOUT_DETAILS)
 
 
 def _read_appliance(client: ApplianceClient, result: PollResult, order: PollOrder) -> None:
@@ -259,17 +249,18 @@ def _read_appliance(client: ApplianceClient, result: PollResult, order: PollOrde
         result.vanished = sorted(state.listed.difference(listed))
     asks_version = state.version is None or not (all_known or state.listed.issuperset(listed))
     if asks_version and result.details is False:  # it may be upgraded meanwhile
-        _read_system_info(client, result)
         asks_version = False
-        if result.version != state.version:
-            result.details = None
+        _read_system_info(client, result)
+        result.details = False if _lacks_details(result.version) else None
     wanted = [] if all_known else [job_id for job_id in listed if job_id not in state.finished]
     single_request = len(wanted) == len(listed) or len(wanted) > READ_ALL_ABOVE
     id_batches = [(), wanted] if single_request else [wanted]
     _read_jobs(client, result, wanted, id_batches=id_batches, order=order)
     if asks_version:  # after the jobs, which matter more
         _read_system_info(client, result)
-    if result.details is not False or not _lacks_details(result.version):
+    if result.details is None and _lacks_details(result.version):
+        result.details = False
+    if result.details is not False:
         _read_schedules(client, result, state)
 
 
@@ -277,9 +268,9 @@ def _read_list(client: ApplianceClient, result: PollResult, order: PollOrder) ->
     """Read the job list; if that fails, keep at least the jobs of the details, and raise."""
     try:
         listed, decode_errors = client.job_ids()
-    except (NotFoundError, PayloadError, ServerError):
+    except (BusyError, NotFoundError, PayloadError, RightsError, ServerError):
         if order.strategy == "auto" and result.details is not False:
-            with suppress(*UNREAD_DETAILS):  # the list's error counts
+            with suppress(ApplianceError):  # the error of the list counts
                 for jobs, _ in client.details():
                     result.jobs += jobs
         raise
@@ -307,28 +298,46 @@ def _read_jobs(
     odd: dict[str, wire.Job | None] = {}
     by_details = order.strategy == "auto" and result.details is not False
     for ids in id_batches if by_details else ():
-        if not remaining:
+        if not remaining or not _read_details(client, result, ids, remaining, odd):
             break
-        try:
-            for jobs, decode_errors in client.details(ids):
-                result.details = True
-                # an appliance may ignore the filter, and return all jobs on each page
-                new = [job for job in jobs if job.job_id in remaining]
-                chosen = [job for job in (new if ids else jobs) if job.read_error is None]
-                result.jobs += chosen
-                odd |= {job.job_id: job for job in new if job.read_error is not None}
-                for job in new:
-                    del remaining[job.job_id]
-                    if job.job_id in decode_errors:
-                        result.item_errors.append((decode_errors[job.job_id], job.job_id))
-                if not remaining:
-                    break
-        except NotFoundError:
-            result.details = False
-            break
-        except UNREAD_DETAILS as error:
-            _log.info("%s: cannot read job details: %s", result.appliance, error.problem)
     _read_one_by_one(client, result, odd | remaining, order)
+
+
+def _read_details(
+    client: ApplianceClient,
+    result: PollResult,
+    ids: Sequence[str],
+    remaining: dict[str, wire.Job | None],
+    odd: dict[str, wire.Job | None],
+) -> bool:
+    """Read details, and take their jobs from `remaining` to the result, or to `odd`.
+
+    Return whether another request for details may succeed.
+    """
+    try:
+        for jobs, decode_errors in client.details(ids):
+            result.details = True
+            new = {job.job_id: job for job in jobs if job.job_id in remaining}
+            # an appliance may ignore the filter, and return all jobs on each page
+            chosen = new.values() if ids else jobs
+            result.jobs += [job for job in chosen if job.read_error is None]
+            odd |= {job_id: job for job_id, job in new.items() if job.read_error is not None}
+            result.item_errors += [
+                (error, job_id) for job_id, error in decode_errors.items() if job_id in new
+            ]
+            for job_id in new:
+                del remaining[job_id]
+            if not remaining:
+                break
+    except NotFoundError:
+        result.details = None  # the version decides
+        return False
+    except (DeadlineError, StoppedError):
+        raise
+    except ApplianceError as error:
+        _log.info("%s: cannot read job details: %s", result.appliance, error.problem)
+        return not isinstance(error, UnreachableError)  # leave time for the jobs one by one
+    return True
 
 
 def _read_one_by_one(
@@ -367,27 +376,8 @@ def _read_waiting_jobs(
         except IndexError:  # all are taken
             return
         yield job_id
-        error: ApplianceError | None = None
         try:
-            job = _read_job(client, job_id)
-            if record is not None:
-                job = _merge_records(job, record)
-            lost.clear()
-        except (DeadlineError, StoppedError):
-            waiting.clear()
-            raise
-        except ApplianceError as job_error:
-            if isinstance(job_error, (BusyError, LoginError, UnreachableError)):
-                lost.append(job_error)
-                if len(lost) >= MAX_LOST_JOBS:
-                    waiting.clear()
-                    raise
-            else:
-                lost.clear()
-            job = record or _unread_job(job_id, job_error)
-            # an odd record in the details says more than that the job does not exist
-            is_told = record is None or not isinstance(job_error, NotFoundError)
-            error = job_error if is_told else None
+            job, error = _try_job(client, job_id, record, lost)
         except BaseException:
             waiting.clear()
             raise
@@ -398,6 +388,34 @@ def _read_waiting_jobs(
             result.item_errors.append((error or odd, job_id))
 
 
+def _try_job(
+    client: ApplianceClient,
+    job_id: str,
+    record: wire.Job | None,
+    lost: list[ApplianceError],
+) -> tuple[wire.Job, ApplianceError | None]:
+    """Return what is known of a job, and why it could not be read; raise if the poll must end."""
+    try:
+        job = _read_job(client, job_id)
+    except (DeadlineError, StoppedError):
+        raise
+    except (BusyError, LoginError, UnreachableError) as lost_error:
+        lost.append(lost_error)
+        if len(lost) >= MAX_LOST_JOBS:
+            raise
+        error, job = _explain_job_error(job_id, lost_error)
+    except ApplianceError as job_error:
+        lost.clear()
+        error, job = _explain_job_error(job_id, job_error)
+    else:
+        lost.clear()
+        return (job if record is None else _merge_records(job, record)), None
+    if record is None:
+        return job, error
+    # an odd record in the details says more than that the job does not exist
+    return record, (None if isinstance(error, NotFoundError) else error)
+
+
 def _read_job(client: ApplianceClient, job_id: str) -> wire.Job:
     """Read a job; ask once more if it is listed and does not exist."""
     try:
@@ -406,14 +424,15 @@ def _read_job(client: ApplianceClient, job_id: str) -> wire.Job:
         return client.job(job_id)
 
 
-def _unread_job(job_id: str, error: ApplianceError) -> wire.Job:
-    """Return a job of which nothing is known but that it is listed."""
+def _explain_job_error(job_id: str, error: ApplianceError) -> tuple[ApplianceError, wire.Job]:
+    """Return the error to report, and the job: nothing of it is known but that it is listed."""
     reason = error.problem
     if isinstance(error, NotFoundError):
-        reason = "it is listed, but did not exist when asked twice, so it was probably removed"
-        error.problem = f"job {one_line(job_id)} could not be read: {reason}"
-        error.advice = "Collect again."
-    return wire.Job(job_id, None, None, None, None, None, (), "job", read_error=reason)
+        reason = "the appliance lists it, and does not have it (404, asked twice)"
+        error.problem = f"job {one_line(job_id)}: {reason}"
+        error.advice = "Collect again: it was removed meanwhile, or its record is damaged."
+    job = wire.Job(job_id, None, None, None, None, None, (), "job", read_error=reason)
+    return error, job
 
 
 def _merge_records(job: wire.Job, details: wire.Job) -> wire.Job:
@@ -431,7 +450,7 @@ def _read_schedules(client: ApplianceClient, result: PollResult, state: SyncStat
     try:
         result.schedules, decode_errors = client.schedules()
     except NotFoundError as error:
-        if result.details or not _lacks_details(result.version):
+        if result.details or not _lacks_details(result.version or VERSION_WITHOUT_DETAILS):
             _record_schedules_error(result, error)
         else:
             result.details = False

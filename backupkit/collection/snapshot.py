@@ -80,7 +80,7 @@ class Snapshot:
 
     @property
     def list_was_read(self) -> pd.Series:
-        """Whether each poll read the job list, perhaps without some of its jobs."""
+        """Flag of each poll: it read the job list, perhaps without some of its jobs."""
         return list_was_read(self.polls).fillna(value=False).astype("bool")
 
     def sync_state(self) -> dict[str, SyncState]:

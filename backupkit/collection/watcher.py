@@ -1,26 +1,47 @@
 """Watch of running jobs: `watch` follows them until none runs, `Watch` without an end."""
 
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 import pandas as pd
+from tqdm.auto import tqdm
 
 from backupkit import wire
 from backupkit.client import Limits
-from backupkit.collection.collector import StateSource, collect, run_collection
+from backupkit.collection.collector import (
+    MAX_WAITING,
+    StateSource,
+    report_problems,
+    run_collection,
+)
 from backupkit.collection.followed_jobs import FollowedAppliance
 from backupkit.collection.local_state import create_local_state
-from backupkit.collection.snapshot import Snapshot, jobs_to_observations
-from backupkit.errors import CredentialError
+from backupkit.collection.poll import PollResult
+from backupkit.collection.snapshot import Snapshot, build_snapshot, jobs_to_observations
+from backupkit.errors import BackupkitWarning, CredentialError, one_line
 from backupkit.fleet import Appliance, Fleet, limits_of
 from backupkit.tables import ERRORS, POLLS, RUNNING, SCHEDULES
 from backupkit.tables.estimates import is_stalled, time_left
 
-__all__ = ["Store", "Watch", "watch"]
+__all__ = ["BackgroundCollection", "Store", "Watch", "watch"]
+
+FIRST_LOOK_TIMEOUT: Final = 10.0
+"""Time that a watch waits for its first collection before it shows what was found [s]."""
+
+LOOK_TIMEOUT: Final = 2.0
+"""Time after which a watch no longer waits for an appliance before it shows the others [s]."""
+
+BAR_INTERVAL: Final = 0.1
+"""Interval between two updates of the progress bar [s]."""
+
+MAX_NAMES: Final = 5
+"""Maximum number of appliances that a warning names."""
 
 
 class Store(StateSource, Protocol):
@@ -71,24 +92,133 @@ def watch(
     Notes
     -----
     An appliance that does not respond is polled again next time; `detail` contains the error.
+    Each appliance is followed at its own pace: one that responds late does not hold up the others,
+    neither in the collection nor later, and `detail` says since when.
     Leaving the loop, also by Ctrl-C, logs out from all appliances.
     """
-    with Watch(fleet, history, limits=limits, clock=clock) as watcher:
-        first = collect(
-            watcher.appliances,
-            known=history,
-            limits=limits_of(fleet, limits),
-            progress=progress,
-            clock=clock,
-        )
-        watcher.ingest(first)
-        if first.stopped:
-            raise KeyboardInterrupt
-        yield watcher.get_progress()
-        while watcher.has_running_jobs:
-            time.sleep(every)
-            watcher.poll()
+    with (
+        Watch(fleet, history, limits=limits, clock=clock) as watcher,
+        ThreadPoolExecutor(1, thread_name_prefix="watch-collect") as executor,
+    ):
+        collection = BackgroundCollection(watcher, executor)
+        try:
+            _wait_for_first_look(collection, len(watcher.appliances), progress=progress)
+            collected = _ingest(collection, watcher, progress=progress)
+            if not collected:
+                _warn_about_late_appliances(collection, watcher.appliances)
             yield watcher.get_progress()
+            while watcher.has_running_jobs or not collected:
+                time.sleep(every)
+                collected = collected or _ingest(collection, watcher, progress=progress)
+                watcher.poll(timeout=LOOK_TIMEOUT)
+                yield watcher.get_progress()
+        except BaseException:  # Ctrl-C, too
+            watcher.stop()
+            if not collection.taken:
+                watcher.ingest(collection.take_rest())
+            raise
+
+
+def _wait_for_first_look(
+    collection: "BackgroundCollection", total: int, *, progress: bool | None
+) -> None:
+    """Wait for the first collection, but not for appliances that respond late."""
+    until = time.monotonic() + FIRST_LOOK_TIMEOUT
+    with tqdm(
+        total=total,
+        desc="Collecting",
+        unit="appliance",
+        disable=None if progress is None else not progress,
+    ) as bar:
+        while not collection.wait(BAR_INTERVAL) and time.monotonic() < until:
+            bar.update(collection.ended - bar.n)
+        bar.update(collection.ended - bar.n)
+
+
+def _ingest(collection: "BackgroundCollection", watcher: "Watch", *, progress: bool | None) -> bool:
+    """Store the polls that have ended; return whether the whole collection has."""
+    if not collection.done:
+        watcher.ingest(collection.take_ended())
+        return False
+    watcher.ingest(collection.take_rest())
+    snapshot = collection.result()
+    report_problems(snapshot, len(watcher.appliances), progress=progress)
+    if snapshot.stopped:
+        raise KeyboardInterrupt
+    return True
+
+
+def _warn_about_late_appliances(
+    collection: "BackgroundCollection", appliances: Sequence[Appliance]
+) -> None:
+    late = [one.name for one in appliances if one.name not in collection.names]
+    some = ", ".join(one_line(name, limit=40) for name in late[:MAX_NAMES])
+    more = f" and {len(late) - MAX_NAMES:,} more" if len(late) > MAX_NAMES else ""
+    warnings.warn(
+        f"Not read yet: {some}{more}. Their running jobs are shown once they respond.",
+        BackupkitWarning,
+        stacklevel=3,
+    )
+
+
+class BackgroundCollection:
+    """Collection in a thread of `executor`, whose polls can be stored before all have ended.
+
+    Attributes
+    ----------
+    names : set of str
+        Appliances whose polls were taken.
+    taken : bool
+        Whether all of it was taken.
+    """
+
+    def __init__(self, watcher: "Watch", executor: Executor) -> None:
+        self.names: set[str] = set()
+        self.taken = False
+        self._ended: list[PollResult] = []
+        self._future = executor.submit(watcher.collect, on_poll=self._ended.append)
+
+    @property
+    def done(self) -> bool:
+        """Return whether all polls have ended."""
+        return self._future.done()
+
+    @property
+    def ended(self) -> int:
+        """Number of polls that have ended."""
+        return len(self._ended)
+
+    def wait(self, timeout: float) -> bool:
+        """Wait for the end at most `timeout` [s]; return whether it came."""
+        return bool(wait([self._future], timeout=timeout).done)
+
+    def result(self) -> Snapshot:
+        """Return the whole collection; wait for its end."""
+        return self._future.result()
+
+    def take_ended(self) -> Snapshot:
+        """Return the polls that have ended, without those that were taken before."""
+        results = [result for result in list(self._ended) if result.appliance not in self.names]
+        self.names |= {result.appliance for result in results}
+        return build_snapshot(results)
+
+    def take_rest(self) -> Snapshot:
+        """Return all polls, without those that were taken before; wait for their end."""
+        self.taken = True
+        snapshot = self.result()
+        if not self.names:
+            return snapshot
+
+        def rest(frame: pd.DataFrame) -> pd.DataFrame:
+            return frame[~frame["appliance"].isin(self.names)].reset_index(drop=True)
+
+        return replace(
+            snapshot,
+            observations=rest(snapshot.observations),
+            polls=rest(snapshot.polls),
+            schedules=rest(snapshot.schedules),
+            errors=rest(snapshot.errors),
+        )
 
 
 class Watch:
@@ -113,12 +243,15 @@ class Watch:
         self._history, self._limits, self._clock = history, limits_of(fleet, limits), clock
         self._followed: dict[str, FollowedAppliance] = {}
         self._pending: dict[str, Future[list[wire.Job]]] = {}
+        self._asked_at: dict[str, tuple[float, datetime]] = {}
         with ExitStack() as stack:
             self._local_state = stack.enter_context(create_local_state(self.appliances))
             for password in self._local_state.passwords.values():
                 if isinstance(password, CredentialError):
                     raise password
-            self._pool = ThreadPoolExecutor(self._limits.concurrency, thread_name_prefix="watch")
+            # more threads than requests: some only wait before their next attempt
+            workers = min(len(self.appliances), self._limits.concurrency + MAX_WAITING)
+            self._pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="watch")
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -149,18 +282,24 @@ class Watch:
         """End a running collection or poll as soon as possible."""
         self._local_state.stop.set()
 
-    def collect(self) -> Snapshot:
-        """Collect from all appliances without output; pass the result to `ingest`."""
+    def collect(self, *, on_poll: Callable[[PollResult], object] = bool) -> Snapshot:
+        """Collect from all appliances without output; pass the result to `ingest`.
+
+        `on_poll` is called with the result of each poll that ends by itself.
+        """
         return run_collection(
             self.appliances,
             known=self._history,
             limits=self._limits,
             clock=self._clock,
             stop=self._local_state.stop,
+            on_poll=on_poll,
         )
 
     def ingest(self, snapshot: Snapshot) -> None:
-        """Store a collection, and follow its running jobs."""
+        """Store a collection, or a part of one, and follow its running jobs."""
+        if snapshot.polls.empty:
+            return
         self._history.append(snapshot)
         open_jobs = snapshot.jobs[snapshot.jobs["outcome"] == "open"]
         names_to_follow = {
@@ -192,6 +331,7 @@ class Watch:
         """
         for name, followed in self._followed.items():
             if followed.running_ids and name not in self._pending:
+                self._asked_at[name] = time.monotonic(), self.now
                 self._pending[name] = self._pool.submit(followed.poll)
         wait(self._pending.values(), timeout=timeout)
         done = [name for name, future in self._pending.items() if future.done()]
@@ -214,7 +354,12 @@ class Watch:
 
     def get_progress(self) -> pd.DataFrame:
         """Return the progress of each followed job, as rows of `backupkit.tables.RUNNING`."""
-        return _build_progress_frame(list(self._followed.values()), self.now)
+        late = {
+            name: asked_at
+            for name, (asked, asked_at) in self._asked_at.items()
+            if name in self._pending and time.monotonic() - asked >= LOOK_TIMEOUT
+        }
+        return _build_progress_frame(list(self._followed.values()), self.now, late)
 
 
 def _build_snapshot(
@@ -238,8 +383,10 @@ def _build_snapshot(
     return Snapshot(observations, polls, SCHEDULES.empty(), ERRORS.empty())
 
 
-def _build_progress_frame(followed: Sequence[FollowedAppliance], now: datetime) -> pd.DataFrame:
-    """Return the progress of each followed job."""
+def _build_progress_frame(
+    followed: Sequence[FollowedAppliance], now: datetime, late: Mapping[str, datetime]
+) -> pd.DataFrame:
+    """Return the progress of each followed job; `late` has the time of the open question."""
     rows = [(entry, run) for entry in followed for run in entry.followed_jobs.values()]
     elapsed = [_compute_elapsed(entry, run.job, now) for entry, run in rows]
     times_left = [
@@ -260,7 +407,12 @@ def _build_progress_frame(followed: Sequence[FollowedAppliance], now: datetime) 
                 not run.has_ended and is_stalled(now - run.changed_at, entry.typical)
                 for entry, run in rows
             ],
-            "detail": [entry.detail for entry, _ in rows],
+            "detail": [
+                f"no response since {asked_at.astimezone(UTC):%H:%M:%S} UTC"
+                if (asked_at := late.get(entry.appliance.name)) is not None
+                else entry.detail
+                for entry, _ in rows
+            ],
             "message": [_find_last_message(run.job) for _, run in rows],
             **{
                 name: [getattr(run.job, name) for _, run in rows]

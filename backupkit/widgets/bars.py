@@ -74,7 +74,7 @@ def render_bars(state: State) -> Markup:
 
 
 def _render_headline(state: State) -> str:
-    if state.collected_at is None:
+    if state.collected_at is None and state.frame.empty:
         plural = "s" if state.appliance_count != 1 else ""
         polling = f"Polling {state.appliance_count:,} appliance{plural}…"
         return polling if state.running else "Not polled yet."
@@ -91,6 +91,8 @@ def _render_headline(state: State) -> str:
             f"; {unread_count:,} of {state.appliance_count:,} appliances could not be read "
             "in the newest collection"
         )
+    if state.collected_at is None:
+        text += "; not all appliances have been polled yet"
     return f"{text}."
 
 

@@ -4,7 +4,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self
@@ -13,8 +13,7 @@ import ipywidgets
 import pandas as pd
 
 from backupkit.client import Limits
-from backupkit.collection.snapshot import Snapshot
-from backupkit.collection.watcher import Store, Watch
+from backupkit.collection.watcher import BackgroundCollection, Store, Watch
 from backupkit.display import render_container, style_sheet
 from backupkit.errors import BackupkitError
 from backupkit.fleet import Appliance, Fleet, limits_of
@@ -232,7 +231,7 @@ class _WatchThread(threading.Thread):
         self._state = state
         self._refresh_count = 0
         self._step_errors: dict[str, str] = {}
-        self._pending_collection: Future[Snapshot] | None = None
+        self._pending_collection: BackgroundCollection | None = None
         self._next_collection = 0.0
 
     def end(self, timeout: float) -> None:
@@ -252,8 +251,8 @@ class _WatchThread(threading.Thread):
                 self._run_step("The collection", lambda: self._collect(executor))
                 self._run_step("The refresh", self._refresh_jobs)
                 self._publish()
-                if self._pending_collection is not None and self._state.collected_at is None:
-                    wait([self._pending_collection])  # nothing to refresh yet
+                if self._pending_collection is not None and self._state.frame.empty:
+                    self._pending_collection.wait(self._every)  # nothing to refresh yet
                 else:
                     self._ended.wait(self._every)
             self._watching.stop()  # before the executor waits for the collection
@@ -269,25 +268,32 @@ class _WatchThread(threading.Thread):
             self._step_errors[name] = f"{name} failed: {type(error).__name__}: {error}"
 
     def _collect(self, executor: ThreadPoolExecutor) -> bool:
-        """Store a finished collection, or start one if it is due; return whether one was stored."""
-        if self._pending_collection is not None and self._pending_collection.done():
-            collection, self._pending_collection = self._pending_collection, None
-            self._next_collection = time.monotonic() + self._find_every
-            snapshot = collection.result()
-            self._state = replace(self._state, errors=snapshot.errors, collected_at=self._now())
-            self._watching.ingest(snapshot)
-            return True
-        if self._pending_collection is None and time.monotonic() >= self._next_collection:
-            self._pending_collection = executor.submit(self._watching.collect)
-        return False
+        """Store the polls of a collection that have ended, or start one if it is due.
+
+        Returns whether a collection is complete.
+        """
+        collection = self._pending_collection
+        if collection is None:
+            if time.monotonic() >= self._next_collection:
+                self._pending_collection = BackgroundCollection(self._watching, executor)
+            return False
+        if not collection.done:
+            self._watching.ingest(collection.take_ended())
+            return False
+        self._pending_collection = None
+        self._next_collection = time.monotonic() + self._find_every
+        snapshot = collection.result()
+        self._state = replace(self._state, errors=snapshot.errors, collected_at=self._now())
+        self._watching.ingest(collection.take_rest())
+        return True
 
     def _refresh_jobs(self) -> bool:
         """Refresh the running jobs; do not wait for appliances that answer late."""
         self._watching.forget(self._watching.now - KEEP_ENDED)
         self._watching.poll(timeout=self._every)
-        if self._state.collected_at is not None:
+        frame = self._watching.get_progress()
+        if self._state.collected_at is not None or not frame.empty:
             self._refresh_count += 1
-            frame = self._watching.get_progress()
             self._state = replace(self._state, frame=frame, refreshed_at=self._now())
         return True
 

@@ -1,7 +1,7 @@
 """Decoders for the response bodies of an appliance."""
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeGuard, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -9,10 +9,10 @@ from msgspec.structs import replace
 from backupkit.errors import PayloadError, one_line
 from backupkit.wire.lenient import (
     JOB_ID,
+    join_messages,
+    load_entries,
     load_json,
-    load_pairs,
     read_job,
-    read_messages,
     read_schedule,
 )
 from backupkit.wire.payloads import (
@@ -45,6 +45,9 @@ T = TypeVar("T")
 DecodeErrors: TypeAlias = dict[str, PayloadError]
 """Errors of items that cannot be decoded, by id or name; "" stands for items without one."""
 
+_ENVELOPE: Final = {"error_type", "localizableMessages", "messages", "type", "value"}
+"""Fields of an error body, and of an envelope: no ids or names if their values are no records."""
+
 DECODE_EXCEPTIONS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """Exceptions that decoding can raise."""
 
@@ -57,12 +60,10 @@ def _decoders(kind: Any) -> dict[Flavour, msgspec.json.Decoder[Any]]:  # noqa: A
 
 
 _TEXT = _decoders(str)
-_IDS = _decoders(list[str])
-_ANY_IDS = _decoders(list[msgspec.Raw] | str)
+_IDS = _decoders(list[str] | str)
 _JOB = _decoders(JobStatus)
 _VERSION = _decoders(Version)
 _DETAILS = _decoders(dict[str, Details] | list[Pair[Details]])
-_RAW_MAP = _decoders(dict[str, msgspec.Raw] | list[msgspec.Raw])
 
 
 def payload_error(what: str, body: bytes, error: Exception) -> PayloadError:
@@ -115,22 +116,22 @@ def decode_job_ids(body: bytes, flavour: Flavour) -> tuple[list[str], DecodeErro
     >>> decode_job_ids(b'["20260103-085630-24322831"]', Flavour.API)
     (['20260103-085630-24322831'], {})
     """
-    what = "the job list"
     try:
-        return list(dict.fromkeys(_decode(_IDS, body, flavour, what))), {}
-    except PayloadError as error:
-        try:
-            items = _decode(_ANY_IDS, body, flavour, what)
-        except PayloadError:
-            raise error from None
-        if isinstance(items, str):
-            if not JOB_ID.fullmatch(items):
-                raise
-            return [items], {}
-    ids = [item for item in map(_load_item, items) if isinstance(item, str) and item]
-    odd = len(items) - len(ids)
-    text = f"{odd} of {len(items)} items of the job list are no ids"
-    return list(dict.fromkeys(ids)), {"": PayloadError(text)}
+        items = _decode(_IDS, body, flavour, "the job list")
+    except PayloadError:
+        items = _load_record(body, flavour)
+        if not isinstance(items, list):
+            raise
+    if isinstance(items, str):
+        if not JOB_ID.fullmatch(items):
+            raise PayloadError("the response to the job list does not follow the API: it is a text")
+        return [items], {}
+    ids = [item for item in items if _is_key(item)]
+    unique = list(dict.fromkeys(ids))
+    if len(ids) == len(items):
+        return unique, {}
+    text = f"{len(items) - len(ids)} of {len(items)} items of the job list are no ids"
+    return unique, {"": PayloadError(text)}
 
 
 def decode_job(body: bytes, flavour: Flavour, job_id: str | None = None) -> Job:
@@ -145,18 +146,13 @@ def decode_job(body: bytes, flavour: Flavour, job_id: str | None = None) -> Job:
         status: JobStatus = _decode(_JOB, body, flavour, what)
     except PayloadError:
         record = _load_record(body, flavour)
-        if not isinstance(record, dict) or not record.keys() & {"state", "start_time", "id"}:
+        if not isinstance(record, dict) or not record.keys() & {"state", "start_time"}:
             raise
-        own_id = record.get("id")
-        if job_id is None:
-            if not isinstance(own_id, str) or not own_id:
-                raise
-            job_id = own_id
-        _check_id(own_id, job_id)
+        job_id = _check_id(record.get("id"), job_id)
         return read_job(job_id, record, source="job")
-    _check_id(status.id, job_id)
+    job_id = _check_id(status.id, job_id)
     return job_of(
-        job_id or status.id,
+        job_id,
         status=status.state,
         completed=status.progress,
         total=100,
@@ -167,12 +163,17 @@ def decode_job(body: bytes, flavour: Flavour, job_id: str | None = None) -> Job:
     )
 
 
-def _check_id(own_id: object, job_id: str | None) -> None:
-    """Raise if a record is that of another job."""
-    if job_id is not None and isinstance(own_id, str) and own_id not in ("", job_id):
+def _check_id(own_id: object, job_id: str | None) -> str:
+    """Return the id of a job; raise if there is none, or the record is that of another job."""
+    if not _is_key(own_id):
+        if job_id is None:
+            raise PayloadError("the response to a job does not follow the API: it has no usable id")
+        return job_id
+    if job_id not in (None, own_id):
         raise PayloadError(
             f"the response to job {one_line(job_id)} is the record of job {one_line(own_id)}"
         )
+    return own_id
 
 
 def _load_record(body: bytes, flavour: Flavour) -> Any:  # noqa: ANN401 # any JSON value
@@ -181,7 +182,9 @@ def _load_record(body: bytes, flavour: Flavour) -> Any:  # noqa: ANN401 # any JS
         value = load_json(body)
     except (ValueError, RecursionError):
         return None
-    return value.get("value") if flavour is Flavour.REST and isinstance(value, dict) else value
+    if flavour is Flavour.REST:
+        return value.get("value") if isinstance(value, dict) else None
+    return value
 
 
 def decode_details(body: bytes, flavour: Flavour) -> tuple[list[Job], DecodeErrors]:
@@ -202,7 +205,7 @@ def decode_details(body: bytes, flavour: Flavour) -> tuple[list[Job], DecodeErro
             else [(pair.key, pair.value) for pair in decoded]
         )
         # an object that repeats a key has more records than keys
-        if body.count(b'"status"') <= len(pairs):
+        if body.count(b'"status"') <= len(pairs) and all(_is_key(key) for key, _ in pairs):
             return _merge_repeated([_from_details(*pair) for pair in pairs])
     except PayloadError:  # one odd record must not hide the others
         pass
@@ -214,30 +217,48 @@ def decode_details(body: bytes, flavour: Flavour) -> tuple[list[Job], DecodeErro
 
 
 def _merge_repeated(jobs: list[Job]) -> tuple[list[Job], DecodeErrors]:
-    """Return each job once: a record that has ended takes precedence, then the later one."""
-    by_id: dict[str, Job] = {}
-    repeated: DecodeErrors = {}
+    """Return each job once, and an error for each that is there several times."""
+    records: dict[str, list[Job]] = {}
     for job in jobs:
-        other = by_id.get(job.job_id)
-        if other is not None:
-            text = f"the job details have job {one_line(job.job_id)} several times"
-            repeated[job.job_id] = PayloadError(text, advice="The record that has ended counts.")
-            if other.status in ENDED and job.status not in ENDED:
-                continue
-            if other.status in ENDED and job.status != other.status:
-                words = " and ".join(sorted((str(other.status), str(job.status))))
-                job = replace(job, state=None, status=None, read_error=f"{text}: {words}")  # noqa: PLW2901
-        by_id[job.job_id] = job
-    return list(by_id.values()), repeated
+        records.setdefault(job.job_id, []).append(job)
+    repeated: DecodeErrors = {
+        job_id: PayloadError(f"the job details have job {one_line(job_id)} several times")
+        for job_id, own in records.items()
+        if len(own) > 1
+    }
+    return list(map(_choose_record, records.values())), repeated
+
+
+def _choose_record(records: list[Job]) -> Job:
+    """Return the record of a job that ended, else one that could be read, else the last one.
+
+    Two records that ended differently leave the state unknown.
+    """
+    best = max(
+        reversed(records),
+        key=lambda job: (job.status in ENDED, job.status is not None, job.read_error is None),
+    )
+    ends = sorted({str(job.status) for job in records} & ENDED)
+    if len(ends) < 2:  # noqa: PLR2004 # two ends differ
+        return best
+    reason = f"the job details have it several times, as {' and as '.join(ends)}"
+    return replace(best, state=None, status=None, read_error=reason)
 
 
 def decode_schedules(body: bytes, flavour: Flavour) -> tuple[dict[str, Schedule], DecodeErrors]:
     """Decode the body of ``GET backup/schedules``; return schedules by name, and other errors.
 
-    What is odd in a schedule is its ``read_error``.
+    What is odd in a schedule is its ``read_error``. Of several schedules of one name the last
+    counts, and if they differ, that is its ``read_error``.
     """
     entries, decode_errors = _decode_entries(body, flavour, "the schedules")
-    return {name: read_schedule(record) for name, record in entries}, decode_errors
+    schedules: dict[str, Schedule] = {}
+    for name, record in entries:
+        schedule = read_schedule(record)
+        if schedules.get(name, schedule) != schedule:
+            schedule = replace(schedule, read_error="it is there several times")
+        schedules[name] = schedule
+    return schedules, decode_errors
 
 
 def decode_version(body: bytes, flavour: Flavour) -> str:
@@ -250,40 +271,45 @@ def _decode_entries(
     body: bytes, flavour: Flavour, what: str
 ) -> tuple[list[tuple[str, Any]], DecodeErrors]:
     """Decode a map entry by entry; return keys and values, and the error of those without a key."""
-    if flavour is Flavour.API and body.lstrip()[:1] == b"{":
-        try:
-            pairs = load_pairs(body)
-        except (ValueError, RecursionError) as error:
-            raise payload_error(f"the response to {what}", body, error) from error
-        return pairs, {}
-    items = _decode(_RAW_MAP, body, flavour, what)
-    if isinstance(items, dict):
-        return [(key, _load_item(raw)) for key, raw in items.items()], {}
-    pairs, without_key = [], 0
-    for raw in items:
-        item = _load_item(raw)
-        key = item.get("key") if isinstance(item, dict) else None
-        if isinstance(key, str) and key:
-            pairs.append((key, item.get("value")))
-        else:
-            without_key += 1
-    if without_key and not pairs:
-        raise PayloadError(f"the response to {what} does not follow the API: no entry has a key")
-    text = f"{without_key} of {len(items)} entries of {what} have no usable key"
-    return pairs, {"": PayloadError(text)} if without_key else {}
+    start = f"the response to {what}"
+    try:
+        entries = load_entries(body, enveloped=flavour is Flavour.REST)
+    except (ValueError, RecursionError) as error:
+        raise payload_error(start, body, error) from error
+    if entries is None:
+        raise PayloadError(f"{start} does not follow the API: it is no map")
+    usable = [(key, value) for key, value in entries if _is_key(key)]
+    if usable and all(key in _ENVELOPE and not isinstance(value, dict) for key, value in usable):
+        raise PayloadError(f"{start} does not follow the API: it is no map")
+    if len(usable) == len(entries):
+        return usable, {}
+    if not usable:
+        raise PayloadError(f"{start} does not follow the API: no entry has a key")
+    text = f"{len(entries) - len(usable)} of {len(entries)} entries of {what} have no usable key"
+    return usable, {"": PayloadError(text)}
 
 
-def _load_item(raw: msgspec.Raw) -> Any:  # noqa: ANN401 # any JSON value
+def _is_key(value: object) -> TypeGuard[str]:
+    """Return whether a value can be an id or a name: a text that is not empty, and Unicode."""
+    return (
+        isinstance(value, str)
+        and bool(value)
+        and "\ufffd" not in value
+        and value == value.encode("utf-8", "replace").decode()
+    )
+
+
+def _load_error(raw: msgspec.Raw) -> Any:  # noqa: ANN401 # any JSON value
     try:
         return load_json(bytes(raw))
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError):  # nested too deeply
         return None
 
 
 def _from_details(job_id: str, details: Details) -> Job:
     progress, messages = details.progress, details.messages
     if details.status == "FAILED" and details.error != b"null":
-        messages += read_messages(_load_item(details.error))
+        messages = join_messages(messages, _load_error(details.error))
     return job_of(
         job_id,
         status=details.status,

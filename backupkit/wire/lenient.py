@@ -16,6 +16,7 @@ import msgspec
 
 from backupkit.wire.payloads import (
     STARTED,
+    Argument,
     Count,
     Job,
     Message,
@@ -28,8 +29,9 @@ from backupkit.wire.payloads import (
 
 __all__ = [
     "JOB_ID",
+    "join_messages",
+    "load_entries",
     "load_json",
-    "load_pairs",
     "powershell_fields",
     "read_job",
     "read_messages",
@@ -45,7 +47,11 @@ JOB_ID: Final = re.compile(r"\d{8}-\d{6}-\S*")
 
 _MAX_DIGITS: Final = 40
 _MAX_TEXT: Final = 2_000  # characters of a message in another form
-_POWERSHELL_ITEM: Final = re.compile(r"(?:^@\{|; )(\w+)=([^;}]*)")
+_CUT_LIST: Final = "System.Object[]"  # PowerShell's text for a list that is too deep
+_POWERSHELL_FIELD: Final = re.compile(r"; (?=\w+=)")
+_POWERSHELL_OBJECTS: Final = re.compile(r"(?<=\}) (?=@\{)")
+_POWERSHELL_TIME: Final = re.compile(r"\d\d/\d\d/\d{4} \d\d:\d\d:\d\d")
+_MESSAGE_FIELDS: Final = frozenset({"id", "default_message", "args", "params", "localized"})
 
 
 def load_json(body: bytes) -> Any:  # noqa: ANN401 # any JSON value
@@ -60,21 +66,36 @@ def load_json(body: bytes) -> Any:  # noqa: ANN401 # any JSON value
     {'size': inf, 'id': 'a'}
     """
     text = body.decode("utf-8", "replace")
-    return json.loads(text, parse_int=_parse_int)
+    return json.loads(text, parse_int=_parse_int, strict=False)
 
 
-def load_pairs(body: bytes) -> list[tuple[str, Any]]:
-    """Parse a JSON object as `load_json`, with each of its keys, also those that it repeats.
+def load_entries(body: bytes, *, enveloped: bool) -> list[tuple[object, Any]] | None:
+    """Parse a map in any of its forms, with each key as often as the map has it.
+
+    A map is an object, a list of pairs, or one such pair, as PowerShell writes a list of one. Of
+    an item that is no pair the key is None. Another value than a map is None.
 
     Examples
     --------
-    >>> load_pairs(b'{"a": {"b": 1}, "a": 2}')
+    >>> load_entries(b'{"a": {"b": 1}, "a": 2}', enveloped=False)
     [('a', {'b': 1}), ('a', 2)]
+    >>> load_entries(b'{"value": [{"key": "a", "value": 1}, 7]}', enveloped=True)
+    [('a', 1), (None, None)]
     """
-    pairs = json.loads(
-        body.decode("utf-8", "replace"), parse_int=_parse_int, object_pairs_hook=_Pairs
-    )
-    return [(key, _join_pairs(value)) for key, value in pairs]
+    text = body.decode("utf-8", "replace")
+    found = json.loads(text, parse_int=_parse_int, object_pairs_hook=_Pairs, strict=False)
+    if enveloped:
+        found = dict(found).get("value") if isinstance(found, _Pairs) else None
+    if isinstance(found, _Pairs):
+        pair = dict(found)
+        if pair.keys() == {"key", "value"} and isinstance(pair["key"], str):
+            found = [found]
+        else:
+            return [(key, _join_pairs(value)) for key, value in found]
+    if not isinstance(found, list):
+        return None
+    items = [_join_pairs(item) for item in found]
+    return [(_get(item, "key"), _get(item, "value")) for item in items]
 
 
 class _Pairs(list[tuple[str, Any]]):
@@ -105,18 +126,18 @@ def read_job(job_id: str, record: object, *, source: str) -> Job:
     status = fields.read("status" if details else "state", _read_word)
     start = fields.read("start_time", _read_time, needed=status in STARTED)
     end = fields.read("end_time", _read_end, needed=False)
-    messages = read_messages(fields.values.get("messages"))
+    messages = read_messages(fields.get("messages"))
     if details and status == "FAILED":
-        messages += read_messages(fields.values.get("error"))
-    progress = fields.values.get("progress")
+        messages = join_messages(messages, fields.get("error"))
+    progress = fields.get("progress")
     completed, total = (
         (_get(progress, "completed"), _get(progress, "total")) if details else (progress, 100)
     )
-    build = _get(fields.values.get("build"), "build_number")
+    build = _get(fields.get("build"), "build_number")
     extras: dict[str, Any] = {
-        "type": _text_or_none(fields.values.get("type")),
-        "size": _count_or_none(fields.values.get("size")),
-        "location": _text_or_none(fields.values.get("location")),
+        "type": _text_or_none(fields.get("type")),
+        "size": _count_or_none(fields.get("size")),
+        "location": _text_or_none(fields.get("location")),
         "build": _text_or_none(build),
     }
     return job_of(
@@ -147,21 +168,21 @@ def read_schedule(record: object) -> Schedule:
     enable = fields.read("enable", _read_flag)
     location = fields.read("location", _read_word)
     recurrence = retention = None
-    if fields.values.get("recurrence_info") is not None:
+    if fields.get("recurrence_info") is not None:
         own = fields.enter("recurrence_info")
         recurrence = Recurrence(
             own.read("hour", _read_below(24)),
             own.read("minute", _read_below(60)),
             own.read("days", _read_days, needed=False),
         )
-    if fields.values.get("retention_info") is not None:
+    if fields.get("retention_info") is not None:
         own = fields.enter("retention_info")
         kept = own.read("max_count", _read_count, needed=False)
         retention = None if kept is None else Retention(kept)
     return Schedule(
         enable=enable,
         location=location,
-        parts=read_texts(fields.values.get("parts")),
+        parts=read_texts(fields.get("parts")),
         recurrence_info=recurrence,
         retention_info=retention,
         read_error=fields.problem,
@@ -178,16 +199,23 @@ def read_messages(value: object) -> tuple[Message, ...]:
     >>> read_messages({"error_type": "ERROR", "messages": [{"id": "a", "args": None}]})
     (Message(id='a', default_message='', args=[], localized=None),)
     """
-    if isinstance(value, Mapping) and "messages" in value:
-        value = value["messages"]
-    items = value if isinstance(value, list) else [] if value in (None, "", {}) else [value]
-    return tuple(_read_message(item) for item in items if item is not None)
+    if isinstance(value, Mapping):  # the body of an error, or a message
+        value = _get(value, "messages") or _get(value.get("value"), "messages") or value
+    if isinstance(value, str):
+        value = _POWERSHELL_OBJECTS.split(value) if value.startswith("@{") else [value]
+    items = value if isinstance(value, list) else [value]
+    return tuple(_read_message(item) for item in items if item not in (None, "", {}, _CUT_LIST))
+
+
+def join_messages(messages: tuple[Message, ...], error: object) -> tuple[Message, ...]:
+    """Return the messages of a job, and those of its `error` that are not among them."""
+    return messages + tuple(own for own in read_messages(error) if own not in messages)
 
 
 def read_texts(value: object) -> list[str] | None:
-    """Read a list of texts; one text alone, as PowerShell writes a list of one, is a list, too."""
+    """Read a list of words; a text with words, as PowerShell writes a deep list, is one, too."""
     if isinstance(value, str):
-        return [_clean(value)]
+        return None if value == _CUT_LIST else _clean(value).split()
     if not isinstance(value, list):
         return None
     return [_clean(item) for item in value if isinstance(item, str)]
@@ -195,33 +223,60 @@ def read_texts(value: object) -> list[str] | None:
 
 def _read_message(item: object) -> Message:
     if isinstance(item, str):
-        return Message(default_message=_clean(item)[:_MAX_TEXT])
-    if not isinstance(item, Mapping):
-        return Message(default_message=str(item)[:_MAX_TEXT])
-    texts = {
-        name: _clean(str(value)) if isinstance(value, (str, int, float)) else ""
-        for name in ("id", "default_message", "localized")
-        for value in [item.get(name)]
-    }
+        fields = powershell_fields(item)
+        if not fields or not fields.keys() <= _MESSAGE_FIELDS:
+            return Message(default_message=_clean(item)[:_MAX_TEXT])
+        item = fields
+    if not isinstance(item, Mapping) or not item.keys() & _MESSAGE_FIELDS:
+        return Message(default_message=_to_json(item))
     args = item.get("args")
-    args = args if isinstance(args, list) else [] if args in (None, "") else [args]
+    if not isinstance(args, list):
+        args = [] if args in (None, "", _CUT_LIST) else [args]
     return Message(
-        texts["id"],
-        texts["default_message"],
-        [_clean(arg) if isinstance(arg, str) else str(arg) for arg in args],
-        texts["localized"] or None,
+        _text_of(item.get("id")) or "",
+        _text_of(item.get("default_message")) or "",
+        [_read_argument(arg) for arg in args],
+        _text_of(item.get("localized")),
     )
+
+
+def _text_of(value: object) -> str | None:
+    """Return a text or a number as text."""
+    if isinstance(value, str):
+        return _clean(value)
+    return str(value) if isinstance(value, (int, float)) else None
+
+
+def _read_argument(value: object) -> Argument:
+    if isinstance(value, str):
+        return _clean(value)
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return _to_json(value)
+
+
+def _to_json(value: object) -> str:
+    """Return a value of no known form as text."""
+    try:
+        return _clean(json.dumps(value, ensure_ascii=False))[:_MAX_TEXT]
+    except RecursionError:
+        return "nested too deeply"
 
 
 def powershell_fields(text: str) -> dict[str, str]:
     """Return the fields of an object that PowerShell wrote as text, as it does below its depth.
 
+    A null and a nested object are empty there.
+
     Examples
     --------
-    >>> powershell_fields("@{status=FAILED; type=MANUAL; messages=System.Object[]}")
-    {'messages': 'System.Object[]', 'type': 'MANUAL', 'status': 'FAILED'}
+    >>> powershell_fields("@{status=FAILED; location=nfs://h/a;b; progress=}")
+    {'status': 'FAILED', 'location': 'nfs://h/a;b', 'progress': ''}
     """
-    return dict(reversed(_POWERSHELL_ITEM.findall(text))) if text.startswith("@{") else {}
+    if not (text.startswith("@{") and text.endswith("}")):
+        return {}
+    items = [part.partition("=") for part in _POWERSHELL_FIELD.split(text[2:-1])]
+    return {name: value for name, equals, value in items if equals}
 
 
 def unwrap_lists(value: Any) -> Any:  # noqa: ANN401 # any JSON value
@@ -240,41 +295,45 @@ def unwrap_lists(value: Any) -> Any:  # noqa: ANN401 # any JSON value
 
 
 class _FieldError(Exception):
-    """What is wrong with a field, as the end of a sentence."""
+    """Problem of a field, as the end of a sentence."""
 
 
 @dataclass(slots=True)
 class _Fields:
-    """Fields of an object, and what is wrong with those that were read."""
+    """Fields of an object, None if there is no object; and what is wrong with those read."""
 
-    values: Mapping[str, Any]
+    values: Mapping[str, Any] | None
     prefix: str = ""
     problems: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, record: object, prefix: str = "", problems: list[str] | None = None) -> "_Fields":
-        fields = cls({}, prefix, [] if problems is None else problems)
+        problems = [] if problems is None else problems
         if isinstance(record, str):
             record = powershell_fields(record) or record
         if isinstance(record, Mapping):
-            fields.values = record
-        else:
-            name = prefix.removesuffix(".") or "the record"
-            fields.problems.append(f"{name} is {_describe(record)}")
-        return fields
+            return cls(record, prefix, problems)
+        name = prefix.removesuffix(".") or "the record"
+        problems.append(f"{name} is {_describe(record)}")
+        return cls(None, prefix, problems)
+
+    def get(self, name: str) -> Any:  # noqa: ANN401 # any JSON value
+        """Return a field as it is, None if it is missing."""
+        return _get(self.values, name)
 
     def enter(self, name: str) -> "_Fields":
         """Return the fields of a field; they share the list of problems."""
-        return _Fields.of(self.values[name], f"{self.prefix}{name}.", self.problems)
+        return _Fields.of(self.get(name), f"{self.prefix}{name}.", self.problems)
 
     def read(self, name: str, convert: Callable[[Any], T], *, needed: bool = True) -> T | None:
         """Return a converted field; if it is odd, or needed and missing, note it, return None."""
-        value = self.values.get(name)
+        value = self.get(name)
+        if value is None and (not needed or self.values is None):
+            return None
         try:
             if value is not None:
                 return convert(value)
-            if needed and self.values:
-                raise _FieldError("is null" if name in self.values else "is missing")  # noqa: TRY301
+            raise _FieldError("is null" if name in (self.values or ()) else "is missing")  # noqa: TRY301
         except _FieldError as error:
             self.problems.append(f"{self.prefix}{name} {error}")
         return None
@@ -289,6 +348,8 @@ def _describe(value: object) -> str:
     """Return the kind of a value, never the value: it is untrusted."""
     if value is None:
         return "null"
+    if value in ("", _CUT_LIST):
+        return "cut off" if value else "empty"
     kinds = ((bool, "a flag"), (str, "a text"), (Mapping, "an object"), (list, "a list"))
     return next((name for kind, name in kinds if isinstance(value, kind)), "a number")
 
@@ -307,7 +368,9 @@ def _text_or_none(value: object) -> str | None:
 
 
 def _number_or_none(value: object) -> float | None:
-    return float(value) if isinstance(value, (int, float)) else None
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    return _count_or_none(value)
 
 
 def _count_or_none(value: object) -> int | None:
@@ -318,7 +381,7 @@ def _count_or_none(value: object) -> int | None:
 
 
 def _read_word(value: object) -> str:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or value == _CUT_LIST:
         raise _FieldError(f"is {_describe(value)}")
     if not value.strip():
         raise _FieldError("is empty")
@@ -326,15 +389,16 @@ def _read_word(value: object) -> str:
 
 
 def _read_time(value: object) -> datetime:
-    if not isinstance(value, str):
-        raise _FieldError(f"is {_describe(value)}")
-    if not value:
-        raise _FieldError("is empty")
+    text = _read_word(value)
     try:
-        return msgspec.convert(value, Time)
+        if _POWERSHELL_TIME.fullmatch(text):  # of a time that ended in Z
+            return datetime.strptime(f"{text}Z", "%m/%d/%Y %H:%M:%S%z")
+        return msgspec.convert(text, Time)
     except msgspec.ValidationError as error:
         has_no_zone = "timezone component" in str(error)
         raise _FieldError("has no time zone" if has_no_zone else "is not a time") from error
+    except ValueError as error:
+        raise _FieldError("is not a time") from error
 
 
 def _read_end(value: object) -> datetime | None:
@@ -354,7 +418,9 @@ def _read_flag(value: object) -> bool:
 def _read_count(value: object) -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < _MAX_DIGITS:
         value = int(value)
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float):
+        if not value.is_integer():
+            raise _FieldError("is no whole number")
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise _FieldError(f"is {_describe(value)}")
@@ -374,10 +440,11 @@ def _read_below(limit: int) -> Callable[[object], int]:
     return read
 
 
-def _read_days(value: object) -> list[str]:
+def _read_days(value: object) -> list[str] | None:
+    """Read days; an empty text is none, as PowerShell writes a null."""
     days = read_texts(value)
     if days is None:
         raise _FieldError(f"is {_describe(value)}")
     if isinstance(value, list) and len(days) < len(value):
         raise _FieldError("has an item that is no text")
-    return days
+    return days if value else None

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
+from math import isfinite
 from operator import attrgetter
 from typing import Annotated, Any, Final, Generic, TypeVar
 
@@ -12,6 +13,7 @@ from msgspec import Meta, Struct
 __all__ = [
     "ENDED",
     "STARTED",
+    "Argument",
     "Count",
     "Details",
     "Flavour",
@@ -42,6 +44,7 @@ class Flavour(StrEnum):
 
 Time = Annotated[datetime, Meta(tz=True)]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Word = Annotated[str, Meta(pattern=r"\S")]
 Argument = str | int | float | bool | None
 """Argument of a message; the API documents text, but other scalars are accepted."""
 
@@ -132,8 +135,8 @@ def job_of(  # noqa: PLR0913 # the fields of a job
             times.append(None)
             problems.append(f"{name} is out of range")
     percent = None
-    if completed is not None and total is not None and 0 <= completed <= total != 0:
-        percent = 100 * completed / total
+    if completed is not None and total and 0 <= completed <= total and isfinite(total):
+        percent = min(100 * completed / total, 100)
     return Job(
         job_id,
         None if status is None else _STATE_BY_STATUS.get(status, status),
@@ -143,10 +146,10 @@ def job_of(  # noqa: PLR0913 # the fields of a job
         times[1],
         messages,
         source,
-        type,
+        type or None,
         size,
-        location,
-        build,
+        location or None,
+        build or None,
         ", ".join(problems) or None,
     )
 
@@ -221,7 +224,7 @@ class JobStatus(Struct, gc=False):
     """Response to ``GET backup/job/{id}``."""
 
     id: str
-    state: str
+    state: Word
     messages: tuple[Message, ...]
     progress: float
     start_time: Time
@@ -244,7 +247,7 @@ class Build(Struct, gc=False):
 class Details(Struct, gc=False):
     """Record of ``GET backup/job/details``."""
 
-    status: str
+    status: Word
     type: str
     messages: tuple[Message, ...]
     location: str

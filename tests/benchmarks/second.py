@@ -124,6 +124,6 @@ def _listing(known: Known) -> Callable[[], int]:
 
     def run() -> int:
         with ThreadPoolExecutor(bk.Limits().concurrency) as pool:
-            return sum(pool.map(lambda client: len(client.job_ids()), known.clients))
+            return sum(pool.map(lambda client: len(client.job_ids()[0]), known.clients))
 
     return run

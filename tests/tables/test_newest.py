@@ -44,6 +44,7 @@ def observation(draw: st.DrawFn, name: str, job: str, minute: int) -> dict[str, 
             "start_time": draw(st.sampled_from([None, at(0), at(1)])),
             "end_time": None if ended is None else at(ended),
             "progress": draw(st.sampled_from([None, 50])),
+            "read_error": draw(st.sampled_from([None, "start_time is null"])),
             "messages": draw(st.sampled_from([[], None, [{"id": "x", "args": [name]}]])),
         }
     )
@@ -71,12 +72,15 @@ def job_of(own: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         details[name] = having[-1] if having else chosen[name]
     last = observed[-1]["observed_at"]
     gone = [row["observed_at"] for row in own if row["source"] == "list"]
-    start, end = chosen["start_time"], chosen["end_time"]
+    started = [row["start_time"] for row in observed if row["start_time"] is not None]
+    start = chosen["start_time"] or (started[-1] if started else None)
+    end = chosen["end_time"]
     yield (
         chosen
         | details
         | {
             "outcome": OUTCOMES.get(chosen["status"], "other"),
+            "start_time": start,
             "duration": None if start is None or end is None else end - start,
             "first_seen_at": observed[0]["observed_at"],
             "last_seen_at": last,

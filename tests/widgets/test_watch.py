@@ -221,7 +221,7 @@ class TestStop:
             """Responses that delay one request."""
 
             def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 # as dict has it
-                if key == "GET /api/appliance/recovery/backup/job/details":
+                if key == "GET /api/appliance/recovery/backup/job":
                     asked.set()
                     go.wait(20)
                 return super().get(key, default)

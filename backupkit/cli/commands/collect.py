@@ -19,9 +19,9 @@ from backupkit.cli.options import (
     FleetOption,
     HistoryOption,
     PerApplianceOption,
+    PollOption,
     ReadOption,
     ResponseOption,
-    VisitOption,
     echo_truncated,
     frame_to_records,
     print_json,
@@ -39,6 +39,7 @@ __all__ = [
     "SOME_UNREAD",
     "collect",
     "collect_and_store",
+    "exit_code",
     "interrupt_on_sigterm",
     "open_fleet_and_history",
 ]
@@ -55,7 +56,7 @@ def collect(  # noqa: PLR0913 # one parameter per option
     connect: ConnectOption = None,
     read: ReadOption = None,
     response: ResponseOption = None,
-    visit: VisitOption = None,
+    poll: PollOption = None,
     deadline: DeadlineOption = None,
     concurrency: ConcurrencyOption = None,
     per_appliance: PerApplianceOption = None,
@@ -80,7 +81,7 @@ def collect(  # noqa: PLR0913 # one parameter per option
         connect=connect,
         read=read,
         response=response,
-        visit=visit,
+        poll=poll,
         deadline=deadline,
         concurrency=concurrency,
         per_appliance=per_appliance,
@@ -91,7 +92,7 @@ def collect(  # noqa: PLR0913 # one parameter per option
         )
     if as_json:
         print_json(_build_json_summary(snapshot, added))
-    return STOPPED if snapshot.stopped else _choose_exit_code(snapshot)
+    return STOPPED if snapshot.stopped else exit_code(snapshot)
 
 
 def open_fleet_and_history(fleet: Path, history: str) -> tuple["Fleet", "History"]:
@@ -171,9 +172,11 @@ def interrupt_on_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _choose_exit_code(snapshot: "Snapshot") -> int:
+def exit_code(snapshot: "Snapshot") -> int:
+    """Return the exit code of a collection that was not stopped."""
     polls = snapshot.polls
-    if polls["ok"].fillna(value=False).all() and snapshot.errors.empty:
+    is_complete = polls["ok"].fillna(value=False) & polls["schedules_error"].isna()
+    if is_complete.all() and snapshot.schedules["read_error"].isna().all():
         return 0
     return SOME_UNREAD if snapshot.list_was_read.any() else NONE_READ
 

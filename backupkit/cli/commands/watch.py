@@ -18,9 +18,9 @@ from backupkit.cli.options import (
     DeadlineOption,
     FleetOption,
     HistoryOption,
+    PollOption,
     ReadOption,
     ResponseOption,
-    VisitOption,
     frame_to_records,
     read_limit_options,
 )
@@ -47,7 +47,7 @@ def watch(  # noqa: PLR0913 # one parameter per option
     connect: ConnectOption = None,
     read: ReadOption = None,
     response: ResponseOption = None,
-    visit: VisitOption = None,
+    poll: PollOption = None,
     deadline: DeadlineOption = None,
     concurrency: ConcurrencyOption = None,
     as_json: AsJson = False,
@@ -66,15 +66,22 @@ def watch(  # noqa: PLR0913 # one parameter per option
         connect=connect,
         read=read,
         response=response,
-        visit=visit,
+        poll=poll,
         deadline=deadline,
         concurrency=concurrency,
     )
-    with interrupt_on_sigterm(), make_display() as display, warnings.catch_warnings():
-        warnings.simplefilter("ignore", category=BackupkitWarning)  # each poll shows the errors
+    with (
+        interrupt_on_sigterm(),
+        make_display() as display,
+        warnings.catch_warnings(record=True) as caught,
+    ):
+        warnings.simplefilter("always", category=BackupkitWarning)
         for frame in bk.watch(appliances, store, every=pause, limits=limits):
             if as_json:
                 typer.echo(json.dumps(frame_to_records(frame), ensure_ascii=False))
+            for warning in caught:
+                tqdm.write(str(warning.message), file=sys.stderr)  # above the bars
+            caught.clear()
             display.show(frame)
             last = frame
     typer.echo(format_summary(last), err=True)
