@@ -189,7 +189,7 @@ class TestCollect:
         unread = "  vc-odd: job bad could not be read: the record is a number. Collect again."
         for state, counts in (
             ("unknown state: QUANTUM", "2 new, 1 could not be read, in"),
-            ("", "0 new, 1 known and not read again, 1 could not be read, in"),
+            ("", "0 new, 1 could not be read, in"),
         ):
             code, _, err = run(*argv)
             assert code == 3

@@ -33,8 +33,9 @@ def check_job_list(context: CheckContext) -> Finding:
     """Check that the user may read the job list."""
     context.job_ids, decode_errors = context.client.job_ids()
     if decode_errors:
-        [error] = decode_errors.values()
-        return Finding("failed", error.problem, error.advice)
+        example = next(iter(decode_errors.values()))
+        more = f" (and {len(decode_errors) - 1:,} more)" if len(decode_errors) > 1 else ""
+        return Finding("failed", f"{example.problem}{more}", example.advice)
     if not context.job_ids:
         return Finding(
             "warning",

@@ -43,7 +43,7 @@ __all__ = [
 T = TypeVar("T")
 
 DecodeErrors: TypeAlias = dict[str, PayloadError]
-"""Errors of items that cannot be decoded, by id or name; "" stands for items without one."""
+"""Errors of items that cannot be decoded, by id, name or place; "" stands for those without one."""
 
 _ENVELOPE: Final = {"error_type", "localizableMessages", "messages", "type", "value"}
 """Fields of an error body, and of an envelope: no ids or names if their values are no records."""
@@ -109,7 +109,7 @@ def decode_text(body: bytes, flavour: Flavour, what: str) -> str:
 def decode_job_ids(body: bytes, flavour: Flavour) -> tuple[list[str], DecodeErrors]:
     """Decode the job list, the body of ``GET backup/job``: each id once, in its order.
 
-    Items that are no ids are an error. One id alone, as PowerShell writes a list of one, is a list.
+    Items that are no ids are errors. One id alone, as PowerShell writes a list of one, is a list.
 
     Examples
     --------
@@ -126,12 +126,12 @@ def decode_job_ids(body: bytes, flavour: Flavour) -> tuple[list[str], DecodeErro
         if not JOB_ID.fullmatch(items):
             raise PayloadError("the response to the job list does not follow the API: it is a text")
         return [items], {}
-    ids = [item for item in items if _is_key(item)]
-    unique = list(dict.fromkeys(ids))
-    if len(ids) == len(items):
-        return unique, {}
-    text = f"{len(items) - len(ids)} of {len(items)} items of the job list are no ids"
-    return unique, {"": PayloadError(text)}
+    odd = {
+        f"item {number}": PayloadError(f"item {number} of the job list is no id")
+        for number, item in enumerate(items, start=1)
+        if not _is_key(item)
+    }
+    return list(dict.fromkeys(filter(_is_key, items))), odd
 
 
 def decode_job(body: bytes, flavour: Flavour, job_id: str | None = None) -> Job:
