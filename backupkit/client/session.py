@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Self, TypeVar, cast
 
 from backupkit import protocol, wire
 from backupkit.client.connection_errors import CONNECTION_ERRORS, connection_error, is_timeout
+from backupkit.client.masking import SecretMask
 from backupkit.client.retries import Retries
 from backupkit.client.tls import grace_period
 from backupkit.client.transport import Response, Transport
@@ -99,7 +100,7 @@ class ApplianceClient:
         self._stop = stop or threading.Event()
         self._waiting, self._thread = waiting, threading.get_ident()
         self._now = clock or (lambda: datetime.now(UTC))
-        self._password = password
+        self._mask = SecretMask(appliance.user, password)
         self._basic_credentials = b64encode(f"{appliance.user}:{password}".encode()).decode("ascii")
         self._token = ""
         self._renewed = False
@@ -149,7 +150,8 @@ class ApplianceClient:
 
     def job_ids(self) -> tuple[list[str], wire.DecodeErrors]:
         """Return the ids of all jobs, each once in the appliance's order, and errors."""
-        return self._read(protocol.list_jobs(self._current_flavour), wire.decode_job_ids)
+        body = self._send(protocol.list_jobs(self._current_flavour))
+        return self._decode(body, wire.decode_job_ids)
 
     def job(self, job_id: str) -> wire.Job:
         """Return one job; this endpoint returns neither type, size, location nor build."""
@@ -207,10 +209,19 @@ class ApplianceClient:
         except NotFoundError:
             body = self._send_with_retries(protocol.log_in(second))
             self.flavour = second
-        self._token = self._decode(body, _decode_token)
+        self._set_token(self._decode(body, _decode_token))
+
+    def _set_token(self, token: str) -> None:
+        self._mask.add_token(token)
+        self._token = token
 
     def _read(self, request: protocol.Request, decode: Callable[[bytes, Flavour], T]) -> T:
-        return self._decode(self._send(request), decode)
+        """Return a response without the password in its texts."""
+        body = self._send(request)
+        decoded = self._decode(body, decode)
+        if self._mask.is_in_data(body):
+            return cast("T", wire.change_texts(decoded, self._mask.mask_text))
+        return decoded
 
     def _decode(self, body: bytes, decode: Callable[[bytes, Flavour], T]) -> T:
         """Decode a response; an error names this appliance."""
@@ -240,7 +251,7 @@ class ApplianceClient:
             self._renewed = True
             _log.info("%s: the session ended, logging in again", self.appliance.name)
             body = self._send_with_retries(protocol.log_in(self._current_flavour))
-            self._token = self._decode(body, _decode_token)
+            self._set_token(self._decode(body, _decode_token))
             return True
 
     def _send_with_retries(self, request: protocol.Request) -> bytes:
@@ -351,19 +362,15 @@ class ApplianceClient:
                 "MiB and was not read"
             )
         self._update_clock_skew(response.headers.get("Date"), sent)
-        body = self._remove_secrets(response)
+        body = self._remove_secrets(request, response)
         protocol.raise_for_status(request, response.status, response.headers, body, now=self._now())
         return body
 
-    def _remove_secrets(self, response: Response) -> bytes:
-        """Remove secrets from the body, in case an appliance or a proxy echoes them."""
-        secrets = [self._token, self._basic_credentials]
-        if not response.ok:  # in data, it may be a common word
-            secrets.append(self._password)
-        body = response.body
-        for secret in filter(None, secrets):
-            body = body.replace(secret.encode(), b"[secret]")
-        return body
+    def _remove_secrets(self, request: protocol.Request, response: Response) -> bytes:
+        """Mask secrets in the body, in case an appliance or a proxy echoes them."""
+        if request.login and response.ok:  # the new token
+            return response.body
+        return self._mask.mask_body(response.body, ok=response.ok)
 
     def _update_clock_skew(self, date: str | None, sent: datetime) -> None:
         """Update the clock skew, once per value of the Date header."""

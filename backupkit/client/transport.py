@@ -1,5 +1,6 @@
 """HTTP exchange with one host, limited in size and time."""
 
+import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,17 @@ _HEADERS: Final[dict[str, str]] = {
     "Accept-Encoding": "gzip, deflate",
     "User-Agent": f"backupkit/{__version__}",
 }
+
+
+class _QuotedHeaders(logging.Filter):
+    """Filter of urllib3's warning about odd headers: it quotes them, and they may echo a secret."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a record is another one."""
+        return not str(record.msg).startswith("Failed to parse headers")
+
+
+logging.getLogger("urllib3.connection").addFilter(_QuotedHeaders())
 
 
 @dataclass(frozen=True, slots=True)

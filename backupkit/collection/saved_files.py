@@ -53,7 +53,6 @@ EXAMPLE: Final = "20261109T060000Z"
 """Example of a folder name that states the time of the requests."""
 
 _CUT_MARKS: Final = (b'"@{', b"System.Object[]")
-_POWERSHELL_MARKS: Final = (*_CUT_MARKS, b'"Count"')
 _MAX_ERRORS: Final = 5
 _MAX_DETAIL: Final = 500
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # Windows has neither
@@ -304,6 +303,8 @@ class _PollFiles:
             case Kind.TEXT:
                 text = wire.decode_text(content, flavour, "the time zone")
                 self.result.timezone = _check_time_zone(text)
+        odd = {job.job_id: _describe_odd_job(job) for job in jobs if job.read_error}
+        self._add_decode_errors(file, odd, of_jobs=True)
         added = [self._add_job(file, job) for job in jobs]
         if any(added) or not jobs:
             self.flavours.add(flavour)
@@ -331,14 +332,14 @@ class _PollFiles:
 
     def _undo_powershell(self, file: _SavedFile, content: bytes) -> bytes:
         """Undo what PowerShell's ConvertTo-Json does to lists, and report what it cut."""
-        if not any(mark in content for mark in _POWERSHELL_MARKS):
-            return content
         if any(mark in content for mark in _CUT_MARKS):
             error = PayloadError(
-                "PowerShell's ConvertTo-Json cut what is deeper than 2 levels, such as messages",
+                "PowerShell's ConvertTo-Json cut what is nested too deeply, such as messages",
                 advice="Save it again with ConvertTo-Json -Depth 10.",
             )
             self.error_rows.append(_build_error_row(file.appliance, file.where, error))
+        if b'"Count"' not in content:
+            return content
         try:
             return json.dumps(wire.unwrap_lists(wire.load_json(content))).encode()
         except (ValueError, RecursionError):  # no JSON: reported where it is decoded
@@ -453,6 +454,13 @@ def _group_by_poll(files: Iterable[_SavedFile]) -> list[tuple[datetime, list[_Sa
             poll_time = first_time
         polls.setdefault(poll_time, []).append(file)
     return sorted(polls.items())
+
+
+def _describe_odd_job(job: wire.Job) -> PayloadError:
+    return PayloadError(
+        f"job {one_line(job.job_id)} could not be read completely: {job.read_error}",
+        advice="Send the request again, and save its response.",
+    )
 
 
 def _rank_job(job: wire.Job | None) -> tuple[bool, bool, bool]:

@@ -11,6 +11,8 @@ from typing import Final
 import pandas as pd
 from pandas.api.typing import NaTType, NAType
 
+from backupkit.texts import mask_user
+
 __all__ = [
     "FILTERS",
     "NO_DATA",
@@ -24,7 +26,6 @@ __all__ = [
     "format_number",
     "format_relative",
     "format_timestamp",
-    "mask_user",
     "sanitise",
     "time_ratio",
 ]
@@ -42,7 +43,6 @@ STATE_LABELS = MappingProxyType(
 )
 """Symbol and label of each appliance state."""
 
-_USER_INFO = re.compile(r"(?<=://)[^/\s@]+(?=@)")
 _LONG_TEXT: Final = 1_000  # characters; a shorter limit is for a name or a remark
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
@@ -246,17 +246,6 @@ def format_day(time: pd.Timestamp) -> str:
     '5 Nov'
     """
     return f"{time.day} {time:%b}"
-
-
-def mask_user(text: str) -> str:
-    """Mask user and password in the URIs of a text.
-
-    Examples
-    --------
-    >>> mask_user("no route to ftp://joe:secret@target/vc")
-    'no route to ftp://***@target/vc'
-    """
-    return _USER_INFO.sub("***", text) if "://" in text else text
 
 
 def sanitise(text: object, *, limit: int = 2000) -> str:

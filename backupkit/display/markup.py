@@ -16,10 +16,10 @@ from backupkit.display.format import (
     format_duration,
     format_number,
     format_timestamp,
-    mask_user,
     sanitise,
 )
 from backupkit.errors import one_line
+from backupkit.texts import mask_user
 
 __all__ = [
     "Badge",
@@ -279,7 +279,7 @@ def _render_content(value: Cell, *, several_lines: bool = False) -> str:
         case str() if several_lines:
             text = sanitise(value, limit=_MAX_LINES_LENGTH)
         case str():
-            text = mask_user(one_line(value, limit=_MAX_CELL_LENGTH))
+            text = one_line(mask_user(value), limit=_MAX_CELL_LENGTH)
         case _ if pd.isna(value):
             text = NO_DATA
         case pd.Timestamp():

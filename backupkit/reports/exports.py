@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from backupkit._version import __version__
 from backupkit.assessment import Assessment
-from backupkit.display.format import mask_user
 from backupkit.policy import PARAMETERS, Exclusion, Policy
 from backupkit.policy.policy import digest_of
 from backupkit.tables import (
@@ -37,6 +36,7 @@ from backupkit.tables import (
     STATES,
     Table,
 )
+from backupkit.texts import mask_user
 
 __all__ = [
     "SCHEMA_VERSION",

@@ -22,6 +22,7 @@ from backupkit.wire.decode import (
 from backupkit.wire.detect import Kind, detect_kind
 from backupkit.wire.error_answers import ErrorAnswer, decode_error, encode_error_data
 from backupkit.wire.lenient import load_json, unwrap_lists
+from backupkit.wire.literals import map_texts
 from backupkit.wire.payloads import (
     Flavour,
     Job,
@@ -29,6 +30,7 @@ from backupkit.wire.payloads import (
     Recurrence,
     Retention,
     Schedule,
+    change_texts,
     job_columns,
 )
 
@@ -42,6 +44,7 @@ __all__ = [
     "Recurrence",
     "Retention",
     "Schedule",
+    "change_texts",
     "decode_details",
     "decode_error",
     "decode_job",
@@ -53,5 +56,6 @@ __all__ = [
     "encode_error_data",
     "job_columns",
     "load_json",
+    "map_texts",
     "unwrap_lists",
 ]

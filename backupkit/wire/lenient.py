@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from backupkit.texts import mask_user
 from backupkit.wire.payloads import (
     STARTED,
     Argument,
@@ -181,7 +182,7 @@ def read_schedule(record: object) -> Schedule:
         retention = None if kept is None else Retention(kept)
     return Schedule(
         enable=enable,
-        location=location,
+        location=location and mask_user(location),
         parts=read_texts(fields.get("parts")),
         recurrence_info=recurrence,
         retention_info=retention,
@@ -288,8 +289,9 @@ def unwrap_lists(value: Any) -> Any:  # noqa: ANN401 # any JSON value
     {'messages': ['a']}
     """
     if isinstance(value, dict):
-        if value.keys() == {"value", "Count"} and isinstance(value["value"], list):
-            return unwrap_lists(value["value"])
+        if value.keys() == {"value", "Count"}:
+            inner = value["value"]
+            return unwrap_lists(inner if isinstance(inner, list) else [inner])
         return {key: unwrap_lists(item) for key, item in value.items()}
     return [unwrap_lists(item) for item in value] if isinstance(value, list) else value
 

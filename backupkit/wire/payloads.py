@@ -1,14 +1,17 @@
 """Typed payloads: types common to both flavours, and the JSON of each."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from math import isfinite
 from operator import attrgetter
-from typing import Annotated, Any, Final, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar, cast
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from backupkit.texts import mask_user
 
 __all__ = [
     "ENDED",
@@ -27,6 +30,7 @@ __all__ = [
     "Time",
     "Value",
     "Version",
+    "change_texts",
     "job_columns",
     "job_of",
     "message_to_dict",
@@ -65,6 +69,7 @@ STARTED: Final = ENDED | {"RUNNING", "INPROGRESS"}
 """States of a job that has a start."""
 
 _STATE_BY_STATUS: Final = {"RUNNING": "INPROGRESS", "PENDING": "NONE", "BLOCKED": "NONE"}
+_KNOWN_STATUSES: Final = STARTED | {"NONE", *_STATE_BY_STATUS}
 
 
 class Job(Struct, frozen=True, gc=False):
@@ -144,14 +149,51 @@ def job_of(  # noqa: PLR0913 # the fields of a job
         percent,
         times[0],
         times[1],
-        messages,
+        tuple(map(_mask_users, messages)),
         source,
         type or None,
         size,
-        location or None,
+        mask_user(location) if location else None,
         build or None,
         ", ".join(problems) or None,
     )
+
+
+def _mask_users(message: Message) -> Message:
+    """Mask user and password in the URIs of a message."""
+    texts = (message.default_message, message.localized, *message.args)
+    has_user = any(isinstance(text, str) and "@" in text for text in texts)
+    return cast("Message", change_texts(message, mask_user)) if has_user else message
+
+
+def change_texts(decoded: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 # any payload
+    """Return a decoded payload with each of its texts changed, except ids, names and known states.
+
+    Examples
+    --------
+    >>> job = Job("a", "FAILED", "FAILED", None, None, None, (Message("m", "Disk a."),), "job")
+    >>> changed = change_texts(job, str.upper)
+    >>> changed.job_id, changed.messages[0].default_message
+    ('a', 'DISK A.')
+    """
+    match decoded:
+        case str():
+            return change(decoded)
+        case list() | tuple():
+            return type(decoded)(change_texts(item, change) for item in decoded)
+        case dict():
+            return {key: change_texts(item, change) for key, item in decoded.items()}
+        case Message():
+            names = ["default_message", "args", "localized"]
+        case Schedule():
+            names = ["location"]
+        case Job():
+            names = ["messages", "type", "location", "build"]
+            names += ["status", "state"] if decoded.status not in _KNOWN_STATUSES else []
+        case _:
+            return decoded
+    changed = {name: change_texts(getattr(decoded, name), change) for name in names}
+    return replace(decoded, **changed)
 
 
 def job_columns(jobs: Sequence[Job]) -> dict[str, list[Any]]:
