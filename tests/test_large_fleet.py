@@ -157,7 +157,7 @@ class TestLargeFleet:
         for name, fault in large.faults.items():
             if fault.kind in ONE_JOB:
                 assert (listed[name], unread[name]) == (JOBS, 1), fault
-                assert polls.loc[name, ["error", "jobs_unread"]].to_list() == ["partial", 1]
+                assert (polls["error"][name], polls["jobs_unread"][name]) == ("partial", 1)
             elif fault.kind in HARMLESS | {"duplicate_ids"}:
                 assert (listed[name], unread.get(name)) == (JOBS, None), fault
                 assert polls["ok"][name]

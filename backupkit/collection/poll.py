@@ -268,8 +268,9 @@ def _read_list(client: ApplianceClient, result: PollResult, order: PollOrder) ->
     """Read the job list; if that fails, keep at least the jobs of the details, and raise."""
     try:
         listed, decode_errors = client.job_ids()
-    except (BusyError, NotFoundError, PayloadError, RightsError, ServerError):
-        if order.strategy == "auto" and result.details is not False:
+    except (BusyError, NotFoundError, PayloadError, RightsError, ServerError) as list_error:
+        may_have_details = order.strategy == "auto" and result.details is not False
+        if may_have_details and not list_error.retry_after:  # else it wants to be left alone
             with suppress(ApplianceError):  # the error of the list counts
                 for jobs, _ in client.details():
                     result.jobs += jobs
