@@ -123,6 +123,7 @@ class TestRaiseForStatus:
     def test_success(self, status: int) -> None:
         """A success raises nothing, whatever its body."""
         raise_for_status(protocol.list_jobs(API), status, {}, HTML)
+        raise_for_status(protocol.list_jobs(API), status, {}, _api("An error?"))
 
     @pytest.mark.parametrize(
         ("status", "body", "request_", "kind", "sentence"),

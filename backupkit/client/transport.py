@@ -12,6 +12,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from backupkit._version import __version__
+from backupkit.client.decompression import ACCEPTED_ENCODINGS, decompress
 from backupkit.client.tls import build_tls_options, read_limits
 from backupkit.fleet import Appliance
 from backupkit.limits import Limits
@@ -20,7 +21,7 @@ __all__ = ["Response", "Transport"]
 
 _HEADERS: Final[dict[str, str]] = {
     "Accept": "application/json",
-    "Accept-Encoding": "gzip, deflate",
+    "Accept-Encoding": ACCEPTED_ENCODINGS,
     "User-Agent": f"backupkit/{__version__}",
 }
 
@@ -91,8 +92,13 @@ class Transport:
         with read_limits(read=read, deadline=deadline, stop=stop):
             response = self._adapter.exchange(request, timeout=(connect, None))
             try:
-                body = response.read(self._limits.body + 1, decode_content=True)
-                if len(body) > self._limits.body:
+                limit = self._limits.body + 1
+                received = bytearray()
+                while piece := response.read(limit - len(received), decode_content=False):
+                    received += piece
+                encoding = response.headers.get("Content-Encoding", "")
+                body = decompress(bytes(received), encoding, limit=limit)
+                if len(received) == limit:
                     response.close()  # else the rest is read to reuse the connection
             except BaseException:
                 response.close()
