@@ -9,6 +9,7 @@ import pytest
 
 from backupkit import Fleet, Limits, collect
 from backupkit.cli import main
+from backupkit.client import tls
 from backupkit.client.session import LOGOUT_TIMEOUT
 from backupkit.collection.local_state import WaitingPolls
 from backupkit.errors import SettingsError
@@ -174,7 +175,7 @@ class TestPoll:
 
 
 class TestWaiting:
-    """A wait before the next attempt holds up no other appliance."""
+    """An appliance that is waited for holds up no other one."""
 
     @pytest.mark.parametrize("route", ["log-in", "list"])
     def test_others_go_first(self, running: Simulated, route: str) -> None:
@@ -187,6 +188,19 @@ class TestWaiting:
         ended = [one.appliance for one in running.appliances.requests if one.method == "DELETE"]
         assert set(ended[:3]) == {"vc-4", "vc-5", "vc-6"}
         assert snapshot.polls["elapsed"].dt.total_seconds().sum() > 6
+
+    def test_silent(self, running: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Silent appliances give their places up, too: all are silent at the same time."""
+        monkeypatch.setattr(tls, "SILENT_AFTER", 0.3)
+        faults = [Fault("silence", 1.0, f"vc-{number}", "data") for number in (1, 2, 3)]
+        running.appliances.set_faults(faults)
+        limits = replace(QUICK, read=3, silence=3, concurrency=1)
+        began = time.monotonic()
+        snapshot = collect(running.fleet, limits=limits, clock=epoch)
+        assert time.monotonic() - began < 8  # one after the other take 9 s
+        ended = [one.appliance for one in running.appliances.requests if one.method == "DELETE"]
+        assert set(ended[:3]) == {"vc-4", "vc-5", "vc-6"}
+        assert snapshot.polls["ok"].to_list() == [False] * 3 + [True] * 3
 
     def test_total_time(self, running: Simulated) -> None:
         """All wait at the same time, also more of them than there are places."""

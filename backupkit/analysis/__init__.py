@@ -46,6 +46,7 @@ from backupkit.analysis.jobs import (
     attempt_counts,
     correct_clock_skew,
     deduplicate_jobs,
+    drop_implausible_times,
     job_times,
     last_attempts,
     skew_corrections,
@@ -55,6 +56,7 @@ from backupkit.analysis.jobs import (
 from backupkit.analysis.lint import lint
 from backupkit.analysis.period import restrict_to_period
 from backupkit.analysis.reasons import reasons
+from backupkit.analysis.remarks import describe_jobs
 from backupkit.analysis.schedules import current_schedules, expected_slots, schedule_zones
 from backupkit.analysis.slots import (
     infer_types,
@@ -89,7 +91,9 @@ __all__ = [
     "current_schedules",
     "data_fingerprint",
     "deduplicate_jobs",
+    "describe_jobs",
     "describe_undecided",
+    "drop_implausible_times",
     "duplicate_appliances",
     "duration_runs",
     "estimate_starts",

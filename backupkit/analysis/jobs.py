@@ -5,6 +5,8 @@ import pandas as pd
 
 from backupkit.analysis.arrays import (
     NAT,
+    Flags,
+    Spans,
     Times,
     build_tie_break_keys,
     find_asof_index,
@@ -19,14 +21,23 @@ from backupkit.analysis.arrays import (
     to_utc_column,
 )
 from backupkit.analysis.coverage import find_counted_polls
-from backupkit.tables import TERMINAL, TOLERATED_SKEW, TOTALS, list_was_read
+from backupkit.tables import (
+    EARLIEST_TIME,
+    TERMINAL,
+    TOLERATED_SKEW,
+    TOTALS,
+    find_implausible_times,
+    list_was_read,
+)
 
 __all__ = [
     "attempt_counts",
     "correct_clock_skew",
     "deduplicate_jobs",
+    "drop_implausible_times",
     "job_times",
     "last_attempts",
+    "mark_implausible_times",
     "skew_corrections",
     "strikes",
     "totals_of",
@@ -105,6 +116,44 @@ def job_times(jobs: pd.DataFrame) -> tuple[Times, Times]:
     return start, np.where(finished, np.fmax(ended, np.where(np.isnat(ended), NAT, start)), NAT)
 
 
+def drop_implausible_times(jobs: pd.DataFrame, corrections: pd.Series) -> pd.DataFrame:
+    """Take times of jobs that cannot be right as not known.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.JOBS`.
+    corrections : Series of timedelta64
+        Result of `skew_corrections`, for every appliance in `jobs`.
+
+    Returns
+    -------
+    DataFrame
+        A copy in which such a ``start_time`` or ``end_time`` is missing.
+
+    References
+    ----------
+    .. [1] docs/sla.md, section 3, "Job times".
+    """
+    marks = mark_implausible_times(jobs, corrections)
+    return jobs.assign(**{name: jobs[name].mask(marks[name]) for name in marks})
+
+
+def mark_implausible_times(jobs: pd.DataFrame, corrections: pd.Series) -> dict[str, Flags]:
+    """Return which times `drop_implausible_times` drops, by column."""
+    seen, skew = to_times(jobs["last_seen_at"]), _find_skews(jobs, corrections)
+    return {
+        name: find_implausible_times(to_times(jobs[name]), seen, skew)
+        for name in ("start_time", "end_time")
+    }
+
+
+def _find_skews(jobs: pd.DataFrame, corrections: pd.Series) -> Spans:
+    """Return the clock correction of each job."""
+    skews: Spans = to_spans(corrections)[to_codes(jobs["appliance"], corrections.index)]
+    return skews
+
+
 def correct_clock_skew(jobs: pd.DataFrame, corrections: pd.Series) -> pd.DataFrame:
     """Correct job times for the clock skew of their appliances.
 
@@ -118,11 +167,17 @@ def correct_clock_skew(jobs: pd.DataFrame, corrections: pd.Series) -> pd.DataFra
     Returns
     -------
     DataFrame
-        A copy with ``start_time`` and ``end_time`` shifted.
+        A copy with ``start_time`` and ``end_time`` shifted. A time that cannot be right is missing,
+        as in the result of `drop_implausible_times`.
     """
-    codes = to_codes(jobs["appliance"], corrections.index)
-    shift = pd.Series(to_spans(corrections)[codes], index=jobs.index)
-    return jobs.assign(start_time=jobs["start_time"] - shift, end_time=jobs["end_time"] - shift)
+    known = drop_implausible_times(jobs, corrections)
+    skews = _find_skews(jobs, corrections)
+    return known.assign(
+        **{
+            name: to_utc_column(to_times(known[name]) - skews).set_axis(jobs.index)
+            for name in ("start_time", "end_time")
+        }
+    )
 
 
 def skew_corrections(skew: pd.Series) -> pd.Series:
@@ -284,8 +339,9 @@ def totals_of(jobs: pd.DataFrame, polls: pd.DataFrame) -> pd.DataFrame:
 
     Notes
     -----
-    A poll that Ctrl-C stopped, or that only followed a running job, is ignored. A size counts if it
-    is not below 0, and its job is a success with a known end or last_seen_at.
+    A poll that Ctrl-C stopped, or that only followed a running job, is ignored. So is a start that
+    is too early to be right. A size counts if it is not below 0, and its job is a success with a
+    known end or last_seen_at.
 
     Examples
     --------
@@ -300,7 +356,7 @@ def totals_of(jobs: pd.DataFrame, polls: pd.DataFrame) -> pd.DataFrame:
     number = len(names)
     codes = to_codes(jobs["appliance"], names)
     started_at, ended_at = job_times(jobs)
-    started = np.flatnonzero(~np.isnat(started_at))
+    started = np.flatnonzero(started_at >= to_instant(pd.Timestamp(EARLIEST_TIME)))
     groups, first = find_group_first(codes[started], started_at[started])
     oldest = np.full(number, NAT)
     oldest[groups] = started_at[started[first]]

@@ -19,6 +19,7 @@ from backupkit.analysis.arrays import (
 )
 from backupkit.errors import one_line
 from backupkit.tables import ENDED, OUTCOMES
+from backupkit.tables.constants import EARLIEST_TIME, LATEST_TIME
 
 __all__ = [
     "attempt_starts",
@@ -90,7 +91,8 @@ def _times_of_ids(ids: pd.Series) -> pd.Series:
     """Return the times in job ids [UTC]; NaT where there is none."""
     texts = ids.astype("str").str.extract(_ID_TIME, expand=False)
     times = pd.to_datetime(texts, format="%Y%m%d-%H%M%S", errors="coerce", utc=True)
-    return times.astype("datetime64[us, UTC]")
+    times = times.astype("datetime64[us, UTC]")
+    return times.where(times.between(EARLIEST_TIME, LATEST_TIME))
 
 
 def attempt_starts(jobs: pd.DataFrame) -> Times:

@@ -60,8 +60,8 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
     poll_summary = analysis.poll_summary(data.polls, appliances=resolved_policy.index)
     schedules = _add_policy_schedules(data.schedules, poll_summary, context.schedule_policy)
     corrections = analysis.skew_corrections(poll_summary["clock_skew"])
-    jobs = analysis.estimate_starts(data.jobs)
-    jobs = analysis.correct_clock_skew(jobs, corrections)
+    known_jobs = analysis.drop_implausible_times(data.jobs, corrections)
+    jobs = analysis.correct_clock_skew(analysis.estimate_starts(known_jobs), corrections)
     oldest = totals["oldest_start"] - corrections
     segments = _build_segments(jobs, oldest, poll_summary, revisions, exclusions, period)
     coverage = analysis.coverage(oldest, poll_summary, resolved_policy, start=start)
@@ -149,7 +149,7 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
     )
     facts["reason"] = analysis.reasons(facts, failures, current, end=end)
     overlapping = analysis.overlapping_jobs(jobs, start=start, end=end)
-    assessed_jobs = data.jobs.assign(
+    assessed_jobs = analysis.describe_jobs(data.jobs, corrections).assign(
         type=jobs["type"], type_inferred=jobs["type_inferred"], signature=signatures["signature"]
     )
     return PartialAssessment(
@@ -170,7 +170,7 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
         jobs=ASSESSED_JOBS.conform(assessed_jobs),
         overlapping_jobs=jobs.loc[overlapping, _ASSESSED_COLUMNS].join(signatures[overlapping]),
         period_slots=period_slots[period_slots["slot"] >= start],
-        recent_jobs=analysis.recent_jobs(data.jobs),
+        recent_jobs=analysis.recent_jobs(known_jobs),
     )
 
 

@@ -6,7 +6,8 @@ enough, for example after a long series of failures, it reads more, in the end a
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +26,16 @@ from backupkit.history.queries import (
     read_view,
 )
 from backupkit.history.rows import build_select_list, to_frame
-from backupkit.history.schema import JOB_SECOND, JOB_TIME, LIST_READ, OUTCOME_IDS
-from backupkit.tables import JOBS, POLLS, SCHEDULES, TOTALS, HistoryView, list_was_read
+from backupkit.history.schema import JOB_SECOND, LIST_READ, OUTCOME_IDS
+from backupkit.tables import (
+    JOBS,
+    POLLS,
+    SCHEDULES,
+    TOTALS,
+    HistoryView,
+    find_implausible_times,
+    list_was_read,
+)
 from backupkit.tables.constants import (
     BASELINE_RUNS,
     DUPLICATE_JOBS,
@@ -53,6 +62,7 @@ _MICROSECOND: Final = np.timedelta64(1, "us")
 _MARGIN: Final = int((RECENT + SLOT_MARGIN) / _MICROSECOND)
 _MIN_TIME: Final = np.iinfo(np.int64).min // 2  # before all times
 _MAX_TIME: Final = np.iinfo(np.int64).max
+_NO_TIME: Final = np.datetime64("NaT", "us")
 
 
 def read_evidence(reader: Reader, wanted: Filter, *, start: int, end: int, now: int) -> HistoryView:
@@ -156,10 +166,10 @@ def _read_jobs(
 ) -> pd.DataFrame:
     """Read the newest jobs, and more for appliances that need older ones."""
     columns, types = build_select_list("jobs", JOBS.names, "j.")
-    types = {"id": "integer"} | types | {"job_time": "integer"}
-    listed = f"j.id, {columns}, {JOB_TIME} AS job_time"
-    shift = pd.Series({name: skews.get(name, 0) for name in appliances.index}, dtype="int64")
-    period_starts = start + shift  # by the appliance's clock
+    types = {"id": "integer"} | types
+    listed = f"j.id, {columns}"
+    skew = pd.Series({name: skews.get(name, 0) for name in appliances.index}, dtype="int64")
+    period_starts = start + skew.clip(upper=0)  # in SQL, times are not corrected
     numbers = ", ".join(map(str, appliances["id"]))
     still_open = reader.table(
         f"SELECT {listed} FROM jobs j "
@@ -169,7 +179,7 @@ def _read_jobs(
     number = _FIRST_READ_JOBS
     tables: list[pa.Table] = [still_open]
     unread_ids = appliances["id"]
-    oldest_needed = period_starts.combine(_find_earliest_starts(still_open, unread_ids), min)
+    oldest_needed = _find_earliest_starts(still_open, unread_ids, skew).clip(upper=start)
     while len(unread_ids):
         read_starts = _find_read_starts(reader, unread_ids, period_starts, number)
         values = ", ".join(
@@ -181,8 +191,17 @@ def _read_jobs(
             f"ON j.appliance_id = v.column1 AND {JOB_SECOND} >= v.column2 / {_SECOND}",
             types,
         )
+        # of times that are corrected, all from here on are read
+        read_starts += (-skew[unread_ids.index]).clip(lower=0)
         has_enough = _has_enough_jobs(
-            rows, unread_ids, read_starts, period_starts, oldest_needed, end + shift, retention
+            rows,
+            _correct_times(rows, unread_ids, skew),
+            unread_ids,
+            read_starts,
+            oldest_needed,
+            start=start,
+            end=end,
+            retention=retention,
         )
         finished_ids = pa.array(unread_ids[has_enough].to_numpy())
         tables.append(rows.filter(pc.is_in(rows["appliance"], value_set=finished_ids)))
@@ -190,13 +209,45 @@ def _read_jobs(
         number *= _READ_FACTOR
     rows = pa.concat_tables(tables)
     _, first = np.unique(rows["id"].to_numpy(), return_index=True)
-    rows = rows.take(pa.array(first)).drop_columns(["id", "job_time"])
+    rows = rows.take(pa.array(first)).drop_columns(["id"])
     return to_frame(reader, JOBS, add_durations(rows), by=["appliance", "start_time", "job_id"])
 
 
-def _find_earliest_starts(jobs: pa.Table, appliances: pd.Series) -> pd.Series:
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """Times of jobs as an evaluation uses them [us since 1970]; `_MAX_TIME` if not known.
+
+    They are corrected for clock skew. Those that are not plausible are not known.
+    """
+
+    started: _Numbers
+    ended: _Numbers
+    over: _Numbers
+
+
+def _correct_times(jobs: pa.Table, appliances: pd.Series, skew: pd.Series) -> _Times:
+    owner = pd.Index(appliances).get_indexer(pd.Index(jobs["appliance"].to_numpy()))
+    shift = skew[appliances.index].to_numpy()[owner].astype("timedelta64[us]")
+    started, ended, seen = (
+        jobs[name].cast(pa.timestamp("us")).to_numpy()
+        for name in ("start_time", "end_time", "last_seen_at")
+    )
+    started, ended = (
+        np.where(find_implausible_times(times, seen, shift), _NO_TIME, times) - shift
+        for times in (started, ended)
+    )
+    over = np.fmax(started, np.where(np.isnat(ended), seen, ended))
+    return _Times(
+        *(
+            np.where(np.isnat(times), _MAX_TIME, times.astype(np.int64))
+            for times in (started, ended, over)
+        )
+    )
+
+
+def _find_earliest_starts(jobs: pa.Table, appliances: pd.Series, skew: pd.Series) -> pd.Series:
     """Return the earliest start of some jobs of each appliance; `_MAX_TIME` without a job."""
-    began = pd.Series(jobs["start_time"].fill_null(_MAX_TIME).to_numpy())
+    began = pd.Series(_correct_times(jobs, appliances, skew).started)
     first = began.groupby(jobs["appliance"].to_numpy()).min()
     found = first.reindex(appliances.to_numpy(), fill_value=_MAX_TIME).to_numpy()
     return pd.Series(found, appliances.index)
@@ -226,29 +277,25 @@ def _find_read_starts(
 
 def _has_enough_jobs(
     rows: pa.Table,
+    times: _Times,
     appliance_ids: pd.Series,
     read_starts: pd.Series,
-    period_starts: pd.Series,
     oldest_needed: pd.Series,
-    end: pd.Series,
+    *,
+    start: int,
+    end: int,
     retention: int,
 ) -> npt.NDArray[np.bool_]:
     """Return a mask of the appliances whose rows suffice for an evaluation."""
     size = len(appliance_ids)
     names = appliance_ids.index
     owner = pd.Index(appliance_ids).get_indexer(pd.Index(rows["appliance"].to_numpy()))
-    read_start, first, oldest, last = (
-        one[names].to_numpy() for one in (read_starts, period_starts, oldest_needed, end)
-    )
-    columns: dict[str, Any] = {
-        name: rows[name].fill_null(_MAX_TIME).to_numpy()
-        for name in ("start_time", "end_time", "size", "outcome", "job_time")
-    }
-    began, ended, time = columns["start_time"], columns["end_time"], columns["job_time"]
-    outcome = columns["outcome"]
+    read_start, oldest = (one[names].to_numpy() for one in (read_starts, oldest_needed))
+    sizes, outcome = (rows[name].fill_null(_MAX_TIME).to_numpy() for name in ("size", "outcome"))
+    began, ended, time = times.started, times.ended, times.over
     success = (outcome == OUTCOME_IDS["success"]) & (time != _MAX_TIME)
     started = began != _MAX_TIME
-    sized = success & (columns["size"] != _MAX_TIME) & (columns["size"] >= 0)
+    sized = success & (sizes != _MAX_TIME) & (sizes >= 0)
 
     def count(chosen: npt.NDArray[np.bool_]) -> _Numbers:
         return np.bincount(owner[chosen], minlength=size)
@@ -258,21 +305,21 @@ def _has_enough_jobs(
         np.maximum.at(most, owner[chosen], values[chosen])
         return most
 
-    inside = success & (time >= first[owner]) & (time < last[owner])
+    inside = success & (time >= start) & (time < end)
     oldest = oldest.copy()
     np.minimum.at(oldest, owner[inside & started], began[inside & started])
-    before = success & (time < first[owner])
-    until = time <= last[owner]
+    before = success & (time < start)
+    until = time <= end
     earlier = time < oldest[owner]
     timed = success & started & (ended != _MAX_TIME) & (ended >= began)
     recent = np.minimum(newest(time, before), newest(began, before & started))
-    has_read_all = read_start == _MIN_TIME
+    has_read_all = read_start < _MIN_TIME // 2
     enough: npt.NDArray[np.bool_] = has_read_all | (
         (count(sized & started & until) >= max(GROWTH_SIZES, retention))
         & (count(timed & earlier) >= BASELINE_RUNS)
         & (count(sized & earlier) >= BASELINE_RUNS)
         & (
-            np.minimum(recent, first - int(RECENT / _MICROSECOND)) - int(SLOT_MARGIN / _MICROSECOND)
+            np.minimum(recent, start - int(RECENT / _MICROSECOND)) - int(SLOT_MARGIN / _MICROSECOND)
             >= read_start
         )
         & (newest(began, started & until & (outcome != OUTCOME_IDS["void"])) >= read_start)

@@ -16,7 +16,13 @@ from backupkit.history.rows import (
     to_frame,
     to_stored_columns,
 )
-from backupkit.history.schema import COLUMNS, OUTCOME_IDS, TEXT_TABLES, sql_kind
+from backupkit.history.schema import (
+    COLUMNS,
+    OUTCOME_IDS,
+    PLAUSIBLE_START,
+    TEXT_TABLES,
+    sql_kind,
+)
 from backupkit.tables import (
     JOBS,
     LISTED,
@@ -28,7 +34,7 @@ from backupkit.tables import (
     jobs_from,
     observations_from,
 )
-from backupkit.tables.constants import LARGEST_SUM
+from backupkit.tables.constants import EARLIEST_TIME, LARGEST_SUM
 
 __all__ = ["JobUpdate", "TextIds", "rewrite_jobs", "store_observations_apart", "sum_jobs"]
 
@@ -338,6 +344,7 @@ def sum_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
     size = jobs["size"].where(jobs["outcome"].eq("success") & jobs["size"].ge(0))
     listed = jobs["vanished_at"].isna()
     by = jobs.assign(size=size, listed=listed, about=size.astype("Float64")).groupby("appliance")
+    starts = jobs["start_time"].where(jobs["start_time"] >= EARLIEST_TIME)
     total = by["size"].sum().mask(by["about"].sum() > LARGEST_SUM)
     return pd.DataFrame(
         {
@@ -345,7 +352,7 @@ def sum_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
             "jobs_listed": by["listed"].sum(),
             "sized_jobs": by["size"].count(),
             "sized_bytes": total,
-            "oldest_start": by["start_time"].min(),
+            "oldest_start": starts.groupby(jobs["appliance"]).min(),
         }
     )
 
@@ -383,7 +390,8 @@ def _update_totals(
     moved = old["oldest_start"].notna() & ~(new["oldest_start"] <= old["oldest_start"])
     connection.execute_many(
         "UPDATE appliances SET oldest_start = "
-        "(SELECT MIN(start_time) FROM jobs WHERE appliance_id = ?) WHERE id = ?",
+        "(SELECT MIN(start_time) FROM jobs WHERE appliance_id = ? "
+        f"AND {PLAUSIBLE_START.format('')}) WHERE id = ?",
         [(appliances[str(name)],) * 2 for name in moved.index[moved]],
     )
 

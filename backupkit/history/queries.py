@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from backupkit.history.databases import Connection, Reader
 from backupkit.history.rows import (
@@ -31,6 +31,7 @@ from backupkit.tables import (
     Table,
     has_ended,
     jobs_from,
+    measure_durations,
     newest_api_facts,
     schedule_names,
 )
@@ -176,8 +177,10 @@ def read_jobs(
             jobs = jobs[jobs["last_seen_at"] >= since].reset_index(drop=True)
         return jobs if columns is None else jobs[list(columns)]
     names = JOBS.names if columns is None else [*columns]
-    # the order and the durations need these columns in any case
-    needed = {*names, "appliance", "job_id", "start_time", "end_time"}
+    # the order and the durations need these columns
+    needed = {*names, "appliance", "job_id", "start_time"}
+    if "duration" in names:
+        needed |= {"end_time", "last_seen_at"}
     listed, types = build_select_list("jobs", [name for name in JOBS.names if name in needed])
     conditions = [
         "first_seen_at IS NOT NULL",
@@ -195,7 +198,13 @@ def read_jobs(
 
 def add_durations(rows: pa.Table) -> pa.Table:
     """Return stored jobs with their durations, which are not stored."""
-    return rows.append_column("duration", pc.subtract(rows["end_time"], rows["start_time"]))
+    times = (
+        rows[name].cast(pa.timestamp("us")).to_numpy()
+        for name in ("start_time", "end_time", "last_seen_at")
+    )
+    durations = measure_durations(*times).astype(np.int64)
+    missing = durations == np.iinfo(np.int64).min  # NaT
+    return rows.append_column("duration", pa.array(durations, mask=missing))
 
 
 def has_newer_rows(reader: Reader, moment: int) -> bool:

@@ -9,9 +9,11 @@ append that brought it. `observations_apart` holds all other observations; `obse
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from backupkit.tables import JOBS, OBSERVATIONS, OUTCOMES, POLLS, SCHEDULES, Column, Table
+from backupkit.tables.constants import EARLIEST_TIME, LARGEST_LEAD
 from backupkit.tables.contract import COUNT, FLAG, MESSAGES, NUMBER, SPAN, TIME
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "JOB_TIME",
     "LIST_READ",
     "OUTCOME_IDS",
+    "PLAUSIBLE_START",
     "SCHEMA_VERSION",
     "TEXT_TABLES",
     "VIEWS",
@@ -32,11 +35,18 @@ SCHEMA_VERSION: Final = 2
 OUTCOME_IDS: Final = {outcome: number for number, outcome in enumerate(OUTCOMES, start=1)}
 """The numbers of the first texts, so that SQL can name an outcome by a constant."""
 
-JOB_TIME: Final = (
-    "CASE WHEN start_time > COALESCE(end_time, last_seen_at) THEN start_time "
-    "ELSE COALESCE(end_time, last_seen_at) END"
-)
-"""When a job is over [us since 1970]: the order in which an evaluation needs jobs."""
+_EARLIEST: Final = (EARLIEST_TIME - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+_LEAD: Final = LARGEST_LEAD // timedelta(microseconds=1)
+
+_END: Final = f"COALESCE(CASE WHEN end_time >= {_EARLIEST} THEN end_time END, last_seen_at)"
+JOB_TIME: Final = f"CASE WHEN start_time > {_END} THEN start_time ELSE {_END} END"
+"""When a job is over [us since 1970]: the order in which an evaluation needs jobs.
+
+Of times that are not plausible, it is not before the time that an evaluation uses instead.
+"""
+
+PLAUSIBLE_START: Final = f"{{0}}start_time >= {_EARLIEST}"
+"""Whether a start is late enough to say since when an appliance is known; of the alias {0}."""
 
 JOB_SECOND: Final = f"({JOB_TIME}) / 1000000"
 """The second in which it is over; indexed, as a small number."""
@@ -181,6 +191,7 @@ CREATE TABLE schedules (
 ) {{without_rowid}};
 """
 
+_IS_PLAUSIBLE: Final = f"{{0}} BETWEEN {_EARLIEST} AND {{1}}last_seen_at + {_LEAD}"
 _OBSERVED: Final = [column.name for column in COLUMNS["observations"]]
 
 VIEWS: Final = f"""
@@ -193,7 +204,9 @@ CREATE VIEW v_jobs AS
 SELECT a.name AS appliance, j.job_id, outcome.text AS outcome, state.text AS state,
   status.text AS status, type.text AS type,
   {{iso:j.start_time}} AS start_time, {{iso:j.end_time}} AS end_time,
-  CAST(j.end_time - j.start_time AS {{real}}) / 1000000 AS duration_s,
+  CASE WHEN j.end_time >= j.start_time AND {_IS_PLAUSIBLE.format("j.start_time", "j.")}
+    AND {_IS_PLAUSIBLE.format("j.end_time", "j.")}
+    THEN CAST(j.end_time - j.start_time AS {{real}}) / 1000000 END AS duration_s,
   j.progress, j.size, location.text AS location, build.text AS build, m.text AS messages,
   {{iso:j.first_seen_at}} AS first_seen_at, {{iso:j.last_seen_at}} AS last_seen_at,
   {{iso:j.vanished_at}} AS vanished_at
@@ -212,7 +225,8 @@ SELECT a.name AS appliance, {{iso:s.start_time}} AS start_time, {{iso:s.end_time
 FROM appliances a
 LEFT JOIN jobs s ON s.id = (
   SELECT n.id FROM jobs n
-  WHERE n.appliance_id = a.id AND n.outcome = {OUTCOME_IDS["success"]} AND n.start_time IS NOT NULL
+  WHERE n.appliance_id = a.id AND n.outcome = {OUTCOME_IDS["success"]}
+    AND {_IS_PLAUSIBLE.format("n.start_time", "n.")}
   ORDER BY n.start_time DESC, n.id DESC LIMIT 1
 );
 CREATE VIEW v_failures AS

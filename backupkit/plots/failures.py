@@ -185,6 +185,7 @@ def failures_over_time(
     >>> failures_over_time(jobs).patches[0].get_data()[0]
     array([ 1., nan, nan, nan,  1.])
     """
+    jobs = style.drop_implausible_times(jobs)
     ended = jobs[jobs["end_time"].notna() & jobs["signature"].notna()]
     with style.apply_style(theme) as active_theme:
         codes, names = pd.factorize(ended["signature"])

@@ -71,6 +71,7 @@ def load(
     >>> load(jobs).get_yticklabels()[0].get_text()
     'nas-1: at most 2'
     """
+    jobs = style.drop_implausible_times(jobs)
     started = jobs[jobs["start_time"].notna()]
     located = started[started["target"].notna()]
     codes, names = pd.factorize(located["target"])

@@ -73,6 +73,7 @@ def progress(
     >>> [float(y) for y in ax.lines[0].get_ydata()]
     [0.0, 45.0]
     """
+    observations = style.drop_implausible_times(observations)
     points = _list_progress_points(observations)
     newest = points.groupby(_JOB_KEY)["observed_at"].max()
     newest = newest.sort_values(ascending=False, kind="stable")

@@ -20,6 +20,7 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.legend import Legend
 
 from backupkit.plots.picture import CAPTION_GID, FixedMargins, NotebookFigure
+from backupkit.tables import find_implausible_times
 
 __all__ = ["OUTCOME_STYLES", "SLOT_STYLES", "THEMES", "StatusStyle", "Theme", "sanitise_text"]
 
@@ -377,6 +378,27 @@ def to_day_numbers(times: pd.Series | pd.DatetimeIndex) -> Floats:
     """Convert UTC times to matplotlib's day numbers; NaN where the time is missing."""
     numbers: Floats = date2num(pd.DatetimeIndex(times).tz_localize(None).to_numpy())
     return numbers
+
+
+def drop_implausible_times(jobs: pd.DataFrame) -> pd.DataFrame:
+    """Return jobs without the times that cannot be right, which would stretch an axis.
+
+    Reads ``last_seen_at`` of jobs, or ``observed_at`` of observations, if there.
+    """
+    seen = next((jobs[name] for name in ("last_seen_at", "observed_at") if name in jobs), None)
+    seen_at = np.full(len(jobs), np.datetime64("NaT", "us")) if seen is None else _to_naive(seen)
+    return jobs.assign(
+        **{
+            name: jobs[name].mask(find_implausible_times(_to_naive(jobs[name]), seen_at))
+            for name in ("start_time", "end_time")
+            if name in jobs
+        }
+    )
+
+
+def _to_naive(times: pd.Series) -> npt.NDArray[np.datetime64]:
+    naive: npt.NDArray[np.datetime64] = times.dt.tz_localize(None).to_numpy("datetime64[us]")
+    return naive
 
 
 def find_job_ends(jobs: pd.DataFrame) -> pd.Series:

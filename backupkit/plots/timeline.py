@@ -88,6 +88,7 @@ def timeline(
     ... ).get_title("left")
     'Backup jobs of 1 appliance'
     """
+    jobs = style.drop_implausible_times(jobs)
     started = jobs[jobs["start_time"].notna()]
     expected = SLOTS.empty() if slots is None else slots
     order = (

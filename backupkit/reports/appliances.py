@@ -89,11 +89,12 @@ def build_appliance_facts(
 
 
 def build_job_row(job: pd.Series, zone: ZoneInfo | None = None) -> JobRow:
-    """Return the row of a job of `backupkit.tables.JOBS`."""
+    """Return the row of a job of `backupkit.tables.ASSESSED_JOBS`."""
     style = OUTCOME_STYLES.get(job["outcome"], OUTCOME_STYLES["other"])
     start = job["start_time"]
     running = job["outcome"] == "open" and pd.notna(job["progress"])
     progress = f", {job['progress']:.0f} %" if running else ""
+    texts = (job["remark"], format_messages(job["messages"]))
     return JobRow(
         start=start,
         local=f"{start.tz_convert(zone):%H:%M}" if zone and pd.notna(start) else "",
@@ -102,7 +103,7 @@ def build_job_row(job: pd.Series, zone: ZoneInfo | None = None) -> JobRow:
         type=sanitise(job["type"], limit=40).lower(),
         size=Size(job["size"]),
         job_id=sanitise(job["job_id"], limit=120),
-        message=sanitise(format_messages(job["messages"])),
+        message=sanitise("; ".join(text for text in texts if isinstance(text, str) and text)),
     )
 
 

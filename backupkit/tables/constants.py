@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 __all__ = [
@@ -16,11 +16,14 @@ __all__ = [
     "COMPLETED_SLOTS",
     "DUPLICATE_JOBS",
     "EARLIEST_START",
+    "EARLIEST_TIME",
     "ENDED",
     "GROWTH_SIZES",
     "IN_SCOPE_STATES",
+    "LARGEST_LEAD",
     "LARGEST_SUM",
     "LATEST_START",
+    "LATEST_TIME",
     "LISTED",
     "MISSED_SLOTS",
     "OBSERVED_STATES",
@@ -109,6 +112,15 @@ WEEKDAYS: Final = (
 
 TOLERATED_SKEW: Final = timedelta(minutes=5)
 """Largest clock skew that is not corrected, and that no check reports."""
+
+EARLIEST_TIME: Final = datetime(2016, 11, 15, tzinfo=UTC)
+"""Earlier times of jobs are not plausible: vSphere 6.5, the first with backups, is newer."""
+
+LARGEST_LEAD: Final = timedelta(days=1)
+"""A time of a job that is later than its observation by more than this is not plausible."""
+
+LATEST_TIME: Final = datetime(2200, 1, 1, tzinfo=UTC)
+"""Later times are not plausible, also where the time of the observation is not known."""
 
 # --- how far back the figures of a period look ----------------------------------------------------
 BASELINE_RUNS: Final = 10

@@ -70,7 +70,12 @@ JOBS = Table(
     (
         *_JOB,
         *_SEEN,
-        Column("duration", SPAN, "end_time - start_time; missing while it runs.", "s"),
+        Column(
+            "duration",
+            SPAN,
+            "end_time - start_time; missing while it runs, or if they are not plausible.",
+            "s",
+        ),
         Column("outcome", TEXT, "success, failure, open, void or other."),
         Column("first_seen_at", TIME, "When the job was first observed.", "UTC"),
         Column("last_seen_at", TIME, "When it was last observed to change.", "UTC"),
@@ -103,9 +108,10 @@ ASSESSED_JOBS = Table(
         *JOBS.columns,
         Column("signature", TEXT, "The failure's signature; missing unless the job failed."),
         Column("type_inferred", FLAG, "Whether `type` was inferred from the schedule."),
+        Column("remark", TEXT, "What is odd about the job; missing if nothing is."),
     ),
 )
-"""Jobs used by an assessment."""
+"""Jobs used by an assessment; times that are not plausible are missing, see `remark`."""
 
 POLLS = Table(
     "polls",

@@ -6,17 +6,26 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backupkit.tables.constants import ENDED, LISTED, OUTCOME_BY_STATUS
+from backupkit.tables.constants import (
+    EARLIEST_TIME,
+    ENDED,
+    LARGEST_LEAD,
+    LATEST_TIME,
+    LISTED,
+    OUTCOME_BY_STATUS,
+)
 from backupkit.tables.frames import CONFLICTS, JOBS, OBSERVATIONS, SCHEDULES
 
 __all__ = [
     "changed_observations",
     "changed_schedules",
     "conflicts_in",
+    "find_implausible_times",
     "fold_observations",
     "has_ended",
     "jobs_from",
     "list_was_read",
+    "measure_durations",
     "observations_from",
     "outcome_of",
 ]
@@ -25,6 +34,13 @@ _DETAILS_ONLY: Final = ("type", "size", "location", "build")
 """The columns that job/{id} never returns."""
 
 _Rows = npt.NDArray[np.int64]
+_Times = npt.NDArray[np.datetime64]
+_Flags = npt.NDArray[np.bool_]
+
+_EARLIEST: Final = np.datetime64(EARLIEST_TIME.replace(tzinfo=None), "us")
+_LATEST: Final = np.datetime64(LATEST_TIME.replace(tzinfo=None), "us")
+_LEAD: Final = np.timedelta64(LARGEST_LEAD).astype("timedelta64[us]")
+_NO_SKEW: Final = np.timedelta64(0, "us")
 
 _JOB_KEY: Final = ["appliance", "job_id"]
 _SCHEDULE_KEY: Final = ["appliance", "schedule"]
@@ -44,6 +60,58 @@ def outcome_of(status: pd.Series) -> pd.Series:
 def has_ended(status: pd.Series) -> pd.Series:
     """Return which jobs have ended, from their raw statuses."""
     return status.isin(ENDED)
+
+
+def find_implausible_times(
+    times: _Times, seen: _Times, skew: np.timedelta64 | npt.NDArray[np.timedelta64] = _NO_SKEW
+) -> _Flags:
+    """Return which times of jobs cannot be right.
+
+    Parameters
+    ----------
+    times : array of datetime64[us]
+        Starts or ends of jobs, by the clock of the appliance [naive UTC].
+    seen : array of datetime64[us]
+        When each job was last observed, by the clock of the collector.
+    skew : timedelta64[us], or an array of them
+        The appliance's clock minus the collector's.
+
+    Returns
+    -------
+    array of bool
+        True for a time before the first version with backups, or more than a day after its
+        observation, both with and without the correction of the clock. False without a time.
+
+    Examples
+    --------
+    >>> times = np.array(["1970-01-01", "2026-11-09", "9999-12-31"], dtype="datetime64[us]")
+    >>> find_implausible_times(times, np.repeat(np.datetime64("2026-11-09T06:00", "us"), 3))
+    array([ True, False,  True])
+    """
+    latest = np.where(np.isnat(seen), _LATEST, np.fmin(seen, _LATEST - _LEAD) + _LEAD)
+    implausible: _Flags = (times < _EARLIEST + np.minimum(skew, _NO_SKEW)) | (
+        times > latest + np.maximum(skew, _NO_SKEW)
+    )
+    return implausible
+
+
+def measure_durations(start: _Times, end: _Times, seen: _Times) -> npt.NDArray[np.timedelta64]:
+    """Return the durations of jobs: NaT without both times, or if they cannot be right."""
+    is_known = ~(
+        np.isnat(start)
+        | np.isnat(end)
+        | (end < start)
+        | find_implausible_times(start, seen)
+        | find_implausible_times(end, seen)
+    )
+    durations = np.full(len(start), np.timedelta64("NaT", "us"))
+    durations[is_known] = end[is_known] - start[is_known]
+    return durations
+
+
+def _to_naive(column: pd.Series) -> _Times:
+    naive: _Times = column.dt.tz_localize(None).to_numpy("datetime64[us]")
+    return naive
 
 
 def list_was_read(polls: pd.DataFrame) -> pd.Series:
@@ -121,7 +189,11 @@ def jobs_from(observations: pd.DataFrame) -> pd.DataFrame:
     removed = removed[observed[removed] > observed[newest[job[removed]]]]
     vanished, _ = _find_first_and_last(job, removed, count)
     columns["vanished_at"] = moments.reindex(vanished[known]).reset_index(drop=True)
-    columns["duration"] = columns["end_time"] - columns["start_time"]
+    columns["duration"] = pd.Series(
+        measure_durations(
+            *(_to_naive(columns[name]) for name in ("start_time", "end_time", "last_seen_at"))
+        )
+    )
     columns["outcome"] = outcome_of(columns["status"])
     del columns["observed_at"]
     jobs = JOBS.conform(pd.DataFrame(columns, index=pd.RangeIndex(len(known))))

@@ -187,7 +187,8 @@ class ExplorerData:
         self.types = tuple(
             dict.fromkeys([*_DEFAULT_TYPES, *_list_unique_values(frames.jobs["type"])])
         )
-        first = frames.jobs["start_time"].min()
+        starts = frames.jobs["start_time"]
+        first = starts[starts >= tables.EARLIEST_TIME].min()
         self.first_start = self.now if pd.isna(first) else min(first, self.now)
         self._index: AssessmentIndex | None = None
 
