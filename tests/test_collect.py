@@ -70,7 +70,7 @@ def repeated_records(*records: object) -> bytes:
 
 @dataclass
 class Known:
-    """What earlier collections found: the snapshot of the last one, or a history of all."""
+    """Result of earlier collections: the snapshot of the last one, or a history of all."""
 
     history: History | None
     snapshots: list[Snapshot] = field(default_factory=list)
@@ -372,7 +372,7 @@ class TestUnreadJobs:
         ]
 
     def test_odd_details(self, odd: OddServer) -> None:
-        """What is odd in the details is read from the job itself, and the rest is kept."""
+        """A field that is odd in the details is read from the job itself; the rest is kept."""
         serve_jobs(odd, one={**GOOD, "start_time": None})
         serve_job(odd, "one")
         snapshot = collect([odd.appliance()])

@@ -462,7 +462,7 @@ class TestBadJob:
 
     @pytest.mark.parametrize("kind", INVALID)
     def test_bad_details(self, running: Simulated, kind: str) -> None:
-        """What is invalid only in the details is read by job/{id}; the rest is kept."""
+        """A field that is invalid only in the details is read by job/{id}; the rest is kept."""
         inject(running, kind, route="details", jobs=3)
         snapshot = collect(running.fleet, limits=QUICK, clock=epoch)
         assert_complete(snapshot)

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, Self
 
-from msgspec import structs
-
 from backupkit import wire
 from backupkit.client import ApplianceClient, Limits
 from backupkit.collection.local_state import LOCAL_STATES, NO_STATE
@@ -270,7 +268,7 @@ def _read_list(client: ApplianceClient, result: PollResult, order: PollOrder) ->
         listed, decode_errors = client.job_ids()
     except (BusyError, NotFoundError, PayloadError, RightsError, ServerError) as list_error:
         may_have_details = order.strategy == "auto" and result.details is not False
-        if may_have_details and not list_error.retry_after:  # else it wants to be left alone
+        if may_have_details and not list_error.retry_after:  # else it asks for a pause
             with suppress(ApplianceError):  # the error of the list counts
                 for jobs, _ in client.details():
                     result.jobs += jobs
@@ -410,7 +408,7 @@ def _try_job(
         error, job = _explain_job_error(job_id, job_error)
     else:
         lost.clear()
-        return (job if record is None else _merge_records(job, record)), None
+        return (job if record is None else wire.complete_job(job, record)), None
     if record is None:
         return job, error
     # an odd record in the details says more than that the job does not exist
@@ -434,16 +432,6 @@ def _explain_job_error(job_id: str, error: ApplianceError) -> tuple[ApplianceErr
         error.advice = "Collect again: it was removed meanwhile, or its record is damaged."
     job = wire.Job(job_id, None, None, None, None, None, (), "job", read_error=reason)
     return error, job
-
-
-def _merge_records(job: wire.Job, details: wire.Job) -> wire.Job:
-    """Complete the answer of job/{id} with an odd record of the details."""
-    missing = {
-        name: getattr(details, name)
-        for name in wire.Job.__struct_fields__
-        if name != "read_error" and getattr(job, name) is None
-    }
-    return structs.replace(job, **missing, messages=job.messages or details.messages)
 
 
 def _read_schedules(client: ApplianceClient, result: PollResult, state: SyncState) -> None:

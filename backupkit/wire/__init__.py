@@ -31,6 +31,7 @@ from backupkit.wire.payloads import (
     Retention,
     Schedule,
     change_texts,
+    complete_job,
     job_columns,
 )
 
@@ -45,6 +46,7 @@ __all__ = [
     "Retention",
     "Schedule",
     "change_texts",
+    "complete_job",
     "decode_details",
     "decode_error",
     "decode_job",

@@ -31,6 +31,7 @@ __all__ = [
     "Value",
     "Version",
     "change_texts",
+    "complete_job",
     "job_columns",
     "job_of",
     "message_to_dict",
@@ -194,6 +195,25 @@ def change_texts(decoded: Any, change: Callable[[str], str]) -> Any:  # noqa: AN
             return decoded
     changed = {name: change_texts(getattr(decoded, name), change) for name in names}
     return replace(decoded, **changed)
+
+
+def complete_job(job: Job, other: Job) -> Job:
+    """Return a job with the fields of another record of it where its own are missing.
+
+    Examples
+    --------
+    >>> job = Job("a", "FAILED", "FAILED", None, None, None, (), "job")
+    >>> other = Job("a", None, None, 50.0, None, None, (), "details", size=7, read_error="odd")
+    >>> whole = complete_job(job, other)
+    >>> whole.state, whole.progress, whole.size, whole.read_error
+    ('FAILED', 50.0, 7, None)
+    """
+    missing = {
+        name: getattr(other, name)
+        for name in Job.__struct_fields__
+        if name != "read_error" and getattr(job, name) is None
+    }
+    return msgspec.structs.replace(job, **missing, messages=job.messages or other.messages)
 
 
 def job_columns(jobs: Sequence[Job]) -> dict[str, list[Any]]:
