@@ -1291,11 +1291,11 @@ class TestProperties:
 
     @settings(max_examples=repeats(60, 600))
     @given(records(st.integers(0, 2**63 - 1)))
-    def test_odd_neighbour(self, valid: dict[str, dict[str, object]]) -> None:
+    def test_beside_odd_record(self, valid: dict[str, dict[str, object]]) -> None:
         """Valid records are decoded to the same jobs beside an odd one, field by field."""
         jobs, decode_errors = decode_details(wrapped(valid, API), API)
         assert not decode_errors
-        odd_jobs, _ = decode_details(wrapped(valid | {"odd neighbour": None}, API), API)
+        odd_jobs, _ = decode_details(wrapped(valid | {"odd record": None}, API), API)
         assert odd_jobs[:-1] == jobs
 
     @settings(max_examples=repeats(60, 600))
