@@ -424,9 +424,7 @@ class TestUnreadJobs:
         serve_job(odd, "two")
         snapshot = collect([odd.appliance()], limits=QUICK)
         unread = snapshot.jobs.set_index("job_id")["read_error"].dropna()
-        assert unread.to_dict() == {
-            "refused": "the session ended before job refused was read (401)"
-        }
+        assert unread.to_dict() == {"refused": "the session ended before reading job refused (401)"}
         assert snapshot.polls["error"].to_list() == ["partial"]
         assert snapshot.errors[["error", "job_id"]].to_numpy().tolist() == [["login", "refused"]]
 
@@ -588,7 +586,7 @@ class TestSchedules:
     @pytest.mark.parametrize(
         ("status", "body", "problem"),
         [
-            (404, b"", "the schedules does not exist (404)"),
+            (404, b"", "the appliance did not find the schedules (404)"),
             (500, b"", "the request for the schedules failed (500)"),
             (200, b"null", "the response to the schedules does not follow the API: it is no map"),
             (200, b"[]]", "the response to the schedules is not valid JSON: it is truncated"),

@@ -248,9 +248,9 @@ LASTING = {
     "unavailable": ("busy", "the appliance is busy (503)"),
     "bad_gateway": ("server", "the request for the job list failed (502)"),
     "too_many": ("busy", "the appliance is busy (429)"),
-    "unauthenticated": ("login", "the session ended before the job list was read (401)"),
+    "unauthenticated": ("login", "the session ended before reading the job list (401)"),
     "forbidden": ("rights", "SystemConfiguration.Administrators"),
-    "not_found": ("not_found", "the job list does not exist (404)"),
+    "not_found": ("not_found", "the appliance did not find the job list (404)"),
     "redirect": ("payload", "the job list was redirected (302); redirects are not followed"),
 }
 LATE = {
@@ -680,7 +680,7 @@ class TestDeadline:
         )
         for name in hanging:
             assert (
-                "deadline of the collection passed before the job list"
+                "deadline of the collection passed before reading the job list"
                 in errors_of(snapshot, name)["detail"].iloc[0]
             )
         for name in waiting:

@@ -141,7 +141,7 @@ class TestSilence:
         running.appliances.set_faults([Fault("silence", 1.0, "vc-1", "version")])
         snapshot = collect(running.fleet, limits=replace(QUICK, read=0.4, silence=0.4), clock=epoch)
         details = snapshot.errors["detail"].to_list()
-        assert any("was silent for 0.4 s in all, so " in text for text in details)
+        assert any("was silent for 0.4 s in all, without " in text for text in details)
 
 
 class TestPoll:
@@ -154,7 +154,7 @@ class TestPoll:
         kind, detail = errors_of(running, replace(QUICK, poll=1))["vc-1"]
         assert time.monotonic() - began < 5
         assert kind == "deadline"
-        assert detail.startswith("the poll took longer than 1 s, and ended before the ")
+        assert detail.startswith("the poll took longer than 1 s, and ended before reading the ")
         assert "Allow more time (poll in fleet.toml, or --poll)" in detail
 
     def test_own(self, running: Simulated) -> None:

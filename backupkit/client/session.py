@@ -308,22 +308,22 @@ class ApplianceClient:
     def _check_stop_and_deadline(self, request: protocol.Request) -> None:
         """Raise if the collection was stopped, or the deadline has passed."""
         if self._stop.is_set():
-            raise StoppedError(f"the collection was stopped before {request.what} was read")
+            raise StoppedError(f"the collection was stopped before reading {request.what}")
         if self._time_left <= 0:
             if self._deadline <= self._poll_end:
                 raise DeadlineError(
-                    f"the deadline of the collection passed before {request.what} was read"
+                    f"the deadline of the collection passed before reading {request.what}"
                 )
             raise DeadlineError(
-                f"the poll took longer than {self._limits.poll:g} s, and ended before "
-                f"{request.what} was read",
+                f"the poll took longer than {self._limits.poll:g} s, and ended before reading "
+                f"{request.what}",
                 advice="Allow more time (poll in fleet.toml, or --poll), or check why the "
                 "appliance responds slowly.",
             )
         if self._silence_left <= 0:
             raise UnreachableError(
-                f"{self.appliance.host} was silent for {self._limits.silence:g} s in all, so "
-                f"{request.what} was not read",
+                f"{self.appliance.host} was silent for {self._limits.silence:g} s in all, "
+                f"without a response to {request.what}",
                 advice="Check whether the appliance is on and not overloaded.",
             )
 
