@@ -705,8 +705,7 @@ class TestDecodeDetails:
     def test_deep_error(self) -> None:
         """An error that is nested too deeply to be read spoils no job."""
         sent = json.dumps(record(status="FAILED", error="!")).encode()
-        depths = (400, 985, 990, 995, 1_000, 1_005)
-        for nested in (b"[" * depth + b"]" * depth for depth in depths):
+        for nested in (b"[" * depth + b"]" * depth for depth in range(700, 1_005)):
             body = b'{"a": %s}' % sent.replace(b'"!"', nested)
             with suppress(PayloadError):
                 [job], _ = decode_details(body, API)

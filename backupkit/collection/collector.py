@@ -38,6 +38,7 @@ from backupkit.errors import (
     SettingsError,
     StoppedError,
     WorkerError,
+    one_line,
 )
 from backupkit.fleet import Appliance, Fleet, limits_of
 from backupkit.tables import OUTCOMES, SyncState, outcome_of
@@ -357,8 +358,9 @@ def report_problems(snapshot: Snapshot, total: int, *, progress: bool | None) ->
     status = snapshot.observations["status"].dropna()
     unknown = sorted(set(status[outcome_of(status) == OUTCOMES[-1]]))
     if unknown:
+        words = ", ".join(one_line(word, limit=40) for word in unknown[:5])
         messages.append(
-            f"Jobs with an unknown state: {', '.join(word[:40] for word in unknown[:5])}. "
+            f"Jobs with an unknown state: {words}. "
             "They are stored, and count neither as success nor as failure."
         )
     for message in messages:
