@@ -588,7 +588,7 @@ class TestSchedules:
         [
             (404, b"", "the appliance did not find the schedules (404)"),
             (500, b"", "the request for the schedules failed (500)"),
-            (200, b"null", "the response to the schedules does not follow the API: it is no map"),
+            (200, b"null", "the response to the schedules does not follow the API: it is neither"),
             (200, b"[]]", "the response to the schedules is not valid JSON: it is truncated"),
         ],
     )
