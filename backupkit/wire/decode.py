@@ -43,7 +43,7 @@ __all__ = [
 T = TypeVar("T")
 
 DecodeErrors: TypeAlias = dict[str, PayloadError]
-"""Errors of items that cannot be decoded, by id, name or place; "" stands for those without one."""
+"""Errors of items that cannot be decoded, by id or name; "" stands for items without one."""
 
 _ENVELOPE: Final = {"error_type", "localizableMessages", "messages", "type", "value"}
 """Fields of an error body, and of an envelope: no ids or names if their values are no records."""
@@ -109,7 +109,7 @@ def decode_text(body: bytes, flavour: Flavour, what: str) -> str:
 def decode_job_ids(body: bytes, flavour: Flavour) -> tuple[list[str], DecodeErrors]:
     """Decode the job list, the body of ``GET backup/job``: each id once, in its order.
 
-    Items that are no ids are errors. One id alone, as PowerShell writes a list of one, is a list.
+    Items that are no ids are an error. One id alone, as PowerShell writes a list of one, is a list.
 
     Examples
     --------
@@ -124,12 +124,15 @@ def decode_job_ids(body: bytes, flavour: Flavour) -> tuple[list[str], DecodeErro
             return [items], {}
         if not isinstance(items, list):
             raise
-    odd = {
-        f"item {number}": PayloadError(f"item {number} of the job list is no id")
-        for number, item in enumerate(items, start=1)
-        if not _is_key(item)
+    ids = [item for item in items if _is_key(item)]
+    unique = list(dict.fromkeys(ids))
+    if len(ids) == len(items):
+        return unique, {}
+    places = (place for place, item in enumerate(items, start=1) if not _is_key(item))
+    return unique, {
+        f"item {place}": PayloadError(f"item {place} of {len(items)} of the job list is no id")
+        for place in places
     }
-    return list(dict.fromkeys(filter(_is_key, items))), odd
 
 
 def decode_job(body: bytes, flavour: Flavour, job_id: str | None = None) -> Job:

@@ -197,23 +197,23 @@ def change_texts(decoded: Any, change: Callable[[str], str]) -> Any:  # noqa: AN
     return replace(decoded, **changed)
 
 
-def complete_job(job: Job, other: Job) -> Job:
-    """Return a job with the fields of another record of it where its own are missing.
+def complete_job(job: Job, details: Job) -> Job:
+    """Return a job of job/{id} with what only its details have, or could be read of.
 
     Examples
     --------
-    >>> job = Job("a", "FAILED", "FAILED", None, None, None, (), "job")
-    >>> other = Job("a", None, None, 50.0, None, None, (), "details", size=7, read_error="odd")
-    >>> whole = complete_job(job, other)
-    >>> whole.state, whole.progress, whole.size, whole.read_error
-    ('FAILED', 50.0, 7, None)
+    >>> job = Job("a", "FAILED", "FAILED", 100.0, None, None, (), "job")
+    >>> details = Job("a", None, None, None, None, None, (), "details", size=7, read_error="odd")
+    >>> completed = complete_job(job, details)
+    >>> completed.state, completed.size, completed.read_error
+    ('FAILED', 7, None)
     """
     missing = {
-        name: getattr(other, name)
+        name: getattr(details, name)
         for name in Job.__struct_fields__
         if name != "read_error" and getattr(job, name) is None
     }
-    return msgspec.structs.replace(job, **missing, messages=job.messages or other.messages)
+    return replace(job, **missing, messages=job.messages or details.messages)
 
 
 def job_columns(jobs: Sequence[Job]) -> dict[str, list[Any]]:
