@@ -466,8 +466,8 @@ class TestUnreadJobs:
             "2 of 3 listed jobs could not be read: an item of the list is no id"
         )
         assert [text.partition(". ")[0] for text in again.errors["detail"]] == [
-            "item 2 of 4 of the job list is no id",
-            "item 4 of 4 of the job list is no id",
+            "item 2 of the job list is no id",
+            "item 4 of the job list is no id",
         ]
         assert again.observations.empty
 

@@ -572,7 +572,7 @@ class TestContent:
         set_response(odd, "job", ["one", None, 7])
         findings = check(odd.appliance())
         result, found, _ = findings["job list"]
-        assert (result, found) == ("failed", "item 2 of 3 of the job list is no id (and 1 more)")
+        assert (result, found) == ("failed", "item 2 of the job list is no id (and 1 more)")
 
     @pytest.mark.parametrize(
         ("schedules", "found", "advice"),

@@ -61,7 +61,7 @@ class TestEstimateStarts:
         ],
     )
     def test_by_id(self, changed: dict[str, object], start: str | None) -> None:
-        """A job that started has the time in its id as its start; a success and a void job do not."""
+        """A job that started has the time in its id as its start, but a success has not."""
         [estimated] = estimate_starts(undecided_jobs(undecided_job(**changed)))["start_time"]
         assert (None if pd.isna(estimated) else estimated) == moment(start)
 
@@ -155,7 +155,7 @@ class TestDescribeUndecided:
         assert texts.to_dict() == {"a": text}
 
     def test_newest(self) -> None:
-        """The newest job of each appliance is told, with the number of the others of its span."""
+        """The newest job of each appliance is stated, with the number of the others of its span."""
         jobs = undecided_jobs(
             undecided_job(job_id="early", first_seen_at=moment("01T06:00")),
             undecided_job(job_id="second", start_time=moment("02T05:00")),
