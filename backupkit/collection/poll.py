@@ -10,8 +10,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, Self
 
-from msgspec import structs
-
 from backupkit import wire
 from backupkit.client import ApplianceClient, Limits
 from backupkit.collection.local_state import LOCAL_STATES, NO_STATE
@@ -383,8 +381,8 @@ def _read_waiting_jobs(
         except BaseException:
             waiting.clear()
             raise
-        if record is not None:
-            job = _merge_records(job, record, failed=error is not None)
+        if record is not None:  # of the details, and odd
+            job = record if error is not None else wire.complete_job(job, record)
         result.jobs.append(job)
         if job.read_error is not None:
             problem = f"job {one_line(job_id)} could not be read: {job.read_error}"
@@ -409,18 +407,6 @@ def _explain_job_error(job_id: str, error: ApplianceError) -> tuple[ApplianceErr
         error.advice = "Collect again: it was removed meanwhile, or its record is damaged."
     job = wire.Job(job_id, None, None, None, None, None, (), "job", read_error=reason)
     return error, job
-
-
-def _merge_records(job: wire.Job, details: wire.Job, *, failed: bool) -> wire.Job:
-    """Complete the answer of job/{id} with an odd record of the details."""
-    if failed:
-        return details
-    missing = {
-        name: getattr(details, name)
-        for name in wire.Job.__struct_fields__
-        if name != "read_error" and getattr(job, name) is None
-    }
-    return structs.replace(job, **missing, messages=job.messages or details.messages)
 
 
 def _read_schedules(client: ApplianceClient, result: PollResult, state: SyncState) -> None:

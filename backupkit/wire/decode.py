@@ -128,8 +128,11 @@ def decode_job_ids(body: bytes, flavour: Flavour) -> tuple[list[str], DecodeErro
     unique = list(dict.fromkeys(ids))
     if len(ids) == len(items):
         return unique, {}
-    text = f"{len(items) - len(ids)} of {len(items)} items of the job list are no ids"
-    return unique, {"": PayloadError(text)}
+    places = (place for place, item in enumerate(items, start=1) if not _is_key(item))
+    return unique, {
+        f"item {place}": PayloadError(f"item {place} of {len(items)} of the job list is no id")
+        for place in places
+    }
 
 
 def decode_job(body: bytes, flavour: Flavour, job_id: str | None = None) -> Job:
