@@ -1086,7 +1086,17 @@ class TestDecodeError:
 
     @pytest.mark.parametrize(
         "body",
-        [b"", b"{}", b"[]", b"null", b"<html>", b'{"value": {}}', b'{"messages": 5}', b'"\xff"'],
+        [
+            b'{"type": "about:blank"}',
+            b"",
+            b"{}",
+            b"[]",
+            b"null",
+            b"<html>",
+            b'{"value": {}}',
+            b'{"messages": 5}',
+            b'"\xff"',
+        ],
     )
     def test_none(self, body: bytes) -> None:
         """A body without a part of the formats is no error body."""
@@ -1114,6 +1124,11 @@ class TestDecodeError:
         [kept] = answer.messages if answer else ()
         assert tuple(kept[name] for name in names) == expected
         assert answer == ErrorAnswer("ERROR", (kept,), 5)
+
+    def test_old_shape_of_another_error(self) -> None:
+        """The oldest format says nothing about the type of an error that is no 404."""
+        body = {"localizableMessages": {"id": "a", "defaultMessage": "No."}, "majorErrorCode": 500}
+        assert decode_error(json.dumps(body).encode()) == error_answer("", "a", "No.")
 
     def test_text_in_place_of_messages(self) -> None:
         """A bare text counts as the only message."""

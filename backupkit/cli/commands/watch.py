@@ -81,7 +81,8 @@ def watch(  # noqa: PLR0913 # one parameter per option
             if as_json:
                 print_json(frame_to_records(frame), indent=None)
             for warning in caught:
-                tqdm.write(str(warning.message), file=sys.stderr)  # above the bars
+                with tqdm.external_write_mode(file=sys.stderr):  # above the bars
+                    echo(str(warning.message), err=True)
             caught.clear()
             display.show(frame)
             last = frame
