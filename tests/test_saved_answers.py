@@ -723,7 +723,7 @@ class TestBadFiles:
         texts = [detail.removeprefix("vc-1/").partition(". ")[0] for detail in details_of(snapshot)]
         assert texts == [
             f"d.json: job {SUCCEEDED} could not be read completely: status is null",
-            "job.json: item 5 of 5 of the job list is no id",
+            "job.json: item 5 of the job list is no id",
             "s.json: the schedule bad: enable is a text",
             "s.json: 1 of 3 entries of the schedules have no usable key",
             "x.json: job x could not be read completely: end_time has no time zone",

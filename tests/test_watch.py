@@ -179,6 +179,28 @@ class TestFollow:
             watch.forget(later)
             assert watch.get_progress().empty
 
+    def test_unreadable(self, odd: OddServer, history: bk.History, clock: Clock) -> None:
+        """A job that cannot be read is said to be so, and keeps what was known until it ends."""
+        odd_job(odd)
+        polls = bk.watch([odd.appliance()], history, every=0.001, limits=QUICK, clock=clock)
+        assert next(polls)["detail"].isna().all()
+        stored = len(history.observations())
+        odd_job(odd, state=None)
+        [row] = next(polls).to_dict("records")
+        assert row["detail"] == "job one could not be read: state is null"
+        assert (row["state"], row["progress"]) == ("INPROGRESS", 40)
+        assert len(history.observations()) == stored
+        clock.advance(minutes=1)
+        odd_job(odd, progress=50, start_time=None)
+        [row] = next(polls).to_dict("records")
+        assert (row["progress"], row["start_time"]) == (50, pd.Timestamp("2026-11-09T05:00Z"))
+        clock.advance(minutes=1)
+        odd_job(odd, state="SUCCEEDED", end_time="2026-11-09T06:00:00Z")
+        odd.respond(f"{LIST}/details", json.dumps({"one": {**RUNS, "status": None}}).encode())
+        [last] = polls
+        assert last["state"].to_list() == ["SUCCEEDED"]
+        assert history.jobs()["outcome"].to_list() == ["success"]
+
     def test_stall(self, odd: OddServer, history: bk.History, clock: Clock) -> None:
         """A job without progress for more than 10 minutes is stalled, until it continues."""
         odd_job(odd)

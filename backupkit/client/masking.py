@@ -69,7 +69,7 @@ class SecretMask:
         if len(password) >= MIN_LENGTH:
             self._tokens |= dict.fromkeys(_encode_base64(password.encode()))
         self._has_blank = " " in password
-        self._mark = "***" if password in MARK else MARK
+        self._mark = "***" if password and password in MARK else MARK
         self._searches_data = len(password) >= MIN_LENGTH
         self._compile()
 

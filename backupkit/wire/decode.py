@@ -130,8 +130,7 @@ def decode_job_ids(body: bytes, flavour: Flavour) -> tuple[list[str], DecodeErro
         return unique, {}
     places = (place for place, item in enumerate(items, start=1) if not _is_key(item))
     return unique, {
-        f"item {place}": PayloadError(f"item {place} of {len(items)} of the job list is no id")
-        for place in places
+        f"item {place}": PayloadError(f"item {place} of the job list is no id") for place in places
     }
 
 
