@@ -62,7 +62,8 @@ class Limits:
     backoff : float
         Upper bound of the first back-off [s]; it doubles with each further attempt.
     concurrency : int
-        Maximum concurrent requests, over all appliances.
+        Maximum concurrent requests, over all appliances. A request that has got no byte for 5 s
+        does not count any more, so that silent appliances do not hold up the others.
     per_appliance : int
         Maximum concurrent requests on one appliance.
 

@@ -294,12 +294,12 @@ def _format_problem(
     """Return what happened, without the status and the words of the appliance."""
     if kind is LoginError:
         return (
-            "login failed" if request.login else f"the session ended before {request.what} was read"
+            "login failed" if request.login else f"the session ended before reading {request.what}"
         )
     if kind is RightsError:
         return f"the user may not read {request.what}"
     if kind is NotFoundError:
-        return f"{request.what} does not exist"
+        return f"the appliance did not find {request.what}"
     if kind is BusyError:
         full = answer and any("SessionCount" in message["id"] for message in answer.messages)
         return "no free session" if full else "the appliance is busy"

@@ -174,7 +174,7 @@ class TestCollect:
         assert len(bk.History(tmp_path / "h.db").polls()) == 1
 
     def test_invalid_jobs(self, odd: OddServer, tmp_path: Path, run: Run) -> None:
-        """An unknown state is a warning, and an invalid job is not counted as known."""
+        """An unknown state is a warning; an unread job is named each time, with exit code 3."""
         odd.serve_api()
         jobs = "GET /api/appliance/recovery/backup/job"
         record = {"location": "nfs://n", "type": "MANUAL", "messages": [], "status": "QUANTUM"}
@@ -186,10 +186,16 @@ class TestCollect:
             f'password = {{ env = "VCSA_PASSWORD" }}\nca_bundle = "{odd.ca_bundle.name}"\n'
         )
         argv = ("collect", "--fleet", fleet, "--history", tmp_path / "h.db")
-        for expected in ("unknown state: QUANTUM", "2 jobs listed, 0 new, in"):
+        unread = "  vc-odd: job bad could not be read: the record is a number. Collect again."
+        for state, counts in (
+            ("unknown state: QUANTUM", "2 new, 1 could not be read, in"),
+            ("", "0 new, 1 could not be read, in"),
+        ):
             code, _, err = run(*argv)
-            assert code == 0
-            assert expected in err
+            assert code == 3
+            assert f"Read 0 of 1 appliances and 1 in part: 2 jobs listed, {counts}" in err
+            assert unread in err
+            assert state in err
 
     def test_many_errors(self, tmp_path: Path, run: Run) -> None:
         """Of many errors 20 are printed, and the others are counted."""
@@ -261,20 +267,20 @@ class TestFleetFile:
         with fleet.open("a", encoding="utf-8") as file:
             file.write('[mail]\nhost = "127.0.0.1:1"\nsender = "a@example.com"\n')
         bk.History(history).append(_unread(fleet))
-        texts: list[Path] = []
-        read_text = Path.read_text
+        read: list[Path] = []
+        read_bytes = Path.read_bytes
 
-        def record(path: Path, *args: Any, **options: Any) -> str:  # noqa: ANN401 # any option
-            texts.append(path)
-            return read_text(path, *args, **options)
+        def record(path: Path) -> bytes:
+            read.append(path)
+            return read_bytes(path)
 
-        monkeypatch.setattr(Path, "read_text", record)
+        monkeypatch.setattr(Path, "read_bytes", record)
         argv = [command, "--fleet", str(fleet)]
         argv += [] if command == "doctor" else ["--history", str(history)]
         if command == "report":
             argv += ["--out", str(tmp_path / "r.html"), "--mail-to", "b@example.com"]
         main(argv)
-        assert texts.count(fleet) == 1
+        assert read.count(fleet) == 1
 
 
 def _unread(path: Path) -> bk.Snapshot:

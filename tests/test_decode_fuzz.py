@@ -32,7 +32,7 @@ from backupkit.wire import (
     decode_version,
 )
 from tests.conftest import repeats
-from tests.json_strategies import BODIES, DOCUMENTS, JOB, KEYS, SAMPLES, near_misses
+from tests.json_strategies import BODIES, DOCUMENTS, JOB, KEYS, SAMPLES, mutations, near_misses
 
 NOW = datetime(2026, 11, 9, 6, 0, tzinfo=UTC)
 
@@ -140,6 +140,65 @@ class TestDecode:
         schedules, decode_errors = decode_schedules(body.encode(), flavour)
         assert set(schedules) == set(records)
         assert not decode_errors
+
+
+ANSWERS = {
+    (flavour, kind): json.loads(SAMPLES[f"{flavour}_{kind}_200"])
+    for flavour in Flavour
+    for kind in ("job_details", "job_get_failed", "job_list")
+}
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("flavour", Flavour)
+class TestMutations:
+    """Valid answers with some nodes changed."""
+
+    @settings(max_examples=repeats(150, 3_000))
+    @given(data=st.data())
+    def test_other_records(self, flavour: Flavour, data: st.DataObject) -> None:
+        """A change of one record of the details affects no other record."""
+        answer = ANSWERS[flavour, "job_details"]
+        mutated = data.draw(mutations(answer))
+        value = decoded("details", mutated.body, flavour)
+        jobs, repeated = value or ([], {})
+        found = {job.job_id: job for job in jobs}
+        whole, _ = decode_details(json.dumps(answer).encode(), flavour)
+        inside = () if flavour is Flavour.API else ("value",)
+        for job in whole:
+            if not mutated.touches(*inside, job.job_id) and job.job_id not in repeated:
+                assert found[job.job_id] == job
+
+    @settings(max_examples=repeats(150, 3_000))
+    @given(data=st.data())
+    def test_side_fields(self, flavour: Flavour, data: st.DataObject) -> None:
+        """State and times of a job are kept, whatever happens to its other fields."""
+        answer = ANSWERS[flavour, "job_get_failed"]
+        mutated = data.draw(mutations(answer))
+        inside = () if flavour is Flavour.API else ("value",)
+        needed = ("id", "state", "start_time", "end_time")
+        if any(mutated.touches(*inside, name) for name in needed):
+            decoded("job", mutated.body, flavour)
+            return
+        [record] = [answer] if flavour is Flavour.API else answer.values()
+        job = decode_job(mutated.body, flavour, record["id"])
+        assert (job.state, job.read_error) == ("FAILED", None)
+        assert job.start_time is not None
+        assert job.end_time is not None
+        assert_valid(job)
+
+    @settings(max_examples=repeats(100, 2_000))
+    @given(data=st.data())
+    def test_ids(self, flavour: Flavour, data: st.DataObject) -> None:
+        """An id of the list is kept, whatever happens to other items."""
+        answer = ANSWERS[flavour, "job_list"]
+        mutated = data.draw(mutations(answer, most=1))
+        ids = answer if flavour is Flavour.API else answer["value"]
+        inside = () if flavour is Flavour.API else ("value",)
+        value = decoded("ids", mutated.body, flavour)
+        for index, job_id in enumerate(ids):
+            if not mutated.touches(*inside, index):
+                assert job_id in value[0]
 
 
 REQUESTS = {

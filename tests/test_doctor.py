@@ -520,7 +520,11 @@ class TestContent:
     @pytest.mark.parametrize(
         ("details", "status", "expected"),
         [
-            ({"one": {"status": 7}}, 200, "the record of job one does not follow the API"),
+            (
+                {"one": {"status": 7}},
+                200,
+                "the details of job one could not be read: status is a number",
+            ),
             ({}, 500, "the request for the job details failed (500)"),
             ("text", 200, "the response to the job details does not follow the API"),
         ],
@@ -547,16 +551,46 @@ class TestContent:
         assert found.endswith("; read by itself, one is SUCCEEDED")
         assert "one by one" in advice
 
+    def test_unreadable_job(self, odd: OddServer) -> None:
+        """A job that cannot be read by itself either fails the check."""
+        odd.serve_api()
+        set_response(odd, "job", ["one"])
+        set_response(odd, "job/details", {"one": None})
+        set_response(odd, "job/one", {"id": "one", "state": None})
+        assert check(odd.appliance())["job details"] == (
+            "failed",
+            (
+                "the details of job one could not be read: the record is null; read by itself, "
+                "job one could not be read: state is null"
+            ),
+            ADVICE["partial"],
+        )
+
+    def test_items_that_are_no_ids(self, odd: OddServer) -> None:
+        """Items of the job list that are no ids fail the check."""
+        odd.serve_api()
+        set_response(odd, "job", ["one", None, 7])
+        findings = check(odd.appliance())
+        result, found, _ = findings["job list"]
+        assert (result, found) == ("failed", "item 2 of the job list is no id (and 1 more)")
+
     @pytest.mark.parametrize(
         ("schedules", "found", "advice"),
         [
             ({}, "there is none", "Create a schedule at"),
             ({"a": {"enable": False, "hour": 1}}, "a: disabled", "Enable the schedule at"),
             ({"a": {"enable": True}}, "a: without a time", "Enable the schedule at"),
-            ({"a": {"enable": 7}}, "the schedule a does not follow", "Save the schedule again at"),
             (
-                {"a": {"enable": 7}, "b": {"enable": True, "hour": 1}},
-                "b: daily at 01:05; the schedule a does not follow",
+                {"a": {"enable": 7}},
+                "a: without a time; the schedule a could not be read: enable is a number",
+                "Save the schedule again at",
+            ),
+            (
+                {"a": {"enable": True, "hour": 30}, "b": {"enable": True, "hour": 1}},
+                (
+                    "a: at a time that could not be read; b: daily at 01:05; the schedule a could "
+                    "not be read: recurrence_info.hour is out of range"
+                ),
                 "Save the schedule again at",
             ),
             (

@@ -374,7 +374,7 @@ def test_export_is_cut(stored: History, tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.usefixtures("small_pieces")
 def test_csv(stored: History, tmp_path: Path) -> None:
-    """CSV has times in ISO 8601, durations in seconds, lists in JSON, and texts unchanged."""
+    """CSV has times in ISO 8601, durations in seconds, and lists in JSON."""
     paths = stored.export(tmp_path / ODD, kind="csv")
     names = ["jobs", "observations", "polls", "schedules"]
     assert [Path(path).name for path in paths] == [f"{name}.csv" for name in names]
@@ -394,6 +394,21 @@ def test_csv(stored: History, tmp_path: Path) -> None:
     assert [row["appliance"] for row in rows["jobs"]] == sorted(
         r["appliance"] for r in rows["jobs"]
     )
+
+
+def test_csv_formulas(make_history: Callable[[], History], tmp_path: Path) -> None:
+    """No cell of a CSV export runs as a formula, as in the CSV of a report."""
+    history = make_history()
+    evil = "=1+1", "x;@sum(a)", "\t-2", "plain"
+    rows = [observation("vc-1", text, type=text, location=text, observed_at=START) for text in evil]
+    history.append(snapshot_of(rows))
+    paths = history.export(tmp_path / "csv", kind="csv")
+    with Path(paths[0]).open(encoding="utf-8", newline="") as file:
+        found = list(csv.DictReader(file))
+    safe = {"'=1+1", "x;'@sum(a)", "'\t-2", "plain"}
+    for name in ("job_id", "type", "location"):
+        assert {row[name] for row in found} == safe
+    assert {row["build"] for row in found} == {""}
 
 
 # --- import ---------------------------------------------------------------------------------------

@@ -343,7 +343,9 @@ class TestDeadline:
         assert [name for name, error in errors.items() if error is None] == ["vc-0001", "vc-0002"]
         assert {error for error in errors.values() if error} == {"deadline"}
         details = by_appliance(snapshot, "detail")
-        assert "deadline of the collection passed before the job details" in str(details["vc-0003"])
+        assert "deadline of the collection passed before reading the job details" in str(
+            details["vc-0003"]
+        )
         assert "before the poll began" in str(details["vc-0006"])
         assert len(snapshot.jobs) == 40
         assert steady.appliances.open_sessions == 0

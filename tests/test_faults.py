@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from backupkit import Limits, Snapshot, collect
-from backupkit.errors import BackupkitWarning
+from backupkit.errors import ADVICE, BackupkitWarning
 from backupkit.simulator import Fault, Request, Scenario, SimulatedFleet
 from tests.builders import scenario
 from tests.conftest import QUICK, OddServer, Simulated, epoch, simulated
@@ -66,7 +66,7 @@ def errors_of(snapshot: Snapshot, name: str) -> pd.DataFrame:
 
 
 def ok_of(snapshot: Snapshot) -> dict[str, bool]:
-    """Return whether each appliance was read."""
+    """Return whether each appliance was read, NA if in part."""
     return dict(zip(snapshot.polls["appliance"], snapshot.polls["ok"], strict=True))
 
 
@@ -110,7 +110,7 @@ TRANSIENT = (
     "bad_gateway",
     "unauthenticated",
 )
-HARMLESS = ("content_type", "extra_fields", "offset_time", "duplicate_ids", "odd_ids")
+HARMLESS = ("content_type", "extra_fields", "offset_time", "odd_ids", "undetailed")
 
 
 class TestTransient:
@@ -153,6 +153,16 @@ class TestTransient:
         inject(running, kind)
         assert_complete(collect(running.fleet, limits=QUICK, clock=epoch))
         assert running.appliances.open_sessions == 0
+
+    def test_duplicates(self, running: Simulated) -> None:
+        """A job that the details have twice is read once, and an error tells of it."""
+        inject(running, "duplicate_ids")
+        snapshot = collect(running.fleet, limits=QUICK, clock=epoch)
+        assert jobs_of(snapshot) == dict.fromkeys(VERSIONS, JOBS)
+        assert all(ok_of(snapshot).values())
+        assert dict(zip(snapshot.errors["appliance"], snapshot.errors["job_id"], strict=True)) == {
+            name: running.appliances.affected_jobs(name)[0] for name in (MIDDLE, NEW)
+        }
 
     @pytest.mark.parametrize("kind", ["unavailable", "too_many"])
     @pytest.mark.parametrize("route", ["log-in", "data"])
@@ -238,9 +248,9 @@ LASTING = {
     "unavailable": ("busy", "the appliance is busy (503)"),
     "bad_gateway": ("server", "the request for the job list failed (502)"),
     "too_many": ("busy", "the appliance is busy (429)"),
-    "unauthenticated": ("login", "the session ended before the job details"),
+    "unauthenticated": ("login", "the session ended before reading the job list (401)"),
     "forbidden": ("rights", "SystemConfiguration.Administrators"),
-    "not_found": ("not_found", "the job list does not exist (404)"),
+    "not_found": ("not_found", "the appliance did not find the job list (404)"),
     "redirect": ("payload", "the job list was redirected (302); redirects are not followed"),
 }
 LATE = {
@@ -365,18 +375,24 @@ class TestOptional:
 
     @pytest.mark.parametrize("route", ["details", "schedules"])
     def test_passing_not_found(self, running: Simulated, route: str) -> None:
-        """After a 404 during the start of services, the next collection asks for details again."""
+        """After a 404 during the start of services, the next collection asks again."""
         inject(running, "not_found", route=route)
         first = collect(running.fleet, limits=QUICK, clock=epoch)
         assert jobs_of(first) == dict.fromkeys(VERSIONS, JOBS)
-        assert not first.polls.set_index("appliance")["details"][NEW]
+        assert all(ok_of(first).values())
+        told = first.polls.set_index("appliance")["schedules_error"].dropna()
+        assert set(told.index) == ({MIDDLE, NEW} if route == "schedules" else set())
+        assert ({MIDDLE, NEW} <= set(first.schedules["appliance"])) == (route == "details")
         running.appliances.set_faults([])
         again = collect(running.fleet, known=first, limits=QUICK, clock=epoch)
         details = again.polls.set_index("appliance")["details"]
         assert details.to_dict() == {name: name != OLD for name in VERSIONS}
         assert {NEW, MIDDLE} <= set(again.schedules["appliance"])
 
-    @pytest.mark.parametrize("kind", ["reset", "error", "bad_gateway", "cut", "page", "redirect"])
+    @pytest.mark.parametrize(
+        "kind",
+        ["reset", "error", "unavailable", "bad_gateway", "forbidden", "cut", "page", "redirect"],
+    )
     def test_no_details(self, running: Simulated, kind: str) -> None:
         """Each job is requested alone if only the details fail."""
         inject(running, kind, route="details")
@@ -388,16 +404,34 @@ class TestOptional:
         }
 
     def test_no_listed_job(self, running: Simulated) -> None:
-        """A poll is not good if no listed job exists."""
+        """Without any job that exists, each is unread, and the poll is partial."""
         running.appliances.set_faults([Fault("not_found", 1.0, OLD, "job")])
         snapshot = collect(running.fleet, limits=QUICK, clock=epoch)
-        [detail] = errors_of(snapshot, OLD)["detail"]
-        assert "10 jobs are listed, and none of them exists" in detail
-        assert not ok_of(snapshot)[OLD]
+        poll = snapshot.polls.set_index("appliance").loc[OLD]
+        assert (poll["error"], poll["jobs_listed"], poll["jobs_unread"]) == ("partial", JOBS, JOBS)
+        unread = snapshot.jobs[snapshot.jobs["appliance"] == OLD]
+        assert set(unread["read_error"]) == {NOT_THERE}
+        assert set(unread["outcome"]) == {"other"}
+        assert sum("/job/2" in one.path for one in requests_to(running, OLD)) == 2 * JOBS
         assert_others_complete(snapshot)
 
 
-INVALID = ("missing_field", "null_text", "zoneless_time", "second_60")
+INVALID = {
+    "missing_field": {"status is missing", "state is missing", "start_time is missing"},
+    "null_text": {"status is null", "state is null", "start_time is null"},
+    "zoneless_time": {"start_time has no time zone, end_time has no time zone"},
+    "second_60": {"start_time is not a time, end_time is not a time"},
+}
+"""Faults of three jobs, and the reasons why some of them are unread."""
+
+NOT_THERE = "the appliance lists it, and does not have it (404, asked twice)"
+
+
+def unread_jobs(snapshot: Snapshot, name: str) -> dict[str, str]:
+    """Return the unread jobs of one appliance, with the reasons."""
+    jobs = snapshot.jobs[snapshot.jobs["appliance"] == name]
+    unread = jobs.set_index("job_id")["read_error"].dropna()
+    return {str(job_id): reason for job_id, reason in unread.items()}
 
 
 class TestBadJob:
@@ -405,27 +439,30 @@ class TestBadJob:
 
     @pytest.mark.parametrize("kind", INVALID)
     def test_named(self, running: Simulated, kind: str) -> None:
-        """A job that is invalid everywhere is named once; the other jobs are read."""
+        """A job that is invalid everywhere is kept as unread, and named once; the others are good.
+
+        Of the three jobs, those that lack only what no verdict needs are read.
+        """
         inject(running, kind, jobs=3)
         snapshot = collect(running.fleet, limits=QUICK, clock=epoch)
+        polls = snapshot.polls.set_index("appliance")
+        assert jobs_of(snapshot) == dict.fromkeys(VERSIONS, JOBS)
         for name in FAULTY:
-            errors = errors_of(snapshot, name)
-            named = set(errors["job_id"])
-            assert named
-            assert len(named) == len(errors)
-            assert named <= set(running.appliances.affected_jobs(name))
+            unread = unread_jobs(snapshot, name)
+            assert set(unread) <= set(running.appliances.affected_jobs(name))
+            assert set(unread.values()) <= INVALID[kind]
+            errors = errors_of(snapshot, name).set_index("job_id")
             assert set(errors["error"]) == {"payload"}
-            for job, text in zip(errors["job_id"], errors["detail"], strict=True):
-                assert f" job {job} does not follow the API: " in text
-            read = set(snapshot.jobs.loc[snapshot.jobs["appliance"] == name, "job_id"])
-            assert len(read | named) == JOBS
-            assert not read & named
-        assert all(ok_of(snapshot).values())
+            assert errors["detail"].to_dict() == {
+                job: f"job {job} could not be read: {reason}. {ADVICE['partial']}"
+                for job, reason in unread.items()
+            }
+            assert (polls["error"][name], polls["jobs_unread"][name]) == ("partial", len(unread))
         assert_others_complete(snapshot)
 
-    @pytest.mark.parametrize("kind", [*INVALID, "absurd_numbers"])
+    @pytest.mark.parametrize("kind", INVALID)
     def test_bad_details(self, running: Simulated, kind: str) -> None:
-        """A job that is invalid only in the details is read by job/{id}, without its size."""
+        """A field that is invalid only in the details is read by job/{id}; the rest is kept."""
         inject(running, kind, route="details", jobs=3)
         snapshot = collect(running.fleet, limits=QUICK, clock=epoch)
         assert_complete(snapshot)
@@ -434,7 +471,8 @@ class TestBadJob:
             replaced = by_job[by_job["appliance"] == name]
             assert len(replaced)
             assert set(replaced["job_id"]) <= set(running.appliances.affected_jobs(name))
-            assert replaced["size"].isna().all()
+            assert replaced["type"].notna().all()
+            assert replaced["size"].notna().equals(replaced["outcome"].eq("success"))
 
     def test_absurd_numbers(self, running: Simulated) -> None:
         """An impossible size or progress is missing; the job is read."""
@@ -469,40 +507,44 @@ class TestBadJob:
         assert again.errors.empty
 
     def test_missing_in_details(self, running: Simulated) -> None:
-        """A job that the details lack is read by job/{id} in the next collection."""
+        """A job that the details lack is read by job/{id} in the same collection."""
         inject(running, "undetailed")
-        first = collect(running.fleet, limits=QUICK, clock=epoch)
-        assert first.errors.empty
-        again = collect(running.fleet, known=first, limits=QUICK, clock=epoch)
-        assert {*first.jobs["job_id"], *again.jobs["job_id"]} >= {
-            *running.appliances.affected_jobs(NEW),
-            *running.appliances.affected_jobs(MIDDLE),
-        }
-        assert again.errors.empty
+        snapshot = collect(running.fleet, limits=QUICK, clock=epoch)
+        assert_complete(snapshot)
+        by_job = snapshot.jobs[snapshot.jobs["source"] == "job"].set_index("appliance")["job_id"]
+        for name in (MIDDLE, NEW):
+            assert (by_job[name],) == running.appliances.affected_jobs(name)
 
     def test_removed_during_poll(self, running: Simulated) -> None:
-        """A listed job that no longer exists is no error."""
+        """A listed job that no longer exists is unread: it may have succeeded."""
         inject(running, "gone")
         snapshot = collect(running.fleet, limits=QUICK, clock=epoch)
-        assert jobs_of(snapshot) == {name: JOBS - (name in FAULTY) for name in VERSIONS}
-        assert all(ok_of(snapshot).values())
+        assert jobs_of(snapshot) == dict.fromkeys(VERSIONS, JOBS)
+        for name in FAULTY:
+            [job_id] = running.appliances.affected_jobs(name)
+            assert unread_jobs(snapshot, name) == {job_id: NOT_THERE}
+            assert errors_of(snapshot, name)["error"].to_list() == ["not_found"]
+        assert_others_complete(snapshot)
 
     @pytest.mark.parametrize(
-        "kind", ["unknown_state", "missing_field", "odd_ids", "gone", "absurd_numbers", "second_60"]
+        ("kind", "unread"),
+        [
+            ("unknown_state", 0),
+            ("missing_field", 1),
+            ("odd_ids", 0),
+            ("gone", 1),
+            ("absurd_numbers", 0),
+            ("second_60", 1),
+        ],
     )
     @pytest.mark.filterwarnings("ignore::backupkit.errors.BackupkitWarning")
-    def test_job_by_job(self, running: Simulated, kind: str) -> None:
+    def test_job_by_job(self, running: Simulated, kind: str, unread: int) -> None:
         """With the strategy `job`, each flavour has the same bad jobs."""
         inject(running, kind)
         alone = collect(running.fleet, strategy="job", limits=QUICK, clock=epoch)
-        bad = {"missing_field", "second_60"}
-        assert dict(Counter(alone.errors["appliance"])) == (
-            dict.fromkeys(FAULTY, 1) if kind in bad else {}
-        )
-        lost = bad | {"gone"}
-        assert jobs_of(alone) == {
-            name: JOBS - (name in FAULTY and kind in lost) for name in VERSIONS
-        }
+        assert jobs_of(alone) == dict.fromkeys(VERSIONS, JOBS)
+        for name in FAULTY:
+            assert len(unread_jobs(alone, name)) == len(errors_of(alone, name)) == unread
 
 
 class TestRedirect:
@@ -532,9 +574,14 @@ class TestRedirect:
 class TestLimits:
     """The number of requests is limited, whatever fails."""
 
-    @pytest.mark.parametrize("kind", ["reset", "error", "unavailable", "bad_gateway"])
-    def test_retry_budget(self, tmp_path: Path, kind: str) -> None:
-        """An appliance that always fails gets at most twenty requests, however many jobs it has."""
+    @pytest.mark.parametrize(
+        ("kind", "most"), [("reset", 20), ("error", 310), ("unavailable", 20), ("bad_gateway", 310)]
+    )
+    def test_retry_budget(self, tmp_path: Path, kind: str, most: int) -> None:
+        """An appliance that always fails gets few requests beyond one for each job.
+
+        One that is busy or drops connections gets few in all.
+        """
         scenario = faulty_fleet(300, {OLD: "6.5", MIDDLE: "6.7", NEW: "8.0.3", "vc-near": "9.0.0"})
         with simulated(scenario, tmp_path) as running:
             for route in ("data", "details", "job"):
@@ -542,30 +589,42 @@ class TestLimits:
                 running.appliances.clear_requests()
                 collect(running.fleet, limits=QUICK, clock=epoch)
                 for name in FAULTY:
-                    assert sum(bool(one.fault) for one in requests_to(running, name)) <= 20
+                    requests = sum(bool(one.fault) for one in requests_to(running, name))
+                    assert requests <= (most if route == "job" else 20)
 
     @pytest.mark.parametrize("lanes", [1, 4])
-    def test_five_failed_jobs(self, tmp_path: Path, lanes: int) -> None:
-        """After five failed jobs in a row the poll ends."""
-        """After five jobs in a row that fail the appliance is given up."""
-        with simulated(faulty_fleet(200, {OLD: "6.5", "vc-near": "9.0.0"}), tmp_path) as running:
+    def test_all_jobs_fail(self, tmp_path: Path, lanes: int) -> None:
+        """Each job that fails is unread, however many there are."""
+        with simulated(faulty_fleet(100, {OLD: "6.5", "vc-near": "9.0.0"}), tmp_path) as running:
             running.appliances.set_faults([Fault("error", 1.0, OLD, "job")])
             limits = replace(QUICK, per_appliance=lanes)
             snapshot = collect(running.fleet, limits=limits, clock=epoch)
-            jobs = {one.path for one in requests_to(running, OLD) if one.fault}
-        assert 5 <= len(jobs) < 5 + lanes  # the others were under way
+        assert len(unread_jobs(snapshot, OLD)) == 100
         errors = errors_of(snapshot, OLD)
         assert set(errors["error"]) == {"server"}
-        assert errors["job_id"].isna().sum() == 1
-        assert len(errors) == len(jobs) + 1
+        assert errors["job_id"].nunique() == 100
+        assert snapshot.polls["jobs_unread"].to_list() == [100, 0]
 
-    def test_four_failed_jobs(self, running: Simulated) -> None:
-        """Up to four failed jobs in a row are named, and the others are read."""
+    def test_some_jobs_fail(self, running: Simulated) -> None:
+        """Failed jobs are named, and the others are read."""
         running.appliances.set_faults([Fault("error", 1.0, OLD, "job", 4)])
         snapshot = collect(running.fleet, limits=replace(QUICK, attempts=1), clock=epoch)
-        assert ok_of(snapshot)[OLD]
-        assert jobs_of(snapshot)[OLD] == JOBS - 4
-        assert errors_of(snapshot, OLD)["job_id"].nunique() == 4
+        unread = unread_jobs(snapshot, OLD)
+        assert len(unread) == 4
+        assert set(errors_of(snapshot, OLD)["job_id"]) == set(unread)
+        assert jobs_of(snapshot)[OLD] == JOBS
+
+    def test_unread_again(self, running: Simulated) -> None:
+        """Jobs that failed are asked for in the next collection, and no others."""
+        running.appliances.set_faults([Fault("error", 1.0, OLD, "job", 4)])
+        first = collect(running.fleet, limits=replace(QUICK, attempts=1), clock=epoch)
+        running.appliances.clear_requests()
+        again = collect(running.fleet, known=first, limits=QUICK, clock=epoch)
+        read = again.jobs[again.jobs["appliance"] == OLD]
+        assert set(read["job_id"]) == set(unread_jobs(first, OLD))
+        assert sum("/job/2" in one.path for one in requests_to(running, OLD)) == 4
+        assert all(ok_of(again).values())
+        assert again.errors.empty
 
     def test_one_renewal(self, running: Simulated) -> None:
         """A session that keeps ending is renewed once."""
@@ -621,7 +680,7 @@ class TestDeadline:
         )
         for name in hanging:
             assert (
-                "deadline of the collection passed before the job details"
+                "deadline of the collection passed before reading the job list"
                 in errors_of(snapshot, name)["detail"].iloc[0]
             )
         for name in waiting:

@@ -202,6 +202,7 @@ class TestCollect:
         history.append(bk.collect(steady.fleet, clock=epoch))
         now = EPOCH + timedelta(hours=2)
         before = bk.evaluate(history, policy, now=now, last="1d")
+        steady.appliances.clear_requests()
         steady.appliances.set_faults([Fault("silence", 1, "vc-0001", "list")])
         with (
             pytest.warns(

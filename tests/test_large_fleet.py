@@ -27,8 +27,10 @@ ERRORS = {
     "drip_headers": "unreachable",
     "empty": "payload",
     "error": "server",
+    "duplicate_ids": "payload",
     "forbidden": "rights",
     "garbage": "unreachable",
+    "gone": "not_found",
     "html": "server",
     "huge": "payload",
     "invalid_utf8": "payload",
@@ -53,20 +55,17 @@ ERRORS = {
 HARMLESS = {
     "absurd_numbers",
     "content_type",
-    "duplicate_ids",
     "extra_fields",
     "odd_ids",
     "offset_time",
     "slow",
+    "undetailed",
     "unknown_state",
 }
-"""Faults without an error row and without a missing job."""
+"""Faults without an error row and without an unread job."""
 
-UNNOTICED = {"gone", "undetailed"}
-"""Faults that hide a job in the first poll, so that it is not known to be missing."""
-
-ONE_JOB = {"missing_field", "null_text", "second_60", "zoneless_time"}
-"""Faults of one job, which is named."""
+ONE_JOB = {"gone", "missing_field", "null_text", "second_60", "zoneless_time"}
+"""Faults of one job, which is kept as unread."""
 
 TOKEN_LOST = {
     "bomb",
@@ -124,7 +123,7 @@ class TestLargeFleet:
 
     def test_every_kind(self, large: Collection) -> None:
         """Each kind of fault affects some appliances, and has an expected result."""
-        assert {*ERRORS, *HARMLESS, *UNNOTICED} == set(KINDS)
+        assert {*ERRORS, *HARMLESS} == set(KINDS)
         assert {fault.kind for fault in large.faults.values()} == set(KINDS)
         assert len(large.faults) == 166
 
@@ -151,13 +150,17 @@ class TestLargeFleet:
             assert errors.get(name, set()) == expected, fault
 
     def test_jobs(self, large: Collection) -> None:
-        """A fault of one job costs that job; a harmless fault costs none."""
-        count = large.snapshot.jobs["appliance"].value_counts().to_dict()
+        """A fault of one job leaves that job unread and the poll partial; others lose no job."""
+        jobs, polls = large.snapshot.jobs, large.snapshot.polls.set_index("appliance")
+        listed = jobs["appliance"].value_counts()
+        unread = jobs["appliance"][jobs["read_error"].notna()].value_counts()
         for name, fault in large.faults.items():
-            if fault.kind in HARMLESS:
-                assert count[name] == JOBS, fault
-            elif fault.kind in ONE_JOB | UNNOTICED:
-                assert count[name] == JOBS - 1, fault
+            if fault.kind in ONE_JOB:
+                assert (listed[name], unread[name]) == (JOBS, 1), fault
+                assert (polls["error"][name], polls["jobs_unread"][name]) == ("partial", 1)
+            elif fault.kind in HARMLESS | {"duplicate_ids"}:
+                assert (listed[name], unread.get(name)) == (JOBS, None), fault
+                assert polls["ok"][name]
 
     def test_sessions(self, large: Collection) -> None:
         """No session stays open, except where the response to the login was lost."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import pytest
 
 from backupkit import Fleet, Limits, collect
 from backupkit.cli import main
+from backupkit.client import ApplianceClient, tls
 from backupkit.client.session import LOGOUT_TIMEOUT
 from backupkit.collection.local_state import WaitingPolls
-from backupkit.errors import SettingsError
+from backupkit.errors import SettingsError, UnreachableError
 from backupkit.fleet import limits_of
 from backupkit.simulator import Fault
 from tests.builders import appliance, scenario
@@ -140,7 +142,7 @@ class TestSilence:
         running.appliances.set_faults([Fault("silence", 1.0, "vc-1", "version")])
         snapshot = collect(running.fleet, limits=replace(QUICK, read=0.4, silence=0.4), clock=epoch)
         details = snapshot.errors["detail"].to_list()
-        assert any("was silent for 0.4 s in all, so " in text for text in details)
+        assert any("was silent for 0.4 s in all, without " in text for text in details)
 
 
 class TestPoll:
@@ -153,7 +155,7 @@ class TestPoll:
         kind, detail = errors_of(running, replace(QUICK, poll=1))["vc-1"]
         assert time.monotonic() - began < 5
         assert kind == "deadline"
-        assert detail.startswith("the poll took longer than 1 s, and ended before the ")
+        assert detail.startswith("the poll took longer than 1 s, and ended before reading the ")
         assert "Allow more time (poll in fleet.toml, or --poll)" in detail
 
     def test_own(self, running: Simulated) -> None:
@@ -174,7 +176,7 @@ class TestPoll:
 
 
 class TestWaiting:
-    """A wait before the next attempt holds up no other appliance."""
+    """An appliance that is waited for holds up no other one."""
 
     @pytest.mark.parametrize("route", ["log-in", "list"])
     def test_others_go_first(self, running: Simulated, route: str) -> None:
@@ -188,6 +190,19 @@ class TestWaiting:
         assert set(ended[:3]) == {"vc-4", "vc-5", "vc-6"}
         assert snapshot.polls["elapsed"].dt.total_seconds().sum() > 6
 
+    def test_silent(self, running: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Silent appliances give their places up, too: all are silent at the same time."""
+        monkeypatch.setattr(tls, "SILENT_AFTER", 0.3)
+        faults = [Fault("silence", 1.0, f"vc-{number}", "data") for number in (1, 2, 3)]
+        running.appliances.set_faults(faults)
+        limits = replace(QUICK, read=3, silence=3, concurrency=1)
+        began = time.monotonic()
+        snapshot = collect(running.fleet, limits=limits, clock=epoch)
+        assert time.monotonic() - began < 8  # one after the other take 9 s
+        ended = [one.appliance for one in running.appliances.requests if one.method == "DELETE"]
+        assert set(ended[:3]) == {"vc-4", "vc-5", "vc-6"}
+        assert snapshot.polls["ok"].to_list() == [False] * 3 + [True] * 3
+
     def test_total_time(self, running: Simulated) -> None:
         """All wait at the same time, also more of them than there are places."""
         running.appliances.set_faults(
@@ -197,6 +212,28 @@ class TestWaiting:
         snapshot = collect(running.fleet, limits=replace(QUICK, concurrency=1), clock=epoch)
         assert snapshot.polls["ok"].all()
         assert time.monotonic() - began < 8  # one after the other take 12 s
+
+    def test_helper_thread(self, running: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A thread that only helps a poll has no place to give up."""
+        monkeypatch.setattr(tls, "SILENT_AFTER", 0.1)
+        running.appliances.set_faults([Fault("silence", 1.0, "vc-1", "list")])
+        waiting, counts = WaitingPolls(), list[int]()
+        waiting.on_change = lambda: counts.append(waiting.count)
+        client = ApplianceClient(
+            running.fleet["vc-1"],
+            running.appliances["vc-1"].password,
+            limits=replace(QUICK, read=0.5, attempts=1),
+            clock=epoch,
+            waiting=waiting.wait,
+        )
+        with client, ThreadPoolExecutor(1) as threads:
+            for read, expected in (
+                (threads.submit(client.job_ids).result, []),
+                (client.job_ids, [1, 0]),
+            ):
+                with pytest.raises(UnreachableError):
+                    read()
+                assert counts == expected
 
     def test_count(self) -> None:
         """Each change of the number is reported, also after an error."""

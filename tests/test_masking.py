@@ -183,6 +183,14 @@ class TestBody:
             assert time.perf_counter() - began < 20  # quadratic time would be hours
 
 
+def test_odd_escapes() -> None:
+    """Escapes of no character, and a session without a password, are no problem."""
+    text = "&foo; &#9999999; &#x41; &apos; %zz \\u12 \\ud800"
+    assert mask().mask_text(text) == text
+    assert mask("it's so").mask_text("it&apos;s so, it's+so") == "[secret], [secret]"
+    assert mask("").mask_text(f"no password, {TOKEN}") == "no password, [secret]"
+
+
 def test_repr() -> None:
     """The repr has no secret."""
     assert repr(mask()) == "SecretMask()"

@@ -97,9 +97,9 @@ NOT_API = ", and the response is not from the API"
 AUTHENTICATE = "com.vmware.vapi.endpoint.method.authentication.required"
 LOCKED = 'login failed (401): "User account is locked.". Check the user and password'
 LOGIN_FAILED = "login failed (401). Check the user and password of this appliance"
-SESSION_ENDED = "the session ended before the job list was read (401). Try again."
+SESSION_ENDED = "the session ended before reading the job list (401). Try again."
 NOT_ALLOWED = 'the user may not read the job list (403): "Not you.". Put the user'
-NOT_FOUND = 'the job list does not exist (404): "Gone.". Check that host'
+NOT_FOUND = 'the appliance did not find the job list (404): "Gone.". Check that host'
 NO_SESSION = 'no free session (503): "Limit of 550.". Collect'
 SESSION_LIMIT = "com.vmware.vapi.endpoint.failedToLoginMaxUserSessionCountReached"
 BUSY, FAILED = "the appliance is busy", "the request for the job list failed"
@@ -134,7 +134,13 @@ class TestRaiseForStatus:
             (401, _api("Authentication required."), LIST, LoginError, SESSION_ENDED),
             (403, _api("Not you."), LIST, RightsError, NOT_ALLOWED),
             (404, _api("Gone."), LIST, NotFoundError, NOT_FOUND),
-            (404, HTML, LOG_IN, NotFoundError, f"the login does not exist (404){NOT_API}."),
+            (
+                404,
+                HTML,
+                LOG_IN,
+                NotFoundError,
+                f"the appliance did not find the login (404){NOT_API}.",
+            ),
             (429, _api("Slow down."), LIST, BusyError, f'{BUSY} (429): "Slow down.". Collect'),
             (429, b"", LOG_IN, BusyError, f"{BUSY} (429). Collect again in"),
             (503, _api("Limit of 550.", SESSION_LIMIT), LOG_IN, BusyError, NO_SESSION),

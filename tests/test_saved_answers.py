@@ -723,7 +723,7 @@ class TestBadFiles:
         texts = [detail.removeprefix("vc-1/").partition(". ")[0] for detail in details_of(snapshot)]
         assert texts == [
             f"d.json: job {SUCCEEDED} could not be read completely: status is null",
-            "job.json: 1 of 5 items of the job list are no ids",
+            "job.json: item 5 of the job list is no id",
             "s.json: the schedule bad: enable is a text",
             "s.json: 1 of 3 entries of the schedules have no usable key",
             "x.json: job x could not be read completely: end_time has no time zone",
@@ -927,7 +927,7 @@ class TestCommand:
             "1 of 1 appliances read completely, from 2026-01-04T12:00:00Z to "
             "2026-01-05T12:00:00Z.\n  vc-2/00.json: the response is HTML and not JSON"
         )
-        assert err.endswith("\n  and 10 more\n")
+        assert err.endswith("\n  and 27 more\n")
 
     def test_observed_at(self, save: Save, run: Run) -> None:
         """A stated time is used; an invalid one is an error."""

@@ -32,7 +32,9 @@ from backupkit.cli.commands.history import history
 from backupkit.cli.commands.report import report
 from backupkit.cli.commands.simulate import demo, simulate
 from backupkit.cli.commands.watch import watch
+from backupkit.cli.options import echo
 from backupkit.errors import BackupkitError
+from backupkit.texts import clean_text
 
 __all__ = ["app", "main", "run"]
 
@@ -51,9 +53,17 @@ for command in (demo, doctor, collect, watch, report, check, metrics, simulate):
 app.add_typer(history)
 
 
+class _CleanFormatter(logging.Formatter):
+    """Formatter of lines that cannot control the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record, with its traceback if it has one."""
+        return clean_text(super().format(record))
+
+
 def _print_version(value: bool) -> None:  # noqa: FBT001 # a callback of typer
     if value:
-        typer.echo(f"backupkit {__version__}")
+        echo(f"backupkit {__version__}")
         raise typer.Exit
 
 
@@ -69,9 +79,9 @@ def _configure_logging(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log each step.")] = False,
 ) -> None:
     """Backup SLA of vCenter Server Appliances: collect, assess, report."""
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(message)s"
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(_CleanFormatter("%(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, handlers=[handler])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -97,16 +107,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = sys.argv[1:] if argv is None else list(argv)
         code = app(args=arguments or ["--help"], standalone_mode=False)
     except BackupkitError as error:
-        typer.echo(f"backupkit: {error}", err=True)
+        echo(f"backupkit: {error}", err=True)
         return FAILED
     except TyperException as error:
-        typer.echo(f"backupkit: {error.format_message()}", err=True)
-        typer.echo("See: backupkit --help, or backupkit COMMAND --help", err=True)
+        echo(f"backupkit: {error.format_message()}", err=True)
+        echo("See: backupkit --help, or backupkit COMMAND --help", err=True)
         return error.exit_code
     except typer.Abort:  # a prompt without an answer
         code = INTERRUPTED
     if code == INTERRUPTED:  # typer turns Ctrl-C into this
-        typer.echo("Stopped.", err=True)
+        echo("Stopped.", err=True)
     return code or 0
 
 

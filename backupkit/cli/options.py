@@ -1,12 +1,14 @@
 """Options and output functions shared by the commands."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+
+from backupkit.errors import one_line
+from backupkit.texts import clean_text, escape_controls
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,13 +27,16 @@ __all__ = [
     "PollOption",
     "ReadOption",
     "ResponseOption",
-    "echo_truncated",
+    "echo",
+    "echo_by_appliance",
     "frame_to_records",
     "print_json",
     "read_limit_options",
 ]
 
-MAX_LINES: Final = 20
+MAX_APPLIANCES: Final = 20
+MAX_LINES: Final = 3  # of one appliance
+MAX_LENGTH: Final = 1_000  # of a line
 
 FleetOption = Annotated[
     Path,
@@ -118,9 +123,17 @@ def read_limit_options(fleet: "Fleet", **options: str | int | None) -> "Limits":
     return replace(fleet.limits, **stated)  # type: ignore[arg-type] # counts are whole numbers
 
 
-def print_json(value: object) -> None:
+def echo(text: str, *, err: bool = False) -> None:
+    """Print a text on stdout or stderr, without what could control the terminal.
+
+    All commands print by this function, so that no text from outside reaches a terminal raw.
+    """
+    typer.echo(clean_text(text), err=err)
+
+
+def print_json(value: object, *, indent: int | None = 2) -> None:
     """Print a value as JSON on stdout."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    echo(escape_controls(json.dumps(value, indent=indent, ensure_ascii=False)))
 
 
 def frame_to_records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
@@ -133,9 +146,24 @@ def frame_to_records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
     return rows
 
 
-def echo_truncated(lines: Sequence[str], *, note: str = "") -> None:
-    """Print the first lines on stderr, and the number of the others."""
-    for line in lines[:MAX_LINES]:
-        typer.echo(f"  {line}", err=True)
-    if (more := len(lines) - MAX_LINES) > 0:
-        typer.echo(f"  and {more:,} more{note}", err=True)
+def echo_by_appliance(errors: "pd.DataFrame", *, named: bool = True, note: str = "") -> None:
+    """Print the first errors of each appliance on stderr, and the numbers of the others.
+
+    Parameters
+    ----------
+    errors : DataFrame
+        Rows of `backupkit.tables.ERRORS`.
+    named : bool
+        Whether to begin each line with the appliance; otherwise the detail names it.
+    note : str
+        Where the others are.
+    """
+    groups = list(errors.groupby("appliance", sort=False, dropna=False))
+    for name, rows in groups[:MAX_APPLIANCES]:
+        prefix = f"{name}: " if named and isinstance(name, str) else ""
+        for detail in rows["detail"].head(MAX_LINES):
+            echo(f"  {one_line(f'{prefix}{detail}', limit=MAX_LENGTH)}", err=True)
+        if (more := len(rows) - MAX_LINES) > 0:
+            echo(f"  {prefix}and {more:,} more{note}", err=True)
+    if (more := len(groups) - MAX_APPLIANCES) > 0:
+        echo(f"  and {more:,} more appliances{note}", err=True)

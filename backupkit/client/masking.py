@@ -24,6 +24,9 @@ MARK: Final = "[secret]"
 MIN_LENGTH: Final = 6
 """Length of a password from which data is searched for it; a shorter one may be a common word."""
 
+MIN_TOKEN: Final = 16
+"""Length of a token that is masked; a shorter one is no secret, and may be a part of an id."""
+
 MAX_ERROR: Final = 2**18
 """Size from which the body of an error is not searched, but ignored [bytes]."""
 
@@ -66,7 +69,7 @@ class SecretMask:
         if len(password) >= MIN_LENGTH:
             self._tokens |= dict.fromkeys(_encode_base64(password.encode()))
         self._has_blank = " " in password
-        self._mark = "***" if password in MARK else MARK
+        self._mark = "***" if password and password in MARK else MARK
         self._searches_data = len(password) >= MIN_LENGTH
         self._compile()
 
@@ -75,6 +78,8 @@ class SecretMask:
 
     def add_token(self, token: str) -> None:
         """Mask a session token, too; an earlier one stays masked."""
+        if len(token) < MIN_TOKEN:
+            return
         self._tokens[token] = None
         self._compile()
 

@@ -6,7 +6,7 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Final, Self, TypeVar, cast
@@ -293,35 +293,41 @@ class ApplianceClient:
         """Send a request once and return the body of a successful response."""
         while not self._request_semaphore.acquire(timeout=max(0.0, min(self._time_left, 0.25))):
             self._check_stop_and_deadline(request)
-        try:
+        with ExitStack() as place:
+            place.callback(self._request_semaphore.release)
+
+            def give_place_up() -> None:
+                """Let other requests go first: the appliance is silent, and this one is no load."""
+                place.close()
+                if self._thread == threading.get_ident():
+                    place.enter_context(self._waiting())
+
             self._check_stop_and_deadline(request)
-            return self._exchange(request)
-        finally:
-            self._request_semaphore.release()
+            return self._exchange(request, give_place_up)
 
     def _check_stop_and_deadline(self, request: protocol.Request) -> None:
         """Raise if the collection was stopped, or the deadline has passed."""
         if self._stop.is_set():
-            raise StoppedError(f"the collection was stopped before {request.what} was read")
+            raise StoppedError(f"the collection was stopped before reading {request.what}")
         if self._time_left <= 0:
             if self._deadline <= self._poll_end:
                 raise DeadlineError(
-                    f"the deadline of the collection passed before {request.what} was read"
+                    f"the deadline of the collection passed before reading {request.what}"
                 )
             raise DeadlineError(
-                f"the poll took longer than {self._limits.poll:g} s, and ended before "
-                f"{request.what} was read",
+                f"the poll took longer than {self._limits.poll:g} s, and ended before reading "
+                f"{request.what}",
                 advice="Allow more time (poll in fleet.toml, or --poll), or check why the "
                 "appliance responds slowly.",
             )
         if self._silence_left <= 0:
             raise UnreachableError(
-                f"{self.appliance.host} was silent for {self._limits.silence:g} s in all, so "
-                f"{request.what} was not read",
+                f"{self.appliance.host} was silent for {self._limits.silence:g} s in all, "
+                f"without a response to {request.what}",
                 advice="Check whether the appliance is on and not overloaded.",
             )
 
-    def _exchange(self, request: protocol.Request) -> bytes:
+    def _exchange(self, request: protocol.Request, on_silence: Callable[[], None]) -> bytes:
         headers = (
             {"Authorization": f"Basic {self._basic_credentials}", **protocol.NO_COOKIE}
             if request.login
@@ -342,6 +348,7 @@ class ApplianceClient:
                     read=read,
                     deadline=deadline,
                     stop=self._stop,
+                    on_silence=on_silence,
                 )
         except CONNECTION_ERRORS as error:
             self._check_stop_and_deadline(request)

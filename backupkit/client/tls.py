@@ -35,6 +35,9 @@ T = TypeVar("T")
 STOP_CHECK_INTERVAL: Final = 0.25
 """Interval between two checks of the stop event [s]."""
 
+SILENT_AFTER: Final = 5.0
+"""Time without a byte after which a request no longer counts as load [s]."""
+
 
 def build_tls_options(appliance: Appliance) -> dict[str, Any]:
     """Return the TLS options of a urllib3 pool: trust a pinned certificate or an authority."""
@@ -119,23 +122,32 @@ class _ReadLimits(threading.local):
     deadline: float = float("inf")
     stop: threading.Event | None = None
     grace: float = 0.0
+    on_silence: Callable[[], object] = bool
 
 
 _limits = _ReadLimits()
 
 
 @contextmanager
-def read_limits(*, read: float, deadline: float, stop: threading.Event | None) -> Iterator[None]:
+def read_limits(
+    *,
+    read: float,
+    deadline: float,
+    stop: threading.Event | None,
+    on_silence: Callable[[], object] = bool,
+) -> Iterator[None]:
     """Limit the reads of this thread while the context lasts.
 
     `read` is the timeout for the next bytes [s], `deadline` that of the entire response, by the
-    monotonic clock [s]. `stop` ends any wait once set.
+    monotonic clock [s]. `stop` ends any wait once set. `on_silence` is called once if nothing comes
+    for 5 s.
     """
     _limits.read, _limits.deadline, _limits.stop = read, deadline, stop
+    _limits.on_silence = on_silence
     try:
         yield
     finally:
-        del _limits.read, _limits.deadline, _limits.stop
+        del _limits.read, _limits.deadline, _limits.stop, _limits.on_silence
 
 
 @contextmanager
@@ -168,7 +180,7 @@ class DeadlineSocket(ssl.SSLSocket):
 
     def _run_in_slices(self, action: Callable[[], T], *, timeout: float, grace: float) -> T:
         """Run an action in short waits, and check the stop event between them."""
-        now = monotonic()
+        began = now = monotonic()
         timeout_at = now + timeout
         while now < (end := min(timeout_at, _limits.deadline)):
             if _limits.stop is not None and _limits.stop.is_set():
@@ -181,4 +193,7 @@ class DeadlineSocket(ssl.SSLSocket):
                 return action()
             except TimeoutError:
                 now = monotonic()
+                if now - began >= SILENT_AFTER:
+                    on_silence, _limits.on_silence = _limits.on_silence, bool  # only once
+                    on_silence()
         raise TimeoutError("nothing was read in time")

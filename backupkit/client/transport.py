@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final, cast
@@ -76,11 +76,13 @@ class Transport:
         read: float,
         deadline: float,
         stop: threading.Event | None = None,
+        on_silence: Callable[[], object] = bool,
     ) -> Response:
         """Send a request and return the response, with any status; redirects are not followed.
 
         `path` is quoted. `read` is the timeout for the next bytes [s], `deadline` that of the
         entire response, by the monotonic clock [s]. `stop` ends the wait once set.
+        `on_silence` is called once if nothing comes for 5 s.
         Without a response it raises one of `CONNECTION_ERRORS`.
         """
         request = requests.PreparedRequest()  # by hand: preparing is as slow as sending
@@ -89,7 +91,7 @@ class Transport:
         if method == "POST":
             request.headers["Content-Length"] = "0"
         connect = max(0.001, min(self._limits.connect, deadline - monotonic()))
-        with read_limits(read=read, deadline=deadline, stop=stop):
+        with read_limits(read=read, deadline=deadline, stop=stop, on_silence=on_silence):
             response = self._adapter.exchange(request, timeout=(connect, None))
             try:
                 limit = self._limits.body + 1

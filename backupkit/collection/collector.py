@@ -38,6 +38,7 @@ from backupkit.errors import (
     SettingsError,
     StoppedError,
     WorkerError,
+    one_line,
 )
 from backupkit.fleet import Appliance, Fleet, limits_of
 from backupkit.tables import OUTCOMES, SyncState, outcome_of
@@ -48,7 +49,7 @@ INITIAL_CONCURRENCY: Final = 2
 """Number of concurrent polls at the start of a collection."""
 
 MAX_WAITING: Final = 512
-"""Maximum number of polls that wait before the next attempt without holding up others."""
+"""Maximum number of polls that wait without holding up others."""
 
 SHUTDOWN_TIMEOUT: Final = 10.0
 """Time after the deadline, or after Ctrl-C, for running polls to log out [s]."""
@@ -213,7 +214,9 @@ def _run_polls(
         futures: dict[Future[PollResult], PollOrder] = {}
         try:
             failed = jobs = 0
-            initial_concurrency = INITIAL_CONCURRENCY if executor is None else len(orders)
+            initial_concurrency = len(orders)
+            if executor is None and orders:
+                initial_concurrency = min(INITIAL_CONCURRENCY, orders[0].limits.concurrency)
             for future in _run_concurrently(
                 pool, orders, futures, state=state, concurrency=initial_concurrency
             ):
@@ -262,7 +265,8 @@ def _run_concurrently(
 ) -> Iterator[Future[PollResult]]:
     """Run orders with adaptive concurrency, and yield each future when it is done.
 
-    A poll that waits before its next attempt gives its place to another one.
+    A poll that waits, before its next attempt or for a silent appliance, gives its place to
+    another one.
     """
     waiting, running, done = deque(orders), 0, SimpleQueue[Future[PollResult] | None]()
     state.waiting.on_change = partial(done.put, None)
@@ -354,8 +358,9 @@ def report_problems(snapshot: Snapshot, total: int, *, progress: bool | None) ->
     status = snapshot.observations["status"].dropna()
     unknown = sorted(set(status[outcome_of(status) == OUTCOMES[-1]]))
     if unknown:
+        words = ", ".join(one_line(word, limit=40) for word in unknown[:5])
         messages.append(
-            f"Jobs with an unknown state: {', '.join(word[:40] for word in unknown[:5])}. "
+            f"Jobs with an unknown state: {words}. "
             "They are stored, and count neither as success nor as failure."
         )
     for message in messages:

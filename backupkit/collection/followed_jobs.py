@@ -102,7 +102,7 @@ class FollowedAppliance:
             client.begin_poll()
             for job_id in self.running_ids:
                 old = self.followed_jobs[job_id]
-                job = self._read_job(client, job_id)
+                job = self._read_job(client, old.job)
                 if job is None:
                     self.followed_jobs[job_id] = FollowedJob(old.job, old.changed_at, self.now)
                     detail = f"{self.appliance.name} no longer lists this job."
@@ -145,12 +145,18 @@ class FollowedAppliance:
         self.client = client.__enter__()
         return client
 
-    def _read_job(self, client: ApplianceClient, job_id: str) -> wire.Job | None:
-        """Read one job, with details if it has ended; return None if it does not exist."""
+    def _read_job(self, client: ApplianceClient, known: wire.Job) -> wire.Job | None:
+        """Read one job, with details if it has ended; return None if it does not exist.
+
+        What was known of it is kept where it cannot be read any more, except its state.
+        """
+        job_id = known.job_id
         try:
             job = client.job(job_id)
         except NotFoundError:
             return None
+        if job.status is not None and job.read_error is not None:
+            job = wire.complete_job(job, known)
         if job.status not in ENDED:
             return job
         try:

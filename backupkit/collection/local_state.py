@@ -82,7 +82,7 @@ class ConcurrencyControl:
 
 
 class WaitingPolls:
-    """Number of polls that wait before the next attempt, and send nothing; thread-safe.
+    """Number of polls that only wait, and are no load; thread-safe.
 
     Attributes
     ----------

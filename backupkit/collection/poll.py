@@ -10,8 +10,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, Self
 
-from msgspec import structs
-
 from backupkit import wire
 from backupkit.client import ApplianceClient, Limits
 from backupkit.collection.local_state import LOCAL_STATES, NO_STATE
@@ -45,7 +43,8 @@ JOBS_PER_CONNECTION: Final = 25
 """Number of jobs per connection; fewer are not worth another handshake."""
 
 MAX_LOST_JOBS: Final = 2
-"""Number of jobs in a row whose connection or session breaks, after which the poll fails."""
+"""Number of jobs in a row after which the poll fails, if each lost its connection or session, or
+the appliance was busy."""
 
 VERSION_WITHOUT_DETAILS: Final = "6.5."
 """Prefix of the versions without details and schedules."""
@@ -246,15 +245,20 @@ def _read_appliance(client: ApplianceClient, result: PollResult, order: PollOrde
     all_known = state.finished.issuperset(listed)  # the usual case: nothing to compare
     if not result.list_unread and (not all_known or len(listed) < len(state.listed)):
         result.vanished = sorted(state.listed.difference(listed))
-    if state.version is None or not (all_known or state.listed.issuperset(listed)):
+    asks_version = state.version is None or not (all_known or state.listed.issuperset(listed))
+    if asks_version and result.details is False:  # it may be upgraded meanwhile
+        asks_version = False
         _read_system_info(client, result)
-        if result.version != state.version and state.version is not None:
-            result.details = None  # upgraded: detect again
+        result.details = False if _lacks_details(result.version) else None
     wanted = [] if all_known else [job_id for job_id in listed if job_id not in state.finished]
     single_request = len(wanted) == len(listed) or len(wanted) > READ_ALL_ABOVE
     id_batches = [(), wanted] if single_request else [wanted]
     _read_jobs(client, result, wanted, id_batches=id_batches, order=order)
-    if result.details is not False or not _lacks_details(result.version):
+    if asks_version:  # after the jobs, which matter more
+        _read_system_info(client, result)
+    if result.details is None and _lacks_details(result.version):
+        result.details = False
+    if result.details is not False:
         _read_schedules(client, result, state)
 
 
@@ -262,8 +266,9 @@ def _read_list(client: ApplianceClient, result: PollResult, order: PollOrder) ->
     """Read the job list; if that fails, keep at least the jobs of the details, and raise."""
     try:
         listed, decode_errors = client.job_ids()
-    except (BusyError, NotFoundError, PayloadError, RightsError, ServerError):
-        if order.strategy == "auto" and result.details is not False:
+    except (BusyError, NotFoundError, PayloadError, RightsError, ServerError) as list_error:
+        may_have_details = order.strategy == "auto" and result.details is not False
+        if may_have_details and not list_error.retry_after:  # else it asks for a pause
             with suppress(ApplianceError):  # the error of the list counts
                 for jobs, _ in client.details():
                     result.jobs += jobs
@@ -292,42 +297,46 @@ def _read_jobs(
     odd: dict[str, wire.Job | None] = {}
     by_details = order.strategy == "auto" and result.details is not False
     for ids in id_batches if by_details else ():
-        if not remaining:
+        if not remaining or not _read_details(client, result, ids, remaining, odd):
             break
-        try:
-            for jobs, decode_errors in client.details(ids):
-                result.details = True
-                new = [job for job in jobs if job.job_id in remaining]
-                # an appliance may ignore the filter, and return all jobs on each page
-                _take_details(result, jobs if not ids else new, new, decode_errors)
-                odd |= {job.job_id: job for job in new if job.read_error is not None}
-                for job in new:
-                    del remaining[job.job_id]
-                if not remaining:
-                    break
-        except NotFoundError:
-            result.details = False if _lacks_details(result.version) else None
-            break
-        except (DeadlineError, StoppedError):
-            raise
-        except ApplianceError as error:
-            _log.info("%s: cannot read job details: %s", result.appliance, error.problem)
-            if isinstance(error, UnreachableError):  # leave time for the jobs one by one
-                break
     _read_one_by_one(client, result, odd | remaining, order)
 
 
-def _take_details(
+def _read_details(
+    client: ApplianceClient,
     result: PollResult,
-    jobs: Sequence[wire.Job],
-    new: Sequence[wire.Job],
-    decode_errors: wire.DecodeErrors,
-) -> None:
-    """Keep the jobs of one page that could be read, and the errors of new ones."""
-    result.jobs += [job for job in jobs if job.read_error is None]
-    result.item_errors += [
-        (decode_errors[job.job_id], job.job_id) for job in new if job.job_id in decode_errors
-    ]
+    ids: Sequence[str],
+    remaining: dict[str, wire.Job | None],
+    odd: dict[str, wire.Job | None],
+) -> bool:
+    """Read details, and take their jobs from `remaining` to the result, or to `odd`.
+
+    Return whether another request for details may succeed.
+    """
+    try:
+        for jobs, decode_errors in client.details(ids):
+            result.details = True
+            new = {job.job_id: job for job in jobs if job.job_id in remaining}
+            # an appliance may ignore the filter, and return all jobs on each page
+            chosen = new.values() if ids else jobs
+            result.jobs += [job for job in chosen if job.read_error is None]
+            odd |= {job_id: job for job_id, job in new.items() if job.read_error is not None}
+            result.item_errors += [
+                (error, job_id) for job_id, error in decode_errors.items() if job_id in new
+            ]
+            for job_id in new:
+                del remaining[job_id]
+            if not remaining:
+                break
+    except NotFoundError:
+        result.details = None  # the version decides
+        return False
+    except (DeadlineError, StoppedError):
+        raise
+    except ApplianceError as error:
+        _log.info("%s: cannot read job details: %s", result.appliance, error.problem)
+        return not isinstance(error, UnreachableError)  # leave time for the jobs one by one
+    return True
 
 
 def _read_one_by_one(
@@ -366,30 +375,44 @@ def _read_waiting_jobs(
         except IndexError:  # all are taken
             return
         yield job_id
-        error: ApplianceError | None = None
         try:
-            job = _read_job(client, job_id)
-            lost.clear()
-        except (DeadlineError, StoppedError):
-            waiting.clear()
-            raise
-        except ApplianceError as job_error:
-            if isinstance(job_error, (LoginError, UnreachableError)):
-                lost.append(job_error)
-                if len(lost) >= MAX_LOST_JOBS:
-                    waiting.clear()
-                    raise
-            error, job = _explain_job_error(job_id, job_error)
+            job, error = _try_job(client, job_id, record, lost)
         except BaseException:
             waiting.clear()
             raise
-        if record is not None:
-            job = _merge_records(job, record, failed=error is not None)
         result.jobs.append(job)
         if job.read_error is not None:
             problem = f"job {one_line(job_id)} could not be read: {job.read_error}"
             odd = PayloadError(problem, advice=ADVICE[PartialError.kind])
             result.item_errors.append((error or odd, job_id))
+
+
+def _try_job(
+    client: ApplianceClient,
+    job_id: str,
+    record: wire.Job | None,
+    lost: list[ApplianceError],
+) -> tuple[wire.Job, ApplianceError | None]:
+    """Return what is known of a job, and why it could not be read; raise if the poll must end."""
+    try:
+        job = _read_job(client, job_id)
+    except (DeadlineError, StoppedError):
+        raise
+    except (BusyError, LoginError, UnreachableError) as lost_error:
+        lost.append(lost_error)
+        if len(lost) >= MAX_LOST_JOBS:
+            raise
+        error, job = _explain_job_error(job_id, lost_error)
+    except ApplianceError as job_error:
+        lost.clear()
+        error, job = _explain_job_error(job_id, job_error)
+    else:
+        lost.clear()
+        return (job if record is None else wire.complete_job(job, record)), None
+    if record is None:
+        return job, error
+    # an odd record in the details says more than that the job does not exist
+    return record, (None if isinstance(error, NotFoundError) else error)
 
 
 def _read_job(client: ApplianceClient, job_id: str) -> wire.Job:
@@ -409,18 +432,6 @@ def _explain_job_error(job_id: str, error: ApplianceError) -> tuple[ApplianceErr
         error.advice = "Collect again: it was removed meanwhile, or its record is damaged."
     job = wire.Job(job_id, None, None, None, None, None, (), "job", read_error=reason)
     return error, job
-
-
-def _merge_records(job: wire.Job, details: wire.Job, *, failed: bool) -> wire.Job:
-    """Complete the answer of job/{id} with an odd record of the details."""
-    if failed:
-        return details
-    missing = {
-        name: getattr(details, name)
-        for name in wire.Job.__struct_fields__
-        if name != "read_error" and getattr(job, name) is None
-    }
-    return structs.replace(job, **missing, messages=job.messages or details.messages)
 
 
 def _read_schedules(client: ApplianceClient, result: PollResult, state: SyncState) -> None:

@@ -20,7 +20,6 @@ skipped.
 """
 
 import codecs
-import json
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -52,7 +51,6 @@ EARLIEST_TIME: Final = datetime(2016, 11, 15, tzinfo=UTC)
 EXAMPLE: Final = "20261109T060000Z"
 """Example of a folder name that states the time of the requests."""
 
-_CUT_MARKS: Final = (b'"@{', b"System.Object[]")
 _MAX_ERRORS: Final = 5
 _MAX_DETAIL: Final = 500
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # Windows has neither
@@ -332,18 +330,14 @@ class _PollFiles:
 
     def _undo_powershell(self, file: _SavedFile, content: bytes) -> bytes:
         """Undo what PowerShell's ConvertTo-Json does to lists, and report what it cut."""
-        if any(mark in content for mark in _CUT_MARKS):
+        plain, is_cut = wire.undo_powershell(content)
+        if is_cut:
             error = PayloadError(
                 "PowerShell's ConvertTo-Json cut what is nested too deeply, such as messages",
                 advice="Save it again with ConvertTo-Json -Depth 10.",
             )
             self.error_rows.append(_build_error_row(file.appliance, file.where, error))
-        if b'"Count"' not in content:
-            return content
-        try:
-            return json.dumps(wire.unwrap_lists(wire.load_json(content))).encode()
-        except (ValueError, RecursionError):  # no JSON: reported where it is decoded
-            return content
+        return plain
 
     def _add_job(self, file: _SavedFile, job: wire.Job) -> bool:
         """Keep the best record of a job: one that ended, then details, then that of the newer file.

@@ -141,10 +141,7 @@ def _ingest(collection: "BackgroundCollection", watcher: "Watch", *, progress: b
         watcher.ingest(collection.take_ended())
         return False
     watcher.ingest(collection.take_rest())
-    snapshot = collection.result()
-    report_problems(snapshot, len(watcher.appliances), progress=progress)
-    if snapshot.stopped:
-        raise KeyboardInterrupt
+    report_problems(collection.result(), len(watcher.appliances), progress=progress)
     return True
 
 

@@ -7,10 +7,17 @@ import pandas as pd
 
 from backupkit.diagnostics.connection_checks import CheckContext, Finding
 from backupkit.display.format import format_duration
-from backupkit.errors import NotFoundError, PayloadError, ServerError, SettingsError, one_line
+from backupkit.errors import (
+    ADVICE,
+    NotFoundError,
+    PayloadError,
+    ServerError,
+    SettingsError,
+    one_line,
+)
 from backupkit.settings import time_zone
 from backupkit.tables import TOLERATED_SKEW, WEEKDAYS
-from backupkit.wire import Job, Schedule
+from backupkit.wire import Schedule
 
 __all__ = [
     "check_clock",
@@ -26,8 +33,9 @@ def check_job_list(context: CheckContext) -> Finding:
     """Check that the user may read the job list."""
     context.job_ids, decode_errors = context.client.job_ids()
     if decode_errors:
-        [error] = decode_errors.values()
-        return Finding("failed", error.problem, error.advice)
+        example = next(iter(decode_errors.values()))
+        more = f" (and {len(decode_errors) - 1:,} more)" if len(decode_errors) > 1 else ""
+        return Finding("failed", f"{example.problem}{more}", example.advice)
     if not context.job_ids:
         return Finding(
             "warning",
@@ -48,28 +56,34 @@ def check_job_details(context: CheckContext) -> Finding:
     try:
         [(jobs, _)] = context.client.details([job_id])
     except NotFoundError:
-        return Finding(
-            "ok", f"job by job, as before 6.7; {_format_job_state(context.client.job(job_id))}"
-        )
+        return _check_single_job(context, job_id, "job by job, as before 6.7;")
     except (PayloadError, ServerError) as page_error:
         jobs, error = [], page_error.problem
     for job in jobs:
         if job.job_id == job_id:  # an appliance may ignore the filter
             if job.read_error is None:
-                return Finding("ok", _format_job_state(job))
+                return Finding("ok", f"{job_id} is {job.status}")
             error = f"the details of job {one_line(job_id)} could not be read: {job.read_error}"
     if error is not None:
-        return Finding(
-            "warning",
-            f"{error}; read by itself, {_format_job_state(context.client.job(job_id))}",
+        return _check_single_job(
+            context,
+            job_id,
+            f"{error}; read by itself,",
             "No job is lost: jobs are read one by one instead. This takes a request for each, and "
-            "their type and size are missing.",
+            "their type and size may be missing.",
         )
     return Finding("skipped", "the job was removed meanwhile")
 
 
-def _format_job_state(job: Job) -> str:
-    return f"{job.job_id} is {job.status}"
+def _check_single_job(
+    context: CheckContext, job_id: str, found: str, advice: str | None = None
+) -> Finding:
+    """Check that a job can be read by itself; with an `advice`, something was wrong before."""
+    job = context.client.job(job_id)
+    if job.read_error is not None:
+        problem = f"{found} job {one_line(job_id)} could not be read: {job.read_error}"
+        return Finding("failed", problem, ADVICE["partial"])
+    return Finding("warning" if advice else "ok", f"{found} {job_id} is {job.status}", advice)
 
 
 def check_schedule(context: CheckContext) -> Finding:
@@ -88,7 +102,11 @@ def check_schedule(context: CheckContext) -> Finding:
         f"{name}: {_format_schedule(plan)}" for name, plan in sorted(schedules.items())
     )
     errors = [error.problem for error in decode_errors.values()]
-    errors += [plan.read_error for plan in schedules.values() if plan.read_error]
+    errors += [
+        f"the schedule {name} could not be read: {plan.read_error}"
+        for name, plan in sorted(schedules.items())
+        if plan.read_error
+    ]
     if errors:
         return Finding(
             "warning",
@@ -108,7 +126,7 @@ def check_schedule(context: CheckContext) -> Finding:
 
 def _format_schedule(plan: Schedule) -> str:
     """Return when a schedule starts a backup."""
-    if not plan.enable:
+    if plan.enable is False:
         return "disabled"
     if plan.recurrence_info is None:
         return "without a time"

@@ -34,6 +34,7 @@ from backupkit.history.queries import add_durations, find_head
 from backupkit.history.rows import to_frame, to_microseconds
 from backupkit.history.sqlite import SQLite
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, Table
+from backupkit.texts import escape_formula
 
 __all__ = ["Frames", "Kind", "MonthlyWriter", "backup", "export", "is_export", "read_frames"]
 
@@ -186,7 +187,7 @@ def _count_rows(shares: dict[str, ApplianceCounts], name: str, frame: pd.DataFra
 
 
 def _write_csv(reader: Reader, target: str) -> tuple[str, ...]:
-    """Write a file for each table; texts are unchanged, even if they look like formulas."""
+    """Write a file for each table; a quote stands before what looks like a formula."""
     if "://" in target:
         raise HistoryError("CSV files cannot be written to a URL. Name a folder.")
     folder = Path(target)
@@ -221,10 +222,19 @@ def _convert_for_csv(frame: pd.DataFrame) -> pd.DataFrame:
             columns[name] = column.dt.total_seconds()
         elif isinstance(column.dtype, pd.ArrowDtype):
             texts = [json.dumps(cell) if isinstance(cell, list) else None for cell in column.array]
-            columns[name] = pd.Series(texts, column.index, "str")
+            columns[name] = _escape_formulas(pd.Series(texts, column.index, "str"))
+        elif column.dtype == "str":
+            columns[name] = _escape_formulas(column)
         else:
             columns[name] = column
     return pd.DataFrame(columns)
+
+
+def _escape_formulas(column: pd.Series) -> pd.Series:
+    """Escape formulas in a column of texts; each distinct text once."""
+    codes, texts = pd.factorize(column)
+    escaped = pd.Series([escape_formula(text) for text in texts], dtype="str")
+    return escaped.reindex(codes).set_axis(column.index)  # code -1, missing, has no text
 
 
 def _raise_if_exists(target: str | Path, *, exists: bool) -> None:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from backupkit.errors import ADVICE
+
 __all__ = ["Aliases"]
 
 _DIGEST_BYTES: Final = 5  # bytes: 8 characters; 2,000 names collide once in half a million
@@ -32,6 +34,20 @@ _AUTHORITY: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 
+_IPV4: Final = r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]\d)"
+_IPV6: Final = r"(?<![\w:.])(?=[0-9a-f:]*(?:::|(?::[0-9a-f]{1,4}){7}))[0-9a-f:]{3,39}(?![\w:])"
+_AFTER_USER: Final = (  # words that follow "user" in a sentence, and are no name
+    r"(?:accounts?|already|also|and|are|as|at|be|been|being|but|by|can|cannot|changed|could"
+    r"|credentials|data|did|do|does|else|expects|for|from|gave|group|had|has|have|if|info|into|is"
+    r"|lacks|may|might|must|names?|needs|not|only|passwords?|permissions?|rights|role|session"
+    r"|should|starts|still|that|the|was|were|which|who|will|without|would|with)"
+    r"(?![\w\\+-]|\.\w)"
+)
+_OWN: Final = "|".join(  # sentences and words of this package; they name nobody
+    re.escape(text)
+    for text in (*ADVICE.values(), "administrator@vsphere.local", "by /api", "by /rest")
+)
+
 # Each runs in linear time: no nested repetition, bounded lengths where a prefix repeats.
 _LABEL: Final = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
 _CODE_PREFIX: Final = (
@@ -40,14 +56,11 @@ _CODE_PREFIX: Final = (
 _PATTERNS: Final = (
     ("uri", r"(?<![\w+.-])[a-z][a-z0-9+.-]{1,15}://[^\s'\"<>,;)]+"),
     ("user", r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}"),
-    ("user", r"\b(?<=user )(?!name\b)[\w.\\+-]{3,64}|\b(?<=username )[\w.\\+-]{3,64}"),
+    ("user", rf"(?:\b(?<=user )|\b(?<=username ))(?!{_AFTER_USER})[\w.\\+-]{{3,64}}"),
     ("path", r"(?<![\w/<>\\])[a-z]:\\[^\s'\",;]+|\\\\[^\s'\",;]+"),
     ("path", r"(?<![\w/<>])/[\w.@%+~:/-]{2,}(?<![.:,])"),
-    ("host", r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]\d)"),
-    (
-        "host",
-        r"(?<![\w:.])(?=[0-9a-f:]*(?:::|(?::[0-9a-f]{1,4}){7}))[0-9a-f:]{3,39}(?![\w:])",
-    ),
+    ("host", _IPV4),
+    ("host", _IPV6),
     (
         "host",
         rf"(?<![\w.@-])(?!{_CODE_PREFIX}){_LABEL}(?:\.{_LABEL}){{1,8}}\.[^\W\d_]{{2,24}}(?![\w-])",
@@ -87,7 +100,8 @@ class Aliases:
                 ) <= _MAX_NAME_LENGTH and not _NUMBER.fullmatch(name)
                 if is_distinctive and key not in _COMMON_WORDS:
                     self._known_aliases.setdefault(key, alias)
-        patterns = [f"(?P<p{index}>{pattern})" for index, (_, pattern) in enumerate(_PATTERNS)]
+        patterns = [f"(?P<own>{_OWN})"]
+        patterns += [f"(?P<p{index}>{pattern})" for index, (_, pattern) in enumerate(_PATTERNS)]
         if self._known_aliases:
             patterns.append(
                 rf"(?<![^\W_])(?P<known>{_build_name_pattern(self._known_aliases)})(?![^\W_])"
@@ -143,15 +157,15 @@ class Aliases:
         """Replace names in a message of an appliance, and the values of its arguments."""
         args = message["args"]
         names = sorted({arg.strip() for arg in args or [] if arg and _is_name(arg)})
-        names.sort(key=len, reverse=True)
-        arg_patterns = [rf"(?<!\w){re.escape(name)}(?!\w)" for name in names]
+        indexes = {name: index for index, name in enumerate(names)}
+        pattern = rf"(?<!\w){_build_name_pattern(names)}(?!\w)" if names else ""
 
         def redact(text: str | None) -> str | None:
             if text is None:
                 return None
             marked = text.replace("\ue000", " ").replace("\ue001", " ")
-            for index, pattern in enumerate(arg_patterns):
-                marked = re.sub(pattern, f"\ue000{index}\ue001", marked)
+            if pattern:
+                marked = re.sub(pattern, lambda name: f"\ue000{indexes[name[0]]}\ue001", marked)
             return _PLACEHOLDER.sub(
                 lambda match: self._alias_of_arg(names[int(match[1])]), self.text(marked)
             )
@@ -169,6 +183,8 @@ class Aliases:
 
     def _alias_of_match(self, match: re.Match[str]) -> str:
         text, group = match[0], str(match.lastgroup)
+        if group == "own":
+            return text
         if group == "known":
             return self._known_aliases.get(text.lower()) or self.name("name", text)
         kind = _PATTERNS[int(group[1:])][0]
@@ -183,9 +199,10 @@ class Aliases:
         return self._known_aliases.get(text.lower()) or self.name(kind, text.lower())
 
     def _replace_quoted(self, text: str) -> str:
-        is_default = text in _DEFAULT_SCHEDULE_NAMES
-        if is_default or _NUMBER.fullmatch(text) or _PLACEHOLDER.fullmatch(text):
+        if text in _DEFAULT_SCHEDULE_NAMES or _PLACEHOLDER.fullmatch(text):
             return text
+        if _NUMBER.fullmatch(text):
+            return self.text(text)  # an address looks like a number
         return self._alias_of_arg(_PLACEHOLDER.sub("", text))
 
 

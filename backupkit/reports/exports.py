@@ -1,6 +1,5 @@
 """Data files of an assessment: JSON with the policy and all tables, CSV of slots and of jobs."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import timedelta
@@ -36,7 +35,7 @@ from backupkit.tables import (
     STATES,
     Table,
 )
-from backupkit.texts import mask_user
+from backupkit.texts import escape_formula, mask_user
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -46,7 +45,6 @@ __all__ = [
     "format_jobs_csv",
     "format_messages",
     "format_slots_csv",
-    "replace_controls",
     "to_json_values",
 ]
 
@@ -74,12 +72,6 @@ TABLES: Final[Mapping[str, Table]] = MappingProxyType(
     }
 )
 """Frames of an assessment; in the document, each is a list of objects."""
-
-# start of a cell; some spreadsheets also split cells at semicolons or tabs
-_FORMULA: Final = re.compile(
-    "(^|[;\t\r\n])([\\s\x00-\x1f\x7f\u200b-\u200f\ufeff]*[=+@\uff1d\uff0b\uff0d\uff20-])|^(?=[\t\r\n])"
-)
-_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 
 
 def build_json_document(assessment: Assessment, *, aliased: bool = False) -> bytes:
@@ -217,16 +209,7 @@ def _escape_cells(column: pd.Series) -> list[Any]:
     values = to_json_values(column)
     if column.dtype != "str":
         return values
-    return [_escape_formula(value) if isinstance(value, str) else value for value in values]
-
-
-def _escape_formula(text: str) -> str:
-    return replace_controls(_FORMULA.sub(r"\1'\2", text))
-
-
-def replace_controls(text: str) -> str:
-    """Replace control characters, which spreadsheets reject, by U+FFFD; keep line ends and tabs."""
-    return _CONTROL.sub("\ufffd", text)
+    return [escape_formula(value) if isinstance(value, str) else value for value in values]
 
 
 def to_json_values(column: pd.Series) -> list[Any]:

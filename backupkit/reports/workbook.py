@@ -12,10 +12,10 @@ from backupkit.errors import OutputError
 from backupkit.reports.exports import (
     build_export_name,
     format_messages,
-    replace_controls,
     to_json_values,
 )
 from backupkit.tables.contract import MESSAGES
+from backupkit.texts import replace_controls
 
 if TYPE_CHECKING:
     from xlsxwriter import Workbook

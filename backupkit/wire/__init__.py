@@ -21,7 +21,7 @@ from backupkit.wire.decode import (
 )
 from backupkit.wire.detect import Kind, detect_kind
 from backupkit.wire.error_answers import ErrorAnswer, decode_error, encode_error_data
-from backupkit.wire.lenient import load_json, unwrap_lists
+from backupkit.wire.lenient import undo_powershell
 from backupkit.wire.literals import map_texts
 from backupkit.wire.payloads import (
     Flavour,
@@ -31,6 +31,7 @@ from backupkit.wire.payloads import (
     Retention,
     Schedule,
     change_texts,
+    complete_job,
     job_columns,
 )
 
@@ -45,6 +46,7 @@ __all__ = [
     "Retention",
     "Schedule",
     "change_texts",
+    "complete_job",
     "decode_details",
     "decode_error",
     "decode_job",
@@ -55,7 +57,6 @@ __all__ = [
     "detect_kind",
     "encode_error_data",
     "job_columns",
-    "load_json",
     "map_texts",
-    "unwrap_lists",
+    "undo_powershell",
 ]

@@ -60,7 +60,7 @@ def _decoders(kind: Any) -> dict[Flavour, msgspec.json.Decoder[Any]]:  # noqa: A
 
 
 _TEXT = _decoders(str)
-_IDS = _decoders(list[str] | str)
+_IDS = _decoders(list[str])
 _JOB = _decoders(JobStatus)
 _VERSION = _decoders(Version)
 _DETAILS = _decoders(dict[str, Details] | list[Pair[Details]])
@@ -120,18 +120,18 @@ def decode_job_ids(body: bytes, flavour: Flavour) -> tuple[list[str], DecodeErro
         items = _decode(_IDS, body, flavour, "the job list")
     except PayloadError:
         items = _load_record(body, flavour)
+        if isinstance(items, str) and JOB_ID.fullmatch(items):
+            return [items], {}
         if not isinstance(items, list):
             raise
-    if isinstance(items, str):
-        if not JOB_ID.fullmatch(items):
-            raise PayloadError("the response to the job list does not follow the API: it is a text")
-        return [items], {}
     ids = [item for item in items if _is_key(item)]
     unique = list(dict.fromkeys(ids))
     if len(ids) == len(items):
         return unique, {}
-    text = f"{len(items) - len(ids)} of {len(items)} items of the job list are no ids"
-    return unique, {"": PayloadError(text)}
+    places = (place for place, item in enumerate(items, start=1) if not _is_key(item))
+    return unique, {
+        f"item {place}": PayloadError(f"item {place} of the job list is no id") for place in places
+    }
 
 
 def decode_job(body: bytes, flavour: Flavour, job_id: str | None = None) -> Job:
@@ -277,10 +277,10 @@ def _decode_entries(
     except (ValueError, RecursionError) as error:
         raise payload_error(start, body, error) from error
     if entries is None:
-        raise PayloadError(f"{start} does not follow the API: it is no map")
+        raise PayloadError(f"{start} does not follow the API: it is neither an object nor a list")
     usable = [(key, value) for key, value in entries if _is_key(key)]
     if usable and all(key in _ENVELOPE and not isinstance(value, dict) for key, value in usable):
-        raise PayloadError(f"{start} does not follow the API: it is no map")
+        raise PayloadError(f"{start} does not follow the API: it has no records")
     if len(usable) == len(entries):
         return usable, {}
     if not usable:

@@ -21,6 +21,8 @@ MAX_SHOWN_MESSAGES: Final = 6
 MAX_DATA: Final = 10_000
 """Maximum length of the data of an error as JSON [characters]."""
 
+_NOT_FOUND: Final = 404
+_TYPE_PREFIX: Final = "com.vmware."
 _TEXTS: Final = ("localized", "default_message", "id")
 
 
@@ -103,10 +105,13 @@ def decode_error(body: bytes) -> ErrorAnswer | None:
             for entry in (legacy if isinstance(legacy, list) else [legacy])
             if isinstance(entry, dict)
         ]
-        return ErrorAnswer("NOT_FOUND", _read_stack(renamed))
+        known = decoded.get("majorErrorCode") == _NOT_FOUND
+        return ErrorAnswer("NOT_FOUND" if known else "", _read_stack(renamed))
     value = decoded.get("value")
     inner = value if isinstance(value, dict) else decoded
-    error_type = _text(inner.get("error_type")) or _text(decoded.get("type")).rpartition(".")[2]
+    error_type = _text(inner.get("error_type"))
+    if not error_type and (name := _text(decoded.get("type"))).startswith(_TYPE_PREFIX):
+        error_type = name.rpartition(".")[2]
     messages = _read_stack(inner.get("messages"))
     if not error_type and not messages:
         return None

@@ -38,7 +38,7 @@ __all__ = [
     "read_messages",
     "read_schedule",
     "read_texts",
-    "unwrap_lists",
+    "undo_powershell",
 ]
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ _MAX_TEXT: Final = 2_000  # characters of a message in another form
 _CUT_LIST: Final = "System.Object[]"  # PowerShell's text for a list that is too deep
 _POWERSHELL_FIELD: Final = re.compile(r"; (?=\w+=)")
 _POWERSHELL_OBJECTS: Final = re.compile(r"(?<=\}) (?=@\{)")
-_POWERSHELL_TIME: Final = re.compile(r"\d\d/\d\d/\d{4} \d\d:\d\d:\d\d")
+_POWERSHELL_TIME: Final = re.compile(r"(\d\d)/(\d\d)/(\d{4}) (\d\d:\d\d:\d\d)")
 _MESSAGE_FIELDS: Final = frozenset({"id", "default_message", "args", "params", "localized"})
 
 
@@ -267,33 +267,51 @@ def _to_json(value: object) -> str:
 def powershell_fields(text: str) -> dict[str, str]:
     """Return the fields of an object that PowerShell wrote as text, as it does below its depth.
 
-    A null and a nested object are empty there.
+    A null and a nested object are empty there. A time that ended in Z has another form, without Z.
 
     Examples
     --------
     >>> powershell_fields("@{status=FAILED; location=nfs://h/a;b; progress=}")
     {'status': 'FAILED', 'location': 'nfs://h/a;b', 'progress': ''}
+    >>> powershell_fields("@{start_time=01/31/2026 13:00:00}")
+    {'start_time': '2026-01-31T13:00:00Z'}
     """
     if not (text.startswith("@{") and text.endswith("}")):
         return {}
     items = [part.partition("=") for part in _POWERSHELL_FIELD.split(text[2:-1])]
-    return {name: value for name, equals, value in items if equals}
+    return {
+        name: _POWERSHELL_TIME.sub(r"\3-\1-\2T\4Z", value) if name.endswith("_time") else value
+        for name, equals, value in items
+        if equals
+    }
 
 
-def unwrap_lists(value: Any) -> Any:  # noqa: ANN401 # any JSON value
-    """Replace the objects that PowerShell writes for some lists by these lists.
+def undo_powershell(body: bytes) -> tuple[bytes, bool]:
+    """Return a body with the lists that PowerShell wrote as objects, and whether it was cut.
+
+    A body that is no JSON is returned as it is.
 
     Examples
     --------
-    >>> unwrap_lists({"messages": {"value": ["a"], "Count": 1}})
-    {'messages': ['a']}
+    >>> undo_powershell(b'{"messages": {"value": ["@{id=a}"], "Count": 1}}')
+    (b'{"messages": ["@{id=a}"]}', True)
     """
+    is_cut = b'"@{' in body or _CUT_LIST.encode() in body
+    if b'"Count"' not in body:
+        return body, is_cut
+    try:
+        return json.dumps(_unwrap_lists(load_json(body))).encode(), is_cut
+    except (ValueError, RecursionError):
+        return body, is_cut
+
+
+def _unwrap_lists(value: Any) -> Any:  # noqa: ANN401 # any JSON value
     if isinstance(value, dict):
         if value.keys() == {"value", "Count"}:
             inner = value["value"]
-            return unwrap_lists(inner if isinstance(inner, list) else [inner])
-        return {key: unwrap_lists(item) for key, item in value.items()}
-    return [unwrap_lists(item) for item in value] if isinstance(value, list) else value
+            return _unwrap_lists(inner if isinstance(inner, list) else [inner])
+        return {key: _unwrap_lists(item) for key, item in value.items()}
+    return [_unwrap_lists(item) for item in value] if isinstance(value, list) else value
 
 
 class _FieldError(Exception):
@@ -393,14 +411,10 @@ def _read_word(value: object) -> str:
 def _read_time(value: object) -> datetime:
     text = _read_word(value)
     try:
-        if _POWERSHELL_TIME.fullmatch(text):  # of a time that ended in Z
-            return datetime.strptime(f"{text}Z", "%m/%d/%Y %H:%M:%S%z")
         return msgspec.convert(text, Time)
     except msgspec.ValidationError as error:
         has_no_zone = "timezone component" in str(error)
         raise _FieldError("has no time zone" if has_no_zone else "is not a time") from error
-    except ValueError as error:
-        raise _FieldError("is not a time") from error
 
 
 def _read_end(value: object) -> datetime | None:

@@ -31,6 +31,7 @@ __all__ = [
     "Value",
     "Version",
     "change_texts",
+    "complete_job",
     "job_columns",
     "job_of",
     "message_to_dict",
@@ -194,6 +195,25 @@ def change_texts(decoded: Any, change: Callable[[str], str]) -> Any:  # noqa: AN
             return decoded
     changed = {name: change_texts(getattr(decoded, name), change) for name in names}
     return replace(decoded, **changed)
+
+
+def complete_job(job: Job, details: Job) -> Job:
+    """Return a job of job/{id} with what only its details have, or could be read of.
+
+    Examples
+    --------
+    >>> job = Job("a", "FAILED", "FAILED", 100.0, None, None, (), "job")
+    >>> details = Job("a", None, None, None, None, None, (), "details", size=7, read_error="odd")
+    >>> completed = complete_job(job, details)
+    >>> completed.state, completed.size, completed.read_error
+    ('FAILED', 7, None)
+    """
+    missing = {
+        name: getattr(details, name)
+        for name in Job.__struct_fields__
+        if name != "read_error" and getattr(job, name) is None
+    }
+    return replace(job, **missing, messages=job.messages or details.messages)
 
 
 def job_columns(jobs: Sequence[Job]) -> dict[str, list[Any]]:

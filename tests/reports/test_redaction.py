@@ -7,6 +7,7 @@ import re
 import stat
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 import backupkit as bk
 from backupkit.assessment import Assessment
-from backupkit.errors import OutputError, SettingsError
+from backupkit.errors import ADVICE, OutputError, SettingsError
 from backupkit.policy import Exclusion, Member, Policy
 from backupkit.reports.aliases import Aliases
 from backupkit.reports.exports import TABLES
@@ -265,6 +266,12 @@ class TestAliases:
             ("on nas.example", "on host-*"),
             ("a backup took 17 min", "a backup took 17 min"),
             ("in werk süd, Werk Südwest", "in site-*, Werk Südwest"),
+            ("the user may not read the job details", "the user may not read the job details"),
+            ("this user lacks a right; the user is.", "this user lacks a right; the user is."),
+            ("user may-1, user is.x, user tom", "user user-*, user user-*, user user-*"),
+            ("as user and password by /api", "as user and password by /api"),
+            ("at '10.0.0.1' or \"10.0.0.2:22\"", "at 'host-*' or \"host-*:22\""),
+            ("at '2001:0:0:5::17', ver. '8.0.3.00400'", "at 'host-*', ver. '8.0.3.00400'"),
             ("failed for user joe_x now", "failed for user user-* now"),
             ("schedule 'default' failed", "schedule 'default' failed"),
             ("schedule 'Meier' failed", "schedule 'name-*' failed"),
@@ -309,6 +316,23 @@ class TestAliases:
         """Scheme and port of a location stay; user and password do not."""
         redacted = self.aliases.location(location)
         assert re.sub(r"\b(host|path)-[a-z2-7]{8}", r"\1-*", redacted) == shape
+
+    @pytest.mark.parametrize("kind", ADVICE)
+    def test_own_sentence(self, kind: str) -> None:
+        """A sentence of this package stays as it is: it names nobody."""
+        assert self.aliases.text(f"vc-1: failed. {ADVICE[kind]}").endswith(f". {ADVICE[kind]}")
+
+    def test_many_arguments(self) -> None:
+        """A message with many arguments and a long text is redacted in linear time."""
+        args = [f"name{number}x" for number in range(3_000)]
+        text = " ".join(args * 5)
+        began = time.perf_counter()
+        redacted = self.aliases.message(
+            {"id": "a", "default_message": text, "args": args, "localized": None}
+        )
+        assert time.perf_counter() - began < 20  # a search for each of them would take minutes
+        assert "name1x" not in redacted["default_message"]
+        assert redacted["default_message"].split()[7] == redacted["args"][7]
 
     def test_args(self) -> None:
         """An argument has the same alias alone and inside its text."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 import backupkit as bk
-from backupkit.cli.options import AsJson, FleetOption, HistoryOption, print_json
+from backupkit.cli.options import AsJson, FleetOption, HistoryOption, echo, print_json
 from backupkit.errors import BackupkitError, SettingsError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def check(
         assessment = assess(history, fleet, last=last)
     except BackupkitError as error:
         # one line; a "|" would start the performance data
-        typer.echo(f"UNKNOWN: {' '.join(str(error).replace('|', '/').split())}")
+        echo(f"UNKNOWN: {' '.join(str(error).replace('|', '/').split())}")
         return UNKNOWN
     result = check_result(assessment)
     if as_json:
@@ -51,7 +51,7 @@ def check(
             }
         )
     else:
-        typer.echo(result.line)
+        echo(result.line)
     return result.code
 
 
@@ -69,8 +69,8 @@ def metrics(
 
     assessment = assess(history, fleet, last=last)
     path = write_openmetrics(assessment, out)
-    typer.echo(format_verdict(assessment))
-    typer.echo(f"Metrics: {path}")
+    echo(format_verdict(assessment))
+    echo(f"Metrics: {path}")
 
 
 def assess(  # one parameter per option

@@ -11,7 +11,7 @@ import typer
 
 import backupkit as bk
 from backupkit.cli.options import (
-    MAX_LINES,
+    MAX_APPLIANCES,
     AsJson,
     ConcurrencyOption,
     ConnectOption,
@@ -22,7 +22,8 @@ from backupkit.cli.options import (
     PollOption,
     ReadOption,
     ResponseOption,
-    echo_truncated,
+    echo,
+    echo_by_appliance,
     frame_to_records,
     print_json,
     read_limit_options,
@@ -127,25 +128,21 @@ def collect_and_store(
     _echo_summary(snapshot, added)
     if snapshot.stopped or snapshot.list_was_read.any():  # else the summary says that none was read
         for warning in caught:
-            typer.echo(f"  {warning.message}", err=True)
-    echo_truncated(
-        [
-            f"{one_line(name)}: this poll is older than the newest one in the history, of "
-            f"{time:%Y-%m-%d %H:%M} UTC. Check the clocks of the collectors."
-            for name, time in added.late.items()
-        ]
-    )
-    for row in added.conflicts.head(MAX_LINES).itertuples():
+            echo(f"  {warning.message}", err=True)
+    for name, time in list(added.late.items())[:MAX_APPLIANCES]:
+        echo(
+            f"  {one_line(name)}: this poll is older than the newest one in the history, of "
+            f"{time:%Y-%m-%d %H:%M} UTC. Check the clocks of the collectors.",
+            err=True,
+        )
+    for row in added.conflicts.head(MAX_APPLIANCES).itertuples():
         job_id, old_span = one_line(str(row.job_id)), _format_job_span(row, "known_")
-        typer.echo(
+        echo(
             f"  {row.appliance}: job {job_id} ran {old_span}, and is now reported as "
             f"{_format_job_span(row, '')}. The history keeps both, and uses the newer one.",
             err=True,
         )
-    echo_truncated(
-        [f"{row.appliance}: {row.detail}" for row in snapshot.errors.itertuples()],
-        note="; --json and the report list all of them.",
-    )
+    echo_by_appliance(snapshot.errors, note="; --json and the report list all of them.")
     return snapshot, added
 
 
@@ -161,7 +158,7 @@ def _echo_summary(snapshot: "Snapshot", added: "AppendResult") -> None:
     parts += [f"{added.vanished:,} no longer listed"] if added.vanished else []
     parts += [f"{unchanged:,} known and not read again"] if unchanged > 0 else []
     parts += [f"{unread:,} could not be read"] if unread else []
-    typer.echo(
+    echo(
         f"Read {read} of {len(polls)} appliances{f' and {partial} in part' if partial else ''}: "
         f"{', '.join(parts)}, in "
         f"{int(polls['requests'].sum()):,} requests.",

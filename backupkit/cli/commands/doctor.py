@@ -20,6 +20,7 @@ from backupkit.cli.options import (
     PollOption,
     ReadOption,
     ResponseOption,
+    echo,
     frame_to_records,
     print_json,
     read_limit_options,
@@ -81,7 +82,7 @@ def doctor(  # noqa: PLR0913 # one parameter per option
         print_json(frame_to_records(checks))
     else:
         for line in _format_results(checks, results, show_all=show_all):
-            typer.echo(_replace_unprintable(line))
+            echo(_replace_unprintable(line))
     failed = sum("failed" in values for values in results.values())
     if failed == len(results):
         return ALL_FAILED

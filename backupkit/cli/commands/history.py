@@ -8,7 +8,7 @@ import typer
 
 import backupkit as bk
 from backupkit.cli.commands.collect import SOME_UNREAD
-from backupkit.cli.options import AsJson, HistoryOption, echo_truncated, print_json
+from backupkit.cli.options import AsJson, HistoryOption, echo, echo_by_appliance, print_json
 from backupkit.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def info(history: HistoryOption, *, as_json: AsJson = False) -> None:
     else:
         width = max(map(len, facts))
         for name, value in facts.items():
-            typer.echo(f"{name:{width}}  {value}")
+            echo(f"{name:{width}}  {value}")
 
 
 @history.command()
@@ -63,13 +63,13 @@ def verify(
     if as_json:
         print_json({"head": newest, "problems": problems.to_dict("records")})
     elif problems.empty:
-        typer.echo(f"{history}: no problems. Head: {newest or 'none, it is empty'}")
+        echo(f"{history}: no problems. Head: {newest or 'none, it is empty'}")
         if expected_head is not None:
-            typer.echo(f"It contains exactly the past of digest {expected_head}")
+            echo(f"It contains exactly the past of digest {expected_head}")
     else:
         for row in problems.to_dict("records"):
-            typer.echo(f"{row['what']}: {row['problem']}")
-        typer.echo(
+            echo(f"{row['what']}: {row['problem']}")
+        echo(
             f"{history}: {_format_count(len(problems), 'problem')}. Compare it with a "
             "backup, or collect again into a new history what the appliances still list.",
             err=True,
@@ -93,7 +93,7 @@ def backup(
     target: Annotated[str, typer.Argument(metavar="FILE", help="New file.")],
 ) -> None:
     """Copy the history to a new file; other processes may append meanwhile."""
-    typer.echo(f"{bk.History(history, create=False).backup(target)}")
+    echo(f"{bk.History(history, create=False).backup(target)}")
 
 
 @history.command()
@@ -112,7 +112,7 @@ def export(
     Parquet is partitioned by month.
     """
     for path in bk.History(history, create=False).export(out, kind=kind):
-        typer.echo(f"{path}")
+        echo(f"{path}")
 
 
 @history.command("import")
@@ -175,18 +175,18 @@ def _import_answers(store: "History", source: Path, observed_at: str | None) -> 
     polls = snapshot.polls
     good = polls[polls["ok"].fillna(value=False).astype("bool")]
     first, last = (f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in polls["polled_at"].agg(["min", "max"]))
-    typer.echo(
+    echo(
         f"{good['appliance'].nunique()} of {polls['appliance'].nunique()} appliances read "
         f"completely, {f'at {first}' if first == last else f'from {first} to {last}'}.",
         err=True,
     )
-    echo_truncated(snapshot.errors["detail"].to_list())
+    echo_by_appliance(snapshot.errors, named=False)
     return SOME_UNREAD if len(snapshot.errors) else 0
 
 
 def _echo_added(store: "History", added: "AppendResult", source: str | Path) -> None:
     rows = _format_row_counts(added.observations, added.polls, added.schedules)
-    typer.echo(f"{store.uri}: {rows} added from {source}")
+    echo(f"{store.uri}: {rows} added from {source}")
 
 
 @history.command()
@@ -220,7 +220,7 @@ def forget(
     if not yes and not typer.confirm(
         f"Delete everything about {appliance} from {history}?", err=True
     ):
-        typer.echo("Nothing was deleted.", err=True)
+        echo("Nothing was deleted.", err=True)
         return 1
     _echo_removed(history, bk.History(history, create=False).forget(appliance))
     return 0
@@ -228,7 +228,7 @@ def forget(
 
 def _echo_removed(history: str, removed: dict[str, int]) -> None:
     rows = _format_row_counts(removed["observations"], removed["polls"], removed["schedules"])
-    typer.echo(f"{history}: {rows} removed")
+    echo(f"{history}: {rows} removed")
 
 
 def _format_row_counts(observations: int, polls: int, schedules: int) -> str:

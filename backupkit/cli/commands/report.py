@@ -8,7 +8,7 @@ import typer
 
 import backupkit as bk
 from backupkit.cli.commands.check import assess, format_verdict, open_history
-from backupkit.cli.options import AsJson, FleetOption, HistoryOption, print_json
+from backupkit.cli.options import AsJson, FleetOption, HistoryOption, echo, print_json
 from backupkit.errors import CredentialError, MailError, SettingsError
 
 if TYPE_CHECKING:
@@ -126,12 +126,12 @@ def report(  # noqa: PLR0913 # one parameter per option
             }
         )
     else:
-        typer.echo(format_verdict(document.assessment))
-        typer.echo(f"Report: {paths[0]}")
+        echo(format_verdict(document.assessment))
+        echo(f"Report: {paths[0]}")
         if mailed:
-            typer.echo(f"Mailed to: {', '.join(mailed)}")
+            echo(f"Mailed to: {', '.join(mailed)}")
     if mail_error:
-        typer.echo(f"backupkit: {paths[0]} was written, but not mailed. {mail_error}", err=True)
+        echo(f"backupkit: {paths[0]} was written, but not mailed. {mail_error}", err=True)
         return MAIL_EXIT_CODE
     return VERDICT_EXIT_CODE if verdict.state in fail_states else 0
 

@@ -12,6 +12,7 @@ import typer
 import backupkit as bk
 from backupkit.cli.commands.check import assess, format_verdict
 from backupkit.cli.commands.collect import collect_and_store
+from backupkit.cli.options import echo
 from backupkit.errors import OutputError, SettingsError
 from backupkit.simulator.faults.fault import ROUTES, describe_kinds
 
@@ -76,10 +77,10 @@ def simulate(  # noqa: PLR0913 # one parameter per option
         ) as fleet:
             if write_fleet is not None:
                 fleet.write_fleet(write_fleet)
-                typer.echo(f"{write_fleet}: {appliances} appliances, {jobs} jobs each.", err=True)
+                echo(f"{write_fleet}: {appliances} appliances, {jobs} jobs each.", err=True)
             for appliance in fleet.appliances:
-                typer.echo(f"{appliance.name}\thttps://{appliance.host}")
-            typer.echo("Running; stop with Ctrl-C.", err=True)
+                echo(f"{appliance.name}\thttps://{appliance.host}")
+            echo("Running; stop with Ctrl-C.", err=True)
             sys.stdout.flush()
             _wait_for_interrupt(for_seconds)
     except ValueError as error:
@@ -103,15 +104,13 @@ def demo(
     scenario = bk.simulator.Scenario.demo(seed=seed, epoch=_find_demo_epoch(out, seed))
     with bk.simulator.SimulatedFleet(scenario) as fleet:
         fleet.write_fleet(fleet_file)
-        typer.echo(
-            f"Simulated {len(fleet.appliances)} appliances over HTTPS on loopback.", err=True
-        )
+        echo(f"Simulated {len(fleet.appliances)} appliances over HTTPS on loopback.", err=True)
         history, file = bk.History(out / "history.db"), read_toml(fleet_file)
         collect_and_store(bk.Fleet.load(file), history)
     assessment = assess(history.uri, file, last="30d")
     paths = bk.report(assessment).save(out / "report.html")
-    typer.echo(format_verdict(assessment))
-    typer.echo(f"Report: {paths[0].resolve()}")
+    echo(format_verdict(assessment))
+    echo(f"Report: {paths[0].resolve()}")
     return 0
 
 
@@ -150,4 +149,4 @@ def _wait_for_interrupt(seconds: float | None) -> None:
         while end is None or time.monotonic() < end:
             time.sleep(1 if end is None else min(1, max(0, end - time.monotonic())))
     except KeyboardInterrupt:
-        typer.echo("Stopped.", err=True)
+        echo("Stopped.", err=True)

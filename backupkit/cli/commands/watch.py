@@ -1,6 +1,5 @@
 """Command ``backupkit watch``: display of running jobs, as bars or as lines."""
 
-import json
 import sys
 import warnings
 from collections.abc import Mapping
@@ -21,7 +20,9 @@ from backupkit.cli.options import (
     PollOption,
     ReadOption,
     ResponseOption,
+    echo,
     frame_to_records,
+    print_json,
     read_limit_options,
 )
 from backupkit.errors import BackupkitWarning, one_line
@@ -78,13 +79,14 @@ def watch(  # noqa: PLR0913 # one parameter per option
         warnings.simplefilter("always", category=BackupkitWarning)
         for frame in bk.watch(appliances, store, every=pause, limits=limits):
             if as_json:
-                typer.echo(json.dumps(frame_to_records(frame), ensure_ascii=False))
+                print_json(frame_to_records(frame), indent=None)
             for warning in caught:
-                tqdm.write(str(warning.message), file=sys.stderr)  # above the bars
+                with tqdm.external_write_mode(file=sys.stderr):  # above the bars
+                    echo(str(warning.message), err=True)
             caught.clear()
             display.show(frame)
             last = frame
-    typer.echo(format_summary(last), err=True)
+    echo(format_summary(last), err=True)
     return 0
 
 
@@ -121,7 +123,7 @@ class LogDisplay:
             key, text = (row["appliance"], row["job_id"]), _format_state(row)
             if self._last_texts.get(key) != text:
                 self._last_texts[key] = text
-                typer.echo(f"{_format_title(row)}: {text}", err=True)
+                echo(f"{_format_title(row)}: {text}", err=True)
 
 
 class BarDisplay:
