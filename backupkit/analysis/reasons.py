@@ -1,7 +1,7 @@
 """Reasons for the state of an appliance, as sentences."""
 
 import re
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from typing import Any, Final
 
 import pandas as pd
@@ -21,14 +21,14 @@ def reasons(
     current: pd.DataFrame,
     *,
     end: pd.Timestamp,
+    schedule_unknown: Collection[str] = (),
 ) -> pd.Series:
     """Return the reason for the state of each appliance.
 
     Parameters
     ----------
     facts : DataFrame
-        By appliance; reads schedules_error, details,
-        state, excluded_because, `strikes`, last_success, last_outcome,
+        By appliance; reads state, excluded_because, `strikes`, last_success, last_outcome,
         incident_since, exposure, threshold, known_since, known_until, error, detail,
         failing_since, last_poll, last_ok and undecided (a sentence about a job that may or may not
         have succeeded).
@@ -39,6 +39,8 @@ def reasons(
         The schedules in force, of `backupkit.tables.SCHEDULES`.
     end : Timestamp
         The instant of the states.
+    schedule_unknown : collection of str
+        Appliances without a known schedule: they were not read, or have no API for it (6.5).
 
     Returns
     -------
@@ -46,8 +48,8 @@ def reasons(
         A sentence by appliance; missing if there is no remark.
     """
     plan = _find_schedule_problems(current).reindex(facts.index)
-    is_unknown = facts["schedules_error"].notna() | facts["details"].eq(other=False)
-    plan = plan.fillna(is_unknown.fillna(value=False).map({True: _UNKNOWN, False: "no schedule"}))
+    is_unknown = facts.index.isin(list(schedule_unknown))
+    plan = plan.fillna(pd.Series("no schedule", facts.index).mask(is_unknown, _UNKNOWN))
     rows = facts.join(failed.add_prefix("failure_")).assign(plan=plan)
     rows["name"] = rows.index
     sentences = [_explain_state(row, end) for row in rows.to_dict("records")]

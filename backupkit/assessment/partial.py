@@ -149,7 +149,15 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
     facts["undecided"] = analysis.describe_undecided(
         jobs, since=older.where(older < start, start), end=end
     )
-    facts["reason"] = analysis.reasons(facts, failures, current, end=end)
+    facts["reason"] = analysis.reasons(
+        facts,
+        failures,
+        current,
+        end=end,
+        schedule_unknown=find_without_schedule_api(facts).union(
+            facts.index[facts["schedules_error"].notna()]
+        ),
+    )
     overlapping = analysis.overlapping_jobs(jobs, start=start, end=end)
     assessed_jobs = analysis.describe_jobs(data.jobs, corrections).assign(
         type=jobs["type"], type_inferred=jobs["type_inferred"], signature=signatures["signature"]
