@@ -200,6 +200,8 @@ def change_texts(decoded: Any, change: Callable[[str], str]) -> Any:  # noqa: AN
 def complete_job(job: Job, details: Job) -> Job:
     """Return a job of job/{id} with what only its details have, or could be read of.
 
+    It has no read error if both together have its state and its times.
+
     Examples
     --------
     >>> job = Job("a", "FAILED", "FAILED", 100.0, None, None, (), "job")
@@ -213,7 +215,11 @@ def complete_job(job: Job, details: Job) -> Job:
         for name in Job.__struct_fields__
         if name != "read_error" and getattr(job, name) is None
     }
-    return replace(job, **missing, messages=job.messages or details.messages)
+    completed = replace(job, **missing, messages=job.messages or details.messages)
+    lacks_start = completed.status in STARTED and completed.start_time is None
+    lacks_end = completed.status in ENDED and completed.end_time is None
+    is_complete = completed.status is not None and not lacks_start and not lacks_end
+    return replace(completed, read_error=None) if is_complete else completed
 
 
 def job_columns(jobs: Sequence[Job]) -> dict[str, list[Any]]:

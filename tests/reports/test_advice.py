@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from backupkit.errors import ApplianceError, BackupkitError
-from backupkit.reports.advice import advise_breach, advise_unreachable
+from backupkit.reports.advice import advise_breach, advise_unread
 from backupkit.tables import APPLIANCES, COVERAGE, SCHEDULES
 
 
@@ -14,25 +14,25 @@ def coverage(**values: object) -> pd.Series:
 
 
 class TestForUnread:
-    """`advise_unreachable`."""
+    """`advise_unread`."""
 
     @pytest.mark.parametrize(
         "kind", sorted({error.kind for error in ApplianceError.__subclasses__()} | {"credential"})
     )
     def test_every_error_has_its_own_step(self, kind: str) -> None:
         """Each error kind of a poll has its own step."""
-        assert advise_unreachable(coverage(error=kind)) != advise_unreachable(
+        assert advise_unread(coverage(error=kind)) != advise_unread(
             coverage(error=BackupkitError.kind)
         )
 
     def test_an_unknown_error(self) -> None:
         """An unknown error kind has the doctor as its step."""
-        assert "backupkit doctor" in advise_unreachable(coverage(error="strange"))
+        assert "backupkit doctor" in advise_unread(coverage(error="strange"))
 
     def test_a_poll_too_old(self) -> None:
         """A good poll that is too old has a collection as its step, and its time is shown."""
         old = coverage(last_poll=pd.Timestamp("2026-11-01T00:00Z"))
-        assert "2026-11-01 00:00 UTC" in advise_unreachable(old)
+        assert "2026-11-01 00:00 UTC" in advise_unread(old)
 
 
 class TestForBreach:

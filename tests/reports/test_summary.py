@@ -40,15 +40,15 @@ class TestUnread:
 
     def test_error_and_step(self, week: Assessment) -> None:
         """A failed poll has its error and its start; an appliance without a poll is listed, too."""
-        gone, never = summarize(week).unreachable
-        assert (gone.appliance.name, gone.fault, gone.failing_since, gone.last_ok.age) == (
+        gone, never = summarize(week).unread
+        assert (gone.appliance.name, gone.error, gone.failing_since, gone.last_ok.age) == (
             "vc-gone",
             "certificate",
             pd.Timestamp("2026-11-08T00:00Z"),
             "48 h ago",
         )
         assert "fingerprint" in gone.advice
-        assert (never.appliance.name, never.fault, never.last_ok.age) == (
+        assert (never.appliance.name, never.error, never.last_ok.age) == (
             "vc-never",
             "not polled recently",
             "",
