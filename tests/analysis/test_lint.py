@@ -200,7 +200,7 @@ class TestContent:
         ],
     )
     def test_parts(self, parts: Any, wanted: Any, severities: list[str]) -> None:  # noqa: ANN401 # lists or None
-        """The parts of the policy are required; otherwise seat is advised. Common needs no listing."""
+        """The parts of the policy are required, except common; otherwise seat is advised."""
         found = check({"parts": parts}, policy=Policy(parts=wanted))
         assert names(found) == [("parts-left-out", severity) for severity in severities]
 
