@@ -96,19 +96,20 @@ def stored(unchanged: Stored) -> Iterator[Stored]:
 COLUMNS = {
     "observations_apart": (
         "job observed_at state status progress start_time end_time messages type size location "
-        "build source append_id"
+        "build source read_error append_id"
     ),
     "polls": (
-        "appliance_id polled_at ok error detail api version timezone details requests elapsed "
-        "clock_skew jobs_listed jobs_changed append_id"
+        "appliance_id polled_at ok error detail error_type error_messages error_data api version "
+        "timezone details requests elapsed clock_skew jobs_listed jobs_changed jobs_unread "
+        "schedules_read schedules_error append_id"
     ),
     "schedules": (
         "appliance_id schedule seen_at enabled hour minute days timezone max_count location parts "
-        "append_id"
+        "removed read_error append_id"
     ),
     "jobs": (
         "id appliance_id job_id state status progress start_time end_time messages type size "
-        "location build source outcome first_seen_at last_seen_at vanished_at append_id"
+        "location build source read_error outcome first_seen_at last_seen_at vanished_at append_id"
     ),
     "appends": (
         "id run_id kind appended_at collector version earliest_at latest_at observations polls "

@@ -118,7 +118,8 @@ def possible_recovery_points(jobs: pd.DataFrame) -> pd.DataFrame:
         start may have started when it was first seen. A job in a state that is read and not known
         is none of them: it never counts as a success.
     """
-    in_known_word = jobs["outcome"].eq(_UNKNOWN) & jobs["status"].notna()
+    is_state_read = jobs["status"].notna() | jobs["state"].notna()
+    in_known_word = jobs["outcome"].eq(_UNKNOWN) & is_state_read
     rows = np.flatnonzero(is_undecided(jobs) & ~in_known_word.to_numpy(dtype=bool))
     start, seen = attempt_starts(jobs)[rows], to_times(jobs["first_seen_at"])[rows]
     point = np.where(np.isnat(start), seen, start)
