@@ -1,6 +1,7 @@
 """Snapshots that arrive in any order give the same frames as in their order."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import permutations
 from types import SimpleNamespace
 from typing import Any
 
@@ -98,6 +99,26 @@ def test_order(target: str, order: list[int], tmp_path_factory: pytest.TempPathF
 
 
 @pytest.mark.property
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_there_and_back(make_history: Callable[[], History], order: tuple[int, ...]) -> None:
+    """A schedule that was changed and changed back is as if all had arrived in order."""
+    snapshots = [
+        snapshot_of(
+            [],
+            [poll("vc", START + day * DAY, schedules_read=1)],
+            [schedule("vc", seen_at=START + day * DAY, minute=minute)],
+        )
+        for day, minute in enumerate((0, 30, 0))
+    ]
+    histories = [make_history(), make_history()]
+    for history, days in zip(histories, (range(3), order), strict=True):
+        for day in days:
+            history.append(snapshots[day])
+    expected, got = (history.schedules() for history in histories)
+    assert expected["minute"].to_list() == [0, 30, 0]
+    assert_frame_equal(got, expected)
+
+
 @settings(max_examples=repeats(2, 100))
 @given(
     order=st.permutations(range(5)),

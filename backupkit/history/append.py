@@ -15,6 +15,7 @@ from backupkit.history.rows import (
     find_next_id,
     split_keys,
     to_frame,
+    to_microseconds,
     to_stored_columns,
     to_stored_texts,
 )
@@ -274,11 +275,45 @@ def _select_new_schedules(
     )
     known = to_frame(connection, SCHEDULES, rows)
     if not keep_all:
-        return changed_schedules(schedules, known).reset_index(drop=True)
+        changed = changed_schedules(schedules, known).reset_index(drop=True)
+        return _add_unchanged_since(connection, changed, known, appliances)
     keys = ["appliance", "schedule", "seen_at"]
     newest = schedules.drop_duplicates(keys, keep="last")
     stored_keys = pd.MultiIndex.from_frame(known[keys])
     return newest[~pd.MultiIndex.from_frame(newest[keys]).isin(stored_keys)].reset_index(drop=True)
+
+
+def _add_unchanged_since(
+    connection: Connection,
+    changed: pd.DataFrame,
+    known: pd.DataFrame,
+    appliances: Mapping[str, int],
+) -> pd.DataFrame:
+    """Add what later polls had seen to rows of schedules that arrive late.
+
+    A later poll without a row of its own had seen the same as the row before the late one.
+    """
+    columns = (changed[name] for name in ("appliance", "schedule", "seen_at"))
+    both = pd.concat([known, changed], ignore_index=True)
+    added = []
+    for name, plan, seen_at in zip(*columns, strict=True):
+        own = both[(both["appliance"] == name) & (both["schedule"] == plan)]
+        before = own[own["seen_at"] < seen_at].sort_values("seen_at").tail(1)
+        if before.empty:
+            continue
+        [(polled_at,)] = connection.execute(
+            "SELECT MIN(polled_at) FROM polls WHERE appliance_id = ? AND polled_at > ? "
+            "AND schedules_read IS NOT NULL",
+            [appliances[name], to_microseconds(seen_at)],
+        )
+        if polled_at is None:
+            continue
+        seen_again = pd.Timestamp(polled_at, unit="us", tz="UTC")
+        if not ((own["seen_at"] > seen_at) & (own["seen_at"] <= seen_again)).any():
+            added.append(before.assign(seen_at=seen_again))
+    if not added:
+        return changed
+    return SCHEDULES.conform(pd.concat([changed, *added], ignore_index=True))
 
 
 def _count_polls(
