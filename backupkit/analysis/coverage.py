@@ -55,7 +55,7 @@ def poll_summary(polls: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     DataFrame
         By appliance: first_poll, last_poll, first_ok, last_ok, failing_since [UTC]; cadence (the
         median gap between the newest good polls that are at least 1 h apart; 24 h if there are
-        fewer than 10 such gaps); error and detail of the newest poll if it failed; clock_skew,
+        fewer than 9 such gaps); error and detail of the newest poll if it failed; clock_skew,
         api, version and details of the newest good poll.
 
     Notes

@@ -135,8 +135,8 @@ DUPLICATE_JOBS: Final = 100
 CADENCE_GAPS: Final = 20
 """Number of newest gaps between good polls whose median is the cadence."""
 
-CADENCE_MIN_GAPS: Final = 10
-"""Number of gaps below which the cadence is not derived from them, but is 24 h."""
+CADENCE_MIN_GAPS: Final = 9
+"""Number of gaps, those of ten polls, below which the cadence is not derived, but is 24 h."""
 
 CADENCE_FLOOR: Final = timedelta(hours=1)
 """Minimum length of a gap of the cadence."""

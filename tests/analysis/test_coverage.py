@@ -114,9 +114,9 @@ class TestPolls:
             ([5], 24),
             ([0, 6, 12, 23], 24),
             ([0, 0.1, 0.2], 24),
-            ([number * 6 for number in range(10)], 24),  # nine gaps
-            ([number * 6 for number in range(11)], 6),
-            ([*(number * 6 for number in range(10)), 54.1], 24),
+            ([number * 6 for number in range(9)], 24),  # eight gaps
+            ([number * 6 for number in range(10)], 6),
+            ([*(number * 6 for number in range(9)), 48.1], 24),
             ([number / 60 for number in range(500)], 24),  # every minute: eight gaps of an hour
             ([at for number in range(11) for at in (number * 10, number * 10 + 0.1)], 10),  # pairs
             # counted back: the poll half an hour before is ignored
@@ -129,7 +129,7 @@ class TestPolls:
         ],
     )
     def test_cadence(self, hours: list[float], expected: float) -> None:
-        """The cadence is the median of 10 to 20 gaps between good polls, with fewer 24 h."""
+        """The cadence is the median of 9 to 20 gaps between good polls, with fewer 24 h."""
         start = pd.Timestamp("2026-10-02T00:00:00")
         rows = [("a", str(start + pd.Timedelta(hours=hour).round("s")), True) for hour in hours]
         rows += [("a", "2026-11-03T12:34:56", False)]
