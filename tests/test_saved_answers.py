@@ -496,6 +496,13 @@ class TestTimes:
         assert snapshot.jobs.empty
         assert f"vc-1/{name}: {message}" in only_row(snapshot.errors)["detail"]
 
+    def test_job_of_the_future(self, save: Save) -> None:
+        """A job with a time that is still to come is kept as it came."""
+        save("vc-1/job.json", ["a"])
+        snapshot = read(save("vc-1/a.json", body("a", end_time="9999-12-31T00:00:00Z")))
+        assert snapshot.jobs["state"].to_list() == ["SUCCEEDED"]
+        assert snapshot.jobs["end_time"].to_list() == [pd.Timestamp("9999-12-31", tz="UTC")]
+
     def test_job_of_later(self, save: Save) -> None:
         """A job that ended after the poll is an error row, and unread."""
         save("vc-1/job.json", ["a", "b"])

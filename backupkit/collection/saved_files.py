@@ -38,15 +38,13 @@ from backupkit.collection.snapshot import ErrorRow, Snapshot, build_error_frame,
 from backupkit.errors import BackupkitError, NotFoundError, PayloadError, SettingsError, one_line
 from backupkit.settings import Instant, parse_instant, time_zone
 from backupkit.tables import ENDED, SyncState
+from backupkit.tables.constants import EARLIEST_TIME, LARGEST_LEAD
 from backupkit.wire import Kind
 
 __all__ = ["read_saved_answers"]
 
 POLL_WINDOW: Final = timedelta(minutes=15)
 """Time range of the files of one poll, and tolerated difference of two clocks."""
-
-EARLIEST_TIME: Final = datetime(2016, 11, 15, tzinfo=UTC)
-"""Release date of 6.5, the first version with the backup API."""
 
 EXAMPLE: Final = "20261109T060000Z"
 """Example of a folder name that states the time of the requests."""
@@ -99,7 +97,8 @@ def read_saved_answers(
     written within 15 minutes, starting with the oldest. ``ok`` of a poll is true if its files hold
     the job list and each listed job, except jobs known to have ended. It is missing without the job
     list, and if jobs are missing: these are observations with a ``read_error``. A job that started
-    or ended more than 15 minutes after the time of its file is skipped, because the time is wrong.
+    or ended more than 15 minutes after the time of its file is skipped, because the time of the
+    file is wrong; a time in the future is kept.
 
     Examples
     --------
@@ -122,7 +121,9 @@ def read_saved_answers(
     results: list[PollResult] = []
     for name, appliance_files in groupby(files, key=attrgetter("appliance")):
         state = states.get(name, SyncState())
-        results += _convert_files_to_polls(name, appliance_files, state, max_size, error_rows)
+        results += _convert_files_to_polls(
+            name, appliance_files, state, error_rows, max_size=max_size, now=now
+        )
     if not results:
         raise SettingsError(_describe_unusable_folder(folder, error_rows))
     return replace(build_snapshot(results), errors=build_error_frame(error_rows))
@@ -270,6 +271,7 @@ class _PollFiles:
     """Content of the files of one poll, merged into `result` once all are read."""
 
     result: PollResult
+    now: datetime
     error_rows: list[ErrorRow]
     listed: dict[str, None] | None = None
     jobs: dict[str, wire.Job] = field(default_factory=dict)
@@ -345,7 +347,8 @@ class _PollFiles:
         Skip a job that is later than its file, and return False.
         """
         newest = max(filter(None, (job.start_time, job.end_time)), default=None)
-        if newest is not None and newest - file.when > POLL_WINDOW:
+        # a time far ahead is wrong itself, and says nothing of the file's
+        if newest is not None and file.when + POLL_WINDOW < newest <= self.now + LARGEST_LEAD:
             error = PayloadError(
                 f"job {one_line(job.job_id)} has the time {_format_time(newest)}, but the request "
                 f"was at {_format_time(file.when)}",
@@ -403,8 +406,10 @@ def _convert_files_to_polls(
     appliance: str,
     files: Iterable[_SavedFile],
     state: SyncState,
-    max_size: int,
     error_rows: list[ErrorRow],
+    *,
+    max_size: int,
+    now: datetime,
 ) -> list[PollResult]:
     """Convert the files of one appliance to polls, each with the state after the one before."""
     results = []
@@ -412,7 +417,7 @@ def _convert_files_to_polls(
     for moment, poll_files in _group_by_poll(files):
         result = PollResult.of(appliance, moment, state)
         result.requests = result.elapsed = None
-        poll = _PollFiles(result, error_rows)
+        poll = _PollFiles(result, now, error_rows)
         for file in poll_files:
             try:
                 poll.add_file(file, max_size)
