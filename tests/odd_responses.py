@@ -20,6 +20,7 @@ from backupkit.collection import Snapshot
 from tests.conftest import EPOCH, epoch
 from tests.written_fleet import (
     PASSWORD,
+    PATIENT,
     ROUTES,
     WrittenAppliance,
     job_id,
@@ -53,7 +54,6 @@ ERROR_TYPES: Final = {
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "odd-responses.md"
 NEWEST: Final = job_id(0)
-_LIMITS: Final = bk.Limits(connect=5, read=5, response=10, attempts=2, backoff=0.001)
 
 _HEAD: Final = """\
 # Odd responses
@@ -138,7 +138,7 @@ def build_page() -> str:
     os.environ["VCSA_PASSWORD"] = PASSWORD
     with tempfile.TemporaryDirectory() as folder, _quiet():
         with serve(appliances, Path(folder)) as fleet:
-            snapshot = bk.collect(bk.Fleet.load(fleet), limits=_LIMITS, progress=False, clock=epoch)
+            snapshot = bk.collect(bk.Fleet.load(fleet), limits=PATIENT, progress=False, clock=epoch)
             policy = bk.Policy.load(fleet)
         assessment = bk.evaluate(snapshot, policy, last="1d", now=EPOCH)
     lines = [

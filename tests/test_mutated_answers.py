@@ -14,6 +14,7 @@ from tests.conftest import EPOCH, epoch, repeats
 from tests.json_strategies import Mutated, mutations
 from tests.written_fleet import (
     PASSWORD,
+    PATIENT,
     ROUTES,
     WrittenAppliance,
     job_id,
@@ -31,7 +32,6 @@ JOBS = {job_id(days): night(days).replace(second=0) for days in range(4)}
 """The slot of each job."""
 
 HEALTHY = ("healthy-1", "healthy-2")
-LIMITS = bk.Limits(backoff=0.001, attempts=2)
 USUAL = WrittenAppliance("usual").usual_answers()
 NO_DETAILS = (404, b'{"error_type": "NOT_FOUND", "messages": []}')
 
@@ -104,7 +104,7 @@ def test_mutated(mutants: Mutants, drawn: list[Drawn]) -> None:
     """No answer ends a worker, loses a readable job, or makes a listed job one that did not run."""
     for appliance, one in zip(mutants.appliances, drawn, strict=True):
         appliance.changed = one.changed()
-    snapshot = bk.collect(mutants.fleet, limits=LIMITS, progress=False, clock=epoch)
+    snapshot = bk.collect(mutants.fleet, limits=PATIENT, progress=False, clock=epoch)
     a = bk.evaluate(snapshot, mutants.policy, last="3d", now=EPOCH)
     assert "worker" not in set(snapshot.polls["error"].dropna())
     missed = a.slots[a.slots["state"] == "missed_norun"]

@@ -15,6 +15,7 @@ from backupkit.policy import Member
 from tests.conftest import EPOCH, epoch
 from tests.written_fleet import (
     PASSWORD,
+    PATIENT,
     ROUTES,
     WrittenAppliance,
     job_id,
@@ -53,8 +54,7 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collected]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VCSA_PASSWORD", PASSWORD)
         with serve([unread_appliance(), WrittenAppliance(HEALTHY)], folder) as fleet:
-            limits = bk.Limits(backoff=0.001, attempts=2)
-            snapshot = bk.collect(bk.Fleet.load(fleet), limits=limits, progress=False, clock=epoch)
+            snapshot = bk.collect(bk.Fleet.load(fleet), limits=PATIENT, progress=False, clock=epoch)
             history = bk.History(folder / "h.db")
             history.append(snapshot)
             policy = bk.Policy.load(fleet)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import trustme
 
+from backupkit import Limits
 from tests.conftest import EPOCH
 
 BACKUP: Final = "/api/appliance/recovery/backup"
@@ -27,6 +28,18 @@ ROUTES: Final = {
     "time zone": "GET /api/appliance/system/time/timezone",
 }
 """The request of each route but that of one job, see `job_route`."""
+
+PATIENT: Final = Limits(
+    connect=60,
+    read=60,
+    silence=600,
+    response=120,
+    poll=600,
+    attempts=2,
+    backoff=0.001,
+    concurrency=8,
+)
+"""Limits that hold where the machine has other work, with hardly any wait between attempts."""
 
 Answer = tuple[int, bytes]
 
