@@ -50,7 +50,9 @@ _SELECTION_COLUMNS: Final[Mapping[str, list[str]]] = {
         "size",
         "month",
     ],
-    "polls": ["appliance", "polled_at", "ok", "jobs_unread", "clock_skew", "month"],
+    "polls": [
+        *("appliance", "polled_at", "ok", "jobs_unread", "schedules_read", "clock_skew", "month"),
+    ],
 }
 """Columns that decide which rows an assessment needs."""
 

@@ -389,7 +389,7 @@ class TestReadOnly:
         assert len(complete_collections(history)) == 4
         assert "3-0" in history.known_jobs(NAME, ["3-0"])[0]
         Path(stored.uri).unlink()
-        with pytest.raises(HistoryError, match="cannot be read: it cannot be opened"):
+        with pytest.raises(HistoryError, match="cannot be read: the file is gone"):
             history.polls()
 
     def test_with_a_log(

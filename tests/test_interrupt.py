@@ -112,8 +112,8 @@ class TestCommand:
                 _, err = process.communicate(timeout=30)  # the faults last for 60 s
             assert steady.appliances.open_sessions == 0
         assert "The collection was stopped: 4 of 12 appliances were read by then.\n" in err
-        assert "Read 4 of 7 appliances: 80 jobs listed, 80 new, in " in err
-        assert "vc-0005: the collection was stopped before the job details" in err
+        assert "Read 4 of 7 appliances: 140 jobs listed, 80 new, in " in err
+        assert "vc-0005: the collection was stopped before reading the job details" in err
         history = bk.History(place, create=False)
         assert len(history.jobs()) == 80
         polls = history.polls().set_index("appliance").sort_index()

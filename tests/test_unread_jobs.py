@@ -122,7 +122,7 @@ def test_collect_command(
     """`backupkit collect` exits with 3, names the appliance, and counts the jobs."""
     monkeypatch.setenv("VCSA_PASSWORD", PASSWORD)
     appliance = with_answer(WrittenAppliance(UNREAD), ROUTES["details"], 404, b"")
-    appliance = with_answer(appliance, job_route(job_id(0)), 200, b'{"id": "x"}')
+    appliance = with_answer(appliance, job_route(job_id(0)), 200, b'{"id": "x", "state": "FAILED"}')
     with serve([appliance, WrittenAppliance(HEALTHY)], tmp_path) as fleet:
         argv = ["collect", "--fleet", str(fleet), "--history", str(tmp_path / "h.db")]
         assert main(argv) == 3

@@ -71,7 +71,8 @@ class SecretMask:
         self._has_blank = " " in password
         self._mark = "***" if password and password in MARK else MARK
         self._searches_data = len(password) >= MIN_LENGTH
-        self._compile()
+        self._patterns: dict[str, re.Pattern[str]] = {}
+        self._update_tokens()
 
     def __repr__(self) -> str:
         return "SecretMask()"
@@ -81,19 +82,34 @@ class SecretMask:
         if len(token) < MIN_TOKEN:
             return
         self._tokens[token] = None
-        self._compile()
+        self._update_tokens()
 
-    def _compile(self) -> None:
-        # base64 and tokens in any letter case: headers are often logged in lower case
-        tokens = "|".join(map(_build_pattern, self._tokens))
-        password = "|".join(map(_build_pattern, self._password))
+    def _update_tokens(self) -> None:
         self._lower_tokens = [token.lower() for token in self._tokens]
-        self._token_pattern = re.compile(f"(?i:{tokens})")
-        self._pattern = re.compile(f"(?i:{tokens})|{password}" if password else f"(?i:{tokens})")
+        self._patterns.clear()
+
+    # the patterns are compiled when a text holds a secret, because it takes long: most never do
+
+    def _token_pattern(self) -> re.Pattern[str]:
+        # base64 and tokens in any letter case: headers are often logged in lower case
+        if "token" not in self._patterns:
+            tokens = "|".join(map(_build_pattern, self._tokens))
+            self._patterns["token"] = re.compile(f"(?i:{tokens})")
+        return self._patterns["token"]
+
+    def _secret_pattern(self) -> re.Pattern[str]:
+        if not self._password:
+            return self._token_pattern()
+        if "secret" not in self._patterns:
+            tokens, password = (
+                "|".join(map(_build_pattern, secrets)) for secrets in (self._tokens, self._password)
+            )
+            self._patterns["secret"] = re.compile(f"(?i:{tokens})|{password}")
+        return self._patterns["secret"]
 
     def mask_text(self, text: str) -> str:
         """Mask every secret of the session in a text."""
-        return self._mask(text, self._pattern, self._holds_secret)
+        return self._mask(text, self._secret_pattern, self._holds_secret)
 
     def mask_body(self, body: bytes, *, ok: bool) -> bytes:
         """Mask the secrets in the texts of a response body.
@@ -106,7 +122,7 @@ class SecretMask:
         if ok:
             if not self._holds_token(text):
                 return body
-            masked = self._token_pattern.sub(self._mark, text)
+            masked = self._token_pattern().sub(self._mark, text)
             if self._holds_token(masked):
                 masked = map_texts(masked, self._mask_data)
         else:
@@ -131,10 +147,12 @@ class SecretMask:
             return text
         return self.mask_text(mask_user(text))
 
-    def _mask(self, text: str, pattern: re.Pattern[str], holds: Callable[[str], bool]) -> str:
+    def _mask(
+        self, text: str, get_pattern: Callable[[], re.Pattern[str]], holds: Callable[[str], bool]
+    ) -> str:
         if not holds(text):
             return text
-        masked = pattern.sub(self._mark, text)
+        masked = get_pattern().sub(self._mark, text)
         return self._mark if holds(masked) else masked
 
     def _holds_secret(self, text: str) -> bool:
