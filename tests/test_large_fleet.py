@@ -15,7 +15,7 @@ from tests.conftest import EPOCH, Simulated, epoch, simulated
 
 JOBS = 5
 LIMITS = Limits(
-    connect=5, read=3, response=4, deadline=120, body=300_000, attempts=2, backoff=0.001
+    connect=10, read=6, response=8, deadline=240, body=300_000, attempts=2, backoff=0.001
 )
 
 ERRORS = {
