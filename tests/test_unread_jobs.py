@@ -11,7 +11,7 @@ import pytest
 import backupkit as bk
 from backupkit.cli import main
 from backupkit.collection import read_saved_answers
-from backupkit.policy import Member
+from backupkit.policy import Member, Policy
 from tests.conftest import EPOCH, epoch
 from tests.written_fleet import (
     PASSWORD,
@@ -142,9 +142,26 @@ def test_saved_answers(tmp_path: Path) -> None:
     snapshot = read_saved_answers(tmp_path)
     [row] = snapshot.polls.to_dict("records")
     assert (row["jobs_listed"], row["jobs_unread"], row["error"]) == (4, 1, "partial")
-    policy = bk.Policy(members=[Member(appliance=UNREAD)])
+    policy = Policy(members=[Member(appliance=UNREAD)])
     a = bk.evaluate(snapshot, policy, last="3d", now=EPOCH)
     assert a.appliances["state"].to_list() == ["unknown"]
     assert a.appliances["reason"].to_list() == [
         f"job {job_id(0)} could not be read: start_time has no time zone"
     ]
+
+
+def test_unread_days(tmp_path: Path) -> None:
+    """A schedule whose days cannot be read does not expect a run each day."""
+    poll = tmp_path / UNREAD / f"{EPOCH:%Y%m%dT%H%M%SZ}"
+    poll.mkdir(parents=True)
+    weekly = {job_id(0): nightly_jobs(1)[job_id(0)], job_id(7): nightly_jobs(8)[job_id(7)]}
+    (poll / "job.json").write_text(json.dumps(list(weekly)))
+    (poll / "details.json").write_text(json.dumps(weekly))
+    plan = {"enable": True, "recurrence_info": {"hour": 1, "minute": 0, "days": 5}}
+    (poll / "schedules.json").write_text(json.dumps({"default": plan | {"location": "nfs://h/a"}}))
+    snapshot = read_saved_answers(tmp_path)
+    assert "recurrence_info.days is a number" in snapshot.schedules["read_error"].to_list()
+    policy = Policy(members=[Member(appliance=UNREAD)])
+    a = bk.evaluate(snapshot, policy, last="7d", now=EPOCH)
+    assert "missed_norun" not in set(a.slots["state"])
+    assert "schedule-unknown" in set(a.lint["rule"])

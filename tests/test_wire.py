@@ -941,10 +941,14 @@ class TestDecodeSchedules:
             ({"hour": True, "minute": 0}, Recurrence(None, 0), "hour is a flag"),
             ({"minute": 5, "days": ["MONDAY"]}, Recurrence(None, 5, ["MONDAY"]), "hour is missing"),
             ({"hour": 2, "minute": None}, Recurrence(2, None), "minute is null"),
-            ({"hour": 2, "minute": 0, "days": 5}, Recurrence(2, 0), "days is a number"),
-            ({"hour": 2, "minute": 0, "days": ["MONDAY", 5]}, Recurrence(2, 0), ODD_DAY),
+            ({"hour": 2, "minute": 0, "days": 5}, Recurrence(2, 0, ["?"]), "days is a number"),
+            ({"hour": 2, "minute": 0, "days": ["MONDAY", 5]}, Recurrence(2, 0, DAYS[:1]), ODD_DAY),
             ("@{hour=2; minute=30; days=}", Recurrence(2, 30), None),
-            ("@{hour=2; minute=30; days=System.Object[]}", Recurrence(2, 30), "days is cut off"),
+            (
+                "@{hour=2; minute=30; days=System.Object[]}",
+                Recurrence(2, 30, ["?"]),
+                "days is cut off",
+            ),
         ],
     )
     def test_recurrence(self, sent: object, expected: Recurrence, why: str | None) -> None:

@@ -65,7 +65,8 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
     known_jobs = analysis.drop_implausible_times(data.jobs, corrections)
     jobs = analysis.correct_clock_skew(analysis.estimate_starts(known_jobs), corrections)
     oldest = totals["oldest_start"] - corrections
-    segments = _build_segments(jobs, oldest, poll_summary, revisions, exclusions, period)
+    possible = analysis.possible_recovery_points(jobs)
+    segments = _build_segments(jobs, possible, oldest, poll_summary, revisions, exclusions, period)
     coverage = analysis.coverage(oldest, poll_summary, resolved_policy, start=start)
     recovery_points = analysis.recovery_points(jobs, anchor=resolved_policy["anchor"])
 
@@ -115,7 +116,7 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
                 resolved_policy,
                 at=end,
                 excluded=exclusions,
-                possible=analysis.possible_recovery_points(jobs),
+                possible=possible,
             ),
             _measure_exposure_at_end(jobs, recovery_points, coverage, end),
             analysis.last_attempts(jobs, at=end, appliances=resolved_policy.index),
@@ -225,6 +226,7 @@ def _check_window_and_duration(
 
 def _build_segments(
     jobs: pd.DataFrame,
+    possible: pd.DataFrame,
     oldest: pd.Series,
     poll_summary: pd.DataFrame,
     revisions: Revisions,
@@ -240,7 +242,7 @@ def _build_segments(
             start=start,
             end=end,
             excluded=exclusions,
-            possible=analysis.possible_recovery_points(jobs),
+            possible=possible,
             period_end=period.end,
         )
         for resolved_policy, start, end in _list_revision_spans(revisions, period)

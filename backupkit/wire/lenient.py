@@ -46,6 +46,7 @@ T = TypeVar("T")
 JOB_ID: Final = re.compile(r"\d{8}-\d{6}-\S*")
 """Job ids as vCenter makes them: date, time and build."""
 
+_UNREAD_DAY: Final = "?"
 _MAX_DIGITS: Final = 40
 _MAX_TEXT: Final = 2_000  # characters of a message in another form
 _CUT_LIST: Final = "System.Object[]"  # PowerShell's text for a list that is too deep
@@ -171,11 +172,11 @@ def read_schedule(record: object) -> Schedule:
     recurrence = retention = None
     if fields.get("recurrence_info") is not None:
         own = fields.enter("recurrence_info")
-        recurrence = Recurrence(
-            own.read("hour", _read_below(24)),
-            own.read("minute", _read_below(60)),
-            own.read("days", _read_days, needed=False),
-        )
+        hour, minute = own.read("hour", _read_below(24)), own.read("minute", _read_below(60))
+        days = own.read("days", _read_days, needed=False)
+        if days is None and own.get("days"):  # odd: no days would mean every day
+            days = read_texts(own.get("days")) or [_UNREAD_DAY]
+        recurrence = Recurrence(hour, minute, days)
     if fields.get("retention_info") is not None:
         own = fields.enter("retention_info")
         kept = own.read("max_count", _read_count, needed=False)
