@@ -5,16 +5,18 @@ import pandas as pd
 from backupkit.display.format import format_timestamp
 from backupkit.errors import ADVICE
 
-__all__ = ["advise_breach", "advise_unread", "describe_missing_data"]
+__all__ = ["advise_breach", "advise_unread", "describe_missing_data", "is_up_to_date"]
 
 
-def advise_unread(coverage: pd.Series) -> str:
+def advise_unread(coverage: pd.Series, at: pd.Timestamp) -> str:
     """Return the next step for an appliance that was not fully read.
 
     Parameters
     ----------
     coverage : Series
         Row of the appliance in `backupkit.tables.COVERAGE`.
+    at : Timestamp
+        The instant of its state.
 
     Returns
     -------
@@ -24,7 +26,8 @@ def advise_unread(coverage: pd.Series) -> str:
     Examples
     --------
     >>> from backupkit.tables import COVERAGE
-    >>> advise_unread(COVERAGE.frame({"appliance": ["vc-1"], "polls": [0]}).loc["vc-1"])
+    >>> row = COVERAGE.frame({"appliance": ["vc-1"], "polls": [0]}).loc["vc-1"]
+    >>> advise_unread(row, pd.Timestamp("2026-11-09", tz="UTC"))
     'Collect it: it has never been polled (backupkit collect).'
     """
     error = coverage["error"]
@@ -34,16 +37,24 @@ def advise_unread(coverage: pd.Series) -> str:
         return "Collect again. If the error stays, save the schedule again on the appliance."
     if pd.isna(coverage["last_poll"]):
         return "Collect it: it has never been polled (backupkit collect)."
+    if is_up_to_date(coverage, at):
+        return ADVICE["partial"]
     return (
         f"Collect again: the newest poll, {format_timestamp(coverage['last_poll'])} UTC, is too"
         " old to count (backupkit collect)."
     )
 
 
-def describe_missing_data(coverage: pd.Series) -> str:
-    """Return what is missing of an appliance whose newest poll has no error."""
-    has_schedules = pd.isna(coverage["schedules_error"])
-    return "not polled recently" if has_schedules else "schedules not read"
+def describe_missing_data(coverage: pd.Series, at: pd.Timestamp) -> str:
+    """Return what is missing at an instant of an appliance whose newest poll has no error."""
+    if isinstance(coverage["schedules_error"], str):
+        return "schedules not read"
+    return "job not read" if is_up_to_date(coverage, at) else "not polled recently"
+
+
+def is_up_to_date(coverage: pd.Series, at: pd.Timestamp) -> bool:
+    """Return whether the newest good poll counts at an instant: then only a job is not known."""
+    return bool(coverage["known_until"] >= at)
 
 
 def advise_breach(appliance: pd.Series, schedules: pd.DataFrame) -> str:

@@ -161,7 +161,8 @@ def _list_unread(assessment: Assessment, links: Mapping[str, Link]) -> Rows[Unre
         UnreadAppliance(
             appliance=links[str(name)],
             state=state_badge(row["state"]),
-            error=sanitise(coverage["error"], limit=80) or advice.describe_missing_data(coverage),
+            error=sanitise(coverage["error"], limit=80)
+            or advice.describe_missing_data(coverage, assessment.end),
             failing_since=coverage["failing_since"],
             last_ok=Aged(coverage["last_ok"], assessment.now),
             detail=next(
@@ -169,7 +170,7 @@ def _list_unread(assessment: Assessment, links: Mapping[str, Link]) -> Rows[Unre
                 for column in (coverage["detail"], coverage["schedules_error"], row["reason"], "")
                 if (text := sanitise(column, limit=600)) or column == ""
             ),
-            advice=advice.advise_unread(coverage),
+            advice=advice.advise_unread(coverage, assessment.end),
         )
         for (name, row), (_, coverage) in pairs
     )

@@ -4,8 +4,10 @@ import pandas as pd
 import pytest
 
 from backupkit.errors import ApplianceError, BackupkitError
-from backupkit.reports.advice import advise_breach, advise_unread
+from backupkit.reports.advice import advise_breach, advise_unread, describe_missing_data
 from backupkit.tables import APPLIANCES, COVERAGE, SCHEDULES
+
+END = pd.Timestamp("2026-11-09T00:00Z")
 
 
 def coverage(**values: object) -> pd.Series:
@@ -21,18 +23,32 @@ class TestForUnread:
     )
     def test_every_error_has_its_own_step(self, kind: str) -> None:
         """Each error kind of a poll has its own step."""
-        assert advise_unread(coverage(error=kind)) != advise_unread(
-            coverage(error=BackupkitError.kind)
+        assert advise_unread(coverage(error=kind), END) != advise_unread(
+            coverage(error=BackupkitError.kind), END
         )
 
     def test_an_unknown_error(self) -> None:
         """An unknown error kind has the doctor as its step."""
-        assert "backupkit doctor" in advise_unread(coverage(error="strange"))
+        assert "backupkit doctor" in advise_unread(coverage(error="strange"), END)
 
     def test_a_poll_too_old(self) -> None:
         """A good poll that is too old has a collection as its step, and its time is shown."""
         old = coverage(last_poll=pd.Timestamp("2026-11-01T00:00Z"))
-        assert "2026-11-01 00:00 UTC" in advise_unread(old)
+        assert "2026-11-01 00:00 UTC" in advise_unread(old, END)
+
+    def test_a_job_alone(self) -> None:
+        """An appliance that was polled in time, and is unknown, has a job that was not read."""
+        known = coverage(last_poll=END, known_until=END + pd.Timedelta(hours=1))
+        assert describe_missing_data(known, END) == "job not read"
+        assert advise_unread(known, END).startswith("Collect again. If the error stays, read the")
+        stale = coverage(last_poll=END, known_until=END - pd.Timedelta(hours=1))
+        assert describe_missing_data(stale, END) == "not polled recently"
+
+    def test_schedules_alone(self) -> None:
+        """Schedules that were not read are what is missing."""
+        row = coverage(last_poll=END, known_until=END, schedules_error="failed (500)")
+        assert describe_missing_data(row, END) == "schedules not read"
+        assert "save the schedule again" in advise_unread(row, END)
 
 
 class TestForBreach:
