@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+    expect,
+    sync_playwright,
+)
 
 ROOT = Path(__file__).parent.parent
 ARTEFACTS = ROOT / "artefacts"
@@ -25,6 +33,8 @@ _FLAGS = [
     "--disable-background-networking",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # no other host
 ]
+expect.set_options(timeout=60_000)  # a kernel beside other tests may need long
+
 _HERE = re.compile(r"(https?|wss?)://127\.0\.0\.1[:/]|(data|blob|file|about):")
 
 
