@@ -14,6 +14,8 @@ from backupkit.analysis.compliance import (
     group_metrics,
     ratio,
     ratios,
+    target_metrics,
+    target_state,
     trend,
 )
 from backupkit.analysis.coverage import (
@@ -73,6 +75,7 @@ from backupkit.analysis.slots import (
     slot_parameters,
 )
 from backupkit.analysis.target_load import overlapping_jobs, target_concurrency, target_of
+from backupkit.analysis.targets import allowed_runs, allowed_time
 from backupkit.analysis.undecided import (
     describe_undecided,
     estimate_starts,
@@ -85,6 +88,8 @@ __all__ = [
     "AnomalyLimits",
     "Cause",
     "Exclusions",
+    "allowed_runs",
+    "allowed_time",
     "anomalies",
     "attempt_counts",
     "backup_days",
@@ -145,7 +150,9 @@ __all__ = [
     "states_at",
     "strikes",
     "target_concurrency",
+    "target_metrics",
     "target_of",
+    "target_state",
     "time_in_states",
     "totals_of",
     "trend",

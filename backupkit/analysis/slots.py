@@ -236,7 +236,7 @@ def slot_parameters(
         name: np.concatenate(
             [resolved_policy[name].to_numpy() for _, resolved_policy in revisions]
         )[row]
-        for name in ("early", "late", "completion", "target")
+        for name in ("early", "late", "completion", "runs_target")
     }
     by_rule = np.concatenate(
         [resolved_policy["exclude"].notna().to_numpy() for _, resolved_policy in revisions]

@@ -5,7 +5,12 @@ from email.message import EmailMessage
 from pathlib import Path
 
 from backupkit.assessment import Assessment, Comparison, compare
-from backupkit.reports.exports import build_json_document, format_jobs_csv, format_slots_csv
+from backupkit.reports.exports import (
+    build_json_document,
+    format_jobs_csv,
+    format_slots_csv,
+    format_verdicts_csv,
+)
 from backupkit.reports.files import read_key, write_files, write_key
 from backupkit.reports.mail import compose_mail
 from backupkit.reports.page import render_fragment, render_page
@@ -61,7 +66,8 @@ class Report:
         ----------
         path : str or Path
             File of the page. The data files have the same name with ``.json`` (everything),
-            ``.csv`` (one row per slot) and ``.jobs.csv`` (one row per job).
+            ``.csv`` (one row per slot), ``.jobs.csv`` (one row per job) and ``.verdicts.csv`` (one
+            row for the fleet, each site and each group).
         xlsx : bool
             Whether to write an ``.xlsx`` workbook too; it needs ``backupkit[xlsx]``.
 
@@ -81,6 +87,7 @@ class Report:
             target.with_suffix(".json"): build_json_document(self.assessment, aliased=self.aliased),
             target.with_suffix(".csv"): format_slots_csv(self.assessment),
             target.with_suffix(".jobs.csv"): format_jobs_csv(self.assessment.jobs),
+            target.with_suffix(".verdicts.csv"): format_verdicts_csv(self.assessment),
         }
         if xlsx:
             beside[target.with_suffix(".xlsx")] = build_workbook(self.assessment)

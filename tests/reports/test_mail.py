@@ -11,8 +11,7 @@ import pandas as pd
 import pytest
 
 import backupkit as bk
-from backupkit.assessment import Assessment
-from backupkit.assessment.result import Verdict
+from backupkit.assessment import Assessment, Verdict
 from backupkit.errors import OutputError
 from backupkit.policy import Member
 from backupkit.reports.mail import compose_mail, format_subject
