@@ -146,7 +146,7 @@ class TestSkippedDay:
         assert [f"{at:%FT%H:%M}" for at in got["slot"]] == nights
         following = [f"{at:%FT%H:%M}" for at in got["next_slot"]]
         assert following == [*nights[1:], "2012-01-01T12:30"]
-        assert (got["slot"] - got["previous_slot"]).to_list() == [DAY] * 3
+        assert set(got["slot"].sub(got["previous_slot"])) == {DAY}
         assert got["dst_tolerance"].to_list() == [0 * HOUR] * 3
 
     def test_deadlines(self) -> None:
@@ -173,7 +173,7 @@ class TestSkippedDay:
         )
         zones = pd.Series(["Pacific/Apia"], index=NAMES, dtype="str")
         got = backup_days(jobs_of([]), segments, [(None, Policy().rules(["a"]))], zones)
-        assert got.loc["a"].to_list() == [4, 4]
+        assert got.to_numpy().tolist() == [[4, 4]]
 
 
 class TestEndOfASlot:
