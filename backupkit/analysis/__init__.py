@@ -14,7 +14,6 @@ from backupkit.analysis.compliance import (
     group_metrics,
     ratio,
     ratios,
-    trend,
 )
 from backupkit.analysis.coverage import (
     NO_EXCLUSIONS,
@@ -74,6 +73,7 @@ from backupkit.analysis.slots import (
 )
 from backupkit.analysis.target_load import overlapping_jobs, target_concurrency, target_of
 from backupkit.analysis.throughput import throughput, typical_throughput
+from backupkit.analysis.trend import TrendStep, choose_trend_steps, trend
 from backupkit.analysis.undecided import (
     describe_undecided,
     estimate_starts,
@@ -86,11 +86,13 @@ __all__ = [
     "AnomalyLimits",
     "Cause",
     "Exclusions",
+    "TrendStep",
     "anomalies",
     "attempt_counts",
     "backup_days",
     "baselines",
     "cause_of",
+    "choose_trend_steps",
     "clusters",
     "complete_schedules",
     "compliance_amounts",
