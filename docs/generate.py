@@ -141,7 +141,9 @@ JUDGED: Final[Mapping[str, Frame]] = {
         "the fleet, one site or one group", "`Assessment.verdicts`", "`property`, `name`"
     ),
     "TREND": Frame(
-        "one UTC day of the whole fleet", "`backupkit.analysis.trend`, and the report", "`day`"
+        "one UTC day, ISO week or month of the whole fleet",
+        "`backupkit.analysis.trend`, and the report",
+        "`day`",
     ),
     "COVERAGE": Frame(
         "one appliance: what is known about it, and since when",

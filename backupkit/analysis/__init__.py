@@ -16,7 +16,6 @@ from backupkit.analysis.compliance import (
     ratios,
     target_metrics,
     target_state,
-    trend,
 )
 from backupkit.analysis.coverage import (
     NO_EXCLUSIONS,
@@ -25,6 +24,7 @@ from backupkit.analysis.coverage import (
     data_fingerprint,
     poll_summary,
 )
+from backupkit.analysis.drift import describe_schedule_change, schedule_drift
 from backupkit.analysis.exposure import (
     exposure,
     exposure_at,
@@ -56,15 +56,14 @@ from backupkit.analysis.jobs import (
     totals_of,
 )
 from backupkit.analysis.lint import lint
+from backupkit.analysis.mean_exposure import mean_exposure
 from backupkit.analysis.period import restrict_to_period
 from backupkit.analysis.reasons import reasons
 from backupkit.analysis.remarks import describe_jobs
 from backupkit.analysis.schedules import (
     complete_schedules,
     current_schedules,
-    describe_schedule_change,
     expected_slots,
-    schedule_drift,
     schedule_zones,
 )
 from backupkit.analysis.slots import (
@@ -76,6 +75,8 @@ from backupkit.analysis.slots import (
 )
 from backupkit.analysis.target_load import overlapping_jobs, target_concurrency, target_of
 from backupkit.analysis.targets import allowed_runs, allowed_time
+from backupkit.analysis.throughput import throughput, typical_throughput
+from backupkit.analysis.trend import TrendStep, choose_trend_steps, trend
 from backupkit.analysis.undecided import (
     describe_undecided,
     estimate_starts,
@@ -88,6 +89,7 @@ __all__ = [
     "AnomalyLimits",
     "Cause",
     "Exclusions",
+    "TrendStep",
     "allowed_runs",
     "allowed_time",
     "anomalies",
@@ -95,6 +97,7 @@ __all__ = [
     "backup_days",
     "baselines",
     "cause_of",
+    "choose_trend_steps",
     "clusters",
     "complete_schedules",
     "compliance_amounts",
@@ -127,6 +130,7 @@ __all__ = [
     "judge_slots",
     "last_attempts",
     "lint",
+    "mean_exposure",
     "message_of",
     "observed_time",
     "overlapping_jobs",
@@ -153,9 +157,11 @@ __all__ = [
     "target_metrics",
     "target_of",
     "target_state",
+    "throughput",
     "time_in_states",
     "totals_of",
     "trend",
+    "typical_throughput",
     "window_runs",
     "worst_exposure",
 ]

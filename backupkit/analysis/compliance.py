@@ -1,4 +1,4 @@
-"""Ratios of each appliance, and the figures of the fleet: in all, by group and by day."""
+"""Ratios of each appliance, and the figures of the fleet: in all and by group."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -6,7 +6,6 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from backupkit.analysis.arrays import Times, to_codes, to_instant, to_times, to_utc_column
 from backupkit.analysis.targets import judge_target, target_shares, worst_target_state
 from backupkit.tables import (
     COMPLETED_SLOTS,
@@ -16,10 +15,7 @@ from backupkit.tables import (
     MISSED_SLOTS,
     OBSERVED_STATES,
     ON_TIME_SLOTS,
-    SLOT_STATES,
-    STATES,
     TARGETS,
-    TREND,
 )
 
 __all__ = [
@@ -31,11 +27,9 @@ __all__ = [
     "ratios",
     "target_metrics",
     "target_state",
-    "trend",
 ]
 
 _HOUR: Final = 3_600  # seconds
-_DAY: Final = np.timedelta64(1, "D")
 _RATIO_UNITS: Final = {
     "rpo_strict": "h",
     "rpo_observed": "h",
@@ -69,6 +63,9 @@ _UNITS: Final = {
     "error_budget_strict": "slots",
     "burn_rate_24h": "slots",
     "burn_rate_7d": "slots",
+    "mttr": "h per incident",
+    "mtbf": "h per incident",
+    "mean_exposure": "h² per h",
     "coverage_time": "h",
 }
 """The unit of each figure, in the order of the report."""
@@ -227,7 +224,8 @@ def fleet_metrics(facts: pd.DataFrame) -> pd.DataFrame:
     facts : DataFrame
         By appliance; reads state, the times and counts of `backupkit.tables.APPLIANCES`,
         last_success_end and lookback_from [UTC], configured, read (whether it has a good poll in
-        the period), and the result of `recent_slots`. Without appliances that a rule excludes.
+        the period), and the results of `recent_slots`, `incident_figures` and `mean_exposure`.
+        Without appliances that a rule excludes.
 
     Returns
     -------
@@ -244,10 +242,13 @@ def fleet_metrics(facts: pd.DataFrame) -> pd.DataFrame:
     * appliances_lookback counts those in scope with any success within the policy's lookback.
     * error_budget is missed / allowed slots, allowed being (1 - target) x slots; strict adds the
       unknown ones. burn_rate_24h and burn_rate_7d are the same for the last day and week only.
+    * mttr, mtbf and mean_exposure are means over the fleet, of sums over the appliances [h]. Their
+      numerators are hours of closed incidents, hours without an incident, and exposure x time.
 
     References
     ----------
-    .. [1] docs/sla.md, section 4, numbers 4 to 9, 12 to 14, 18, 22, "Roll-up"; section 7, P and Q.
+    .. [1] docs/sla.md, section 4, numbers 4 to 9, 12 to 14, 16 to 18, 22, 36, "Roll-up"; section 7,
+       P and Q.
     """
     return METRICS.conform(_to_long(_compute_contributions(facts).sum().to_frame().T))
 
@@ -352,6 +353,9 @@ def _compute_contributions(facts: pd.DataFrame) -> pd.DataFrame:
         "error_budget_strict": (missed + facts["slots_unknown"], facts["allowed"]),
         "burn_rate_24h": (facts["missed_24h"], facts["allowed_24h"]),
         "burn_rate_7d": (facts["missed_7d"], facts["allowed_7d"]),
+        "mttr": (_to_hours(facts["restore_time"]), facts["incidents_closed"]),
+        "mtbf": (_to_hours(facts["incident_free"]), facts["incidents"]),
+        "mean_exposure": (facts["exposure_integral"], facts["exposed_time"]),
         "coverage_time": (observed, scope),
     }
     for name, fraction in shares.items():
@@ -382,10 +386,13 @@ def _compute_fractions(facts: pd.DataFrame) -> dict[str, tuple[pd.Series, pd.Ser
 
 def _sum_times(facts: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:
     """Return compliant, observed and in-scope time [h]."""
-    compliant, breach, unknown = (
-        facts[name].dt.total_seconds() / _HOUR for name in IN_SCOPE_STATES
-    )
+    compliant, breach, unknown = (_to_hours(facts[name]) for name in IN_SCOPE_STATES)
     return compliant, compliant + breach, compliant + breach + unknown
+
+
+def _to_hours(spans: pd.Series) -> pd.Series:
+    hours: pd.Series = spans.dt.total_seconds() / _HOUR
+    return hours
 
 
 def _count_slots(facts: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series, pd.Series]:
@@ -396,77 +403,3 @@ def _count_slots(facts: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series, 
     )
     resolved = completed + missed
     return completed, on_time, resolved, resolved + facts["slots_unknown"]
-
-
-def trend(
-    intervals: pd.DataFrame, slots: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp
-) -> pd.DataFrame:
-    """Sum the states and the slots of each UTC day.
-
-    Parameters
-    ----------
-    intervals : DataFrame
-        Of `backupkit.tables.INTERVALS`: states over time.
-    slots : DataFrame
-        Of `backupkit.tables.SLOTS`; a slot counts on the day of its instant.
-    start, end : Timestamp
-        The period, half-open.
-
-    Returns
-    -------
-    DataFrame
-        Of `backupkit.tables.TREND`, by ``day``: one row per UTC day of the period. The times and
-        the slots of all days add up to those of the period.
-
-    References
-    ----------
-    .. [1] docs/sla.md, section 4, numbers 2, 7 and 27.
-
-    Examples
-    --------
-    >>> from backupkit.tables import INTERVALS, SLOTS
-    >>> monday, end = pd.Timestamp("2026-11-02", tz="UTC"), pd.Timestamp("2026-11-04", tz="UTC")
-    >>> noon = end - pd.Timedelta(hours=12)
-    >>> intervals = INTERVALS.frame(
-    ...     {
-    ...         "appliance": ["a", "a"],
-    ...         "state": ["compliant", "breach"],
-    ...         "start": [monday, noon],
-    ...         "end": [noon, end],
-    ...     }
-    ... )
-    >>> trend(intervals, SLOTS.empty(), start=monday, end=end)["rpo_strict"].to_list()
-    [1.0, 0.5]
-    """
-    first = to_instant(start).astype("datetime64[D]")
-    last = (to_instant(end) - np.timedelta64(1, "us")).astype("datetime64[D]")
-    days = np.arange(first, last + _DAY, _DAY)
-    begins = days.astype("datetime64[us]")
-    columns: dict[str, object] = {"day": to_utc_column(begins)}
-    started, ended = to_times(intervals["start"]), to_times(intervals["end"])
-    spent = {}
-    for state in STATES:
-        rows = intervals["state"].eq(state).to_numpy()
-        spent[state] = pd.Series(_sum_time_per_day(started[rows], ended[rows], begins))
-    columns |= spent
-    seconds = {state: spans.dt.total_seconds() for state, spans in spent.items()}
-    read = seconds["compliant"] + seconds["breach"]
-    columns["rpo_strict"] = ratio(seconds["compliant"], read + seconds["unknown"])
-    columns["rpo_observed"] = ratio(seconds["compliant"], read)
-    position = (to_times(slots["slot"]).astype("datetime64[D]") - first).astype(np.int64)
-    codes = to_codes(slots["state"], pd.Index(SLOT_STATES))
-    counts = np.bincount(
-        position * len(SLOT_STATES) + codes, minlength=len(days) * len(SLOT_STATES)
-    )
-    for number, state in enumerate(SLOT_STATES):
-        columns[f"slots_{state}"] = pd.Series(counts.reshape(len(days), -1)[:, number])
-    return TREND.conform(pd.DataFrame(columns).set_index("day"))
-
-
-def _sum_time_per_day(starts: Times, ends: Times, days: Times) -> Times:
-    """Return the time that falls into each day."""
-    total = np.zeros(len(days), dtype="timedelta64[us]")
-    for number, day in enumerate(days):
-        inside = np.minimum(ends, day + _DAY) - np.maximum(starts, day)
-        total[number] = inside[inside > np.timedelta64(0)].sum()
-    return total

@@ -33,6 +33,7 @@ __all__ = [
     "Growth",
     "JobRow",
     "LateStart",
+    "Level",
     "Link",
     "LintFinding",
     "Load",
@@ -49,6 +50,7 @@ __all__ = [
     "TargetLoad",
     "Trend",
     "TrendDay",
+    "TrendTable",
     "UnreadAppliance",
     "build_data_uri",
 ]
@@ -291,7 +293,7 @@ class Summary(NamedTuple):
 
 
 class TrendDay(NamedTuple):
-    """Slots and compliance of the fleet on one day."""
+    """Slots and compliance of the fleet on one day, or in one week or month."""
 
     day: str
     share: Ratio
@@ -303,12 +305,28 @@ class TrendDay(NamedTuple):
     unknown_slots: int
 
 
+class TrendTable(NamedTuple):
+    """Compliance of the fleet by week or by month; `step` is the name of a row."""
+
+    step: str
+    rows: tuple[TrendDay, ...]
+
+
 class Trend(NamedTuple):
-    """Compliance of the fleet by day."""
+    """Compliance of the fleet by day; in a long period also by week and month."""
 
     picture: Picture | None
     finding: str
     days: tuple[TrendDay, ...]
+    longer: tuple[TrendTable, ...] = ()
+
+
+class Level(NamedTuple):
+    """Figure of the fleet that is no share: its result, and what it was computed from."""
+
+    name: str
+    result: str
+    basis: str
 
 
 class MatrixRow(NamedTuple):
@@ -365,6 +383,7 @@ class TargetLoad(NamedTuple):
     peak: str
     scheduled_peak: str
     sent: Size
+    throughput: str
 
 
 class Load(NamedTuple):
@@ -443,6 +462,7 @@ class ApplianceFacts(NamedTuple):
     attempts: Ratio
     strikes: int | NAType
     reason: str
+    levels: str
     schedules: tuple[str, ...]
     zone: str
     jobs: Rows[JobRow]
@@ -466,6 +486,7 @@ class Details(NamedTuple):
     """Detail sections of the page, below the summary."""
 
     trend: Trend
+    levels: tuple[Level, ...]
     matrix: Matrix
     load: Load
     sizes: Sizes

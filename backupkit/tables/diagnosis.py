@@ -53,6 +53,12 @@ LOADS = Table(
         Column("planned_peak_at", TIME, "First time of that peak.", "UTC"),
         Column("busy_time", SPAN, "Time with at least one running job.", "s"),
         Column("bytes_sent", COUNT, "Bytes sent by the jobs with a size.", "bytes"),
+        Column(
+            "throughput",
+            NUMBER,
+            "Median size / duration of the successes that ended in the period.",
+            "bytes/s",
+        ),
     ),
     index="target",
 )
@@ -130,18 +136,23 @@ VERDICTS = Table(
 TREND = Table(
     "trend",
     (
-        Column("day", TIME, "Where the UTC day begins; the first and the last may be cut.", "UTC"),
+        Column(
+            "day",
+            TIME,
+            "Where the UTC day, ISO week or month begins; the first and the last may be cut.",
+            "UTC",
+        ),
         *(Column(state, SPAN, f"Time {state}, of all appliances.", "s") for state in STATES),
         Column("rpo_strict", NUMBER, "compliant / (compliant + breach + unknown)."),
         Column("rpo_observed", NUMBER, "compliant / (compliant + breach)."),
         *(
-            Column(f"slots_{state}", COUNT, f"Expected runs of the day that are {state}.")
+            Column(f"slots_{state}", COUNT, f"Expected runs of the row that are {state}.")
             for state in SLOT_STATES
         ),
     ),
     index="day",
 )
-"""States and slots of the fleet; one row per UTC day of the period."""
+"""States and slots of the fleet; one row per UTC day, ISO week or month of the period."""
 
 CHANGES = Table(
     "changes",
