@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from pandas.testing import assert_series_equal
 
 import backupkit as bk
 from backupkit.assessment import Assessment, PeriodVerdict, Verdict
@@ -17,11 +19,11 @@ from backupkit.policy import Member, Policy
 from backupkit.reports.exports import format_verdicts_csv
 from backupkit.reports.mail import format_subject
 from backupkit.reports.monitoring import check_result, openmetrics
-from backupkit.tables import JOBS, POLLS, SCHEDULES, HistoryView
+from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, HistoryView
 from backupkit.widgets.explorer_data import ExplorerData
 from backupkit.widgets.view import FilteredView, Selection
 from backupkit.widgets.view_html import render_verdict_bar
-from tests.builders import assess, frame, job, nights, poll, schedule
+from tests.builders import END, START, assess, frame, job, nights, poll, schedule
 from tests.conftest import repeats
 from tests.random_fleets import random_case
 
@@ -162,8 +164,7 @@ class TestTargets:
             frame(SCHEDULES, [schedule("vc")]),
         )
         policy = Policy(window="02:00-04:00", duration_limit="10m", window_target=0.5)
-        times = {"start": "2026-11-02T00:00Z", "end": "2026-11-09T00:00Z"}
-        week = bk.evaluate_frames(*frames, policy, **times, now=times["end"])
+        week = bk.evaluate_frames(*frames, policy, start=START, end=END, now=END)
         assert {target.metric: target.state for target in week.period_verdict.targets} == {
             "rpo_strict_micro": "met",
             "slot_strict_micro": "met",
@@ -185,8 +186,7 @@ class TestTargets:
             frame(POLLS, [poll("vc")]),
             frame(SCHEDULES, []),
         )
-        times = {"start": "2026-11-02T00:00Z", "end": "2026-11-09T00:00Z"}
-        week = bk.evaluate_frames(*frames, policy, **times, now=times["end"])
+        week = bk.evaluate_frames(*frames, policy, start=START, end=END, now=END)
         assert week.fleet.loc["rpo_strict_micro", "target"] == pytest.approx(0.7)
 
     @pytest.mark.parametrize("seed", range(2))
@@ -203,12 +203,12 @@ class TestTargets:
         )
         for site in ("site-0", "site-1"):
             own = [member for member in members if member.site == site]
-            part = HistoryView(
-                *(
-                    rows[rows["appliance"].isin([member.appliance for member in own])]
-                    for rows in (case.known.jobs, case.known.polls, case.known.schedules)
-                )
+            names = [member.appliance for member in own]
+            jobs, polls, schedules = (
+                rows[rows["appliance"].isin(names)]
+                for rows in (case.known.jobs, case.known.polls, case.known.schedules)
             )
+            part = HistoryView(jobs, polls, schedules)
             alone = bk.evaluate(
                 part,
                 Policy(members=own),
@@ -219,11 +219,9 @@ class TestTargets:
             (row,) = whole.verdicts[whole.verdicts["name"] == site].to_dict("records")
             assert row["target_state"] == alone.period_verdict.state
             assert row["state"] == alone.verdict.state
-            assert row["sentence"] == alone.period_verdict.sentence
-            for name, state in alone.appliances["target_state"].items():
-                assert whole.appliances["target_state"][name] is state or (
-                    whole.appliances["target_state"][name] == state
-                )
+            assert row["reason"] == alone.period_verdict.sentence
+            states = alone.appliances["target_state"]
+            assert_series_equal(whole.appliances.loc[states.index, "target_state"], states)
 
     def test_csv(self) -> None:
         """The fleet and its site have a row each."""
@@ -274,7 +272,14 @@ def test_same_words(seed: int, tmp_path: Path) -> None:
     """All surfaces and the explorer have the same words, for three periods of each fleet."""
     case = random_case(random.Random(seed))  # noqa: S311 # a test case
     policy = Policy(members=case.policy.members, rpo="24h")
-    data = ExplorerData(case.known, policy, now=case.times.now)
+    known = case.known
+    source = SimpleNamespace(
+        jobs=known.jobs,
+        polls=known.polls,
+        schedules=known.schedules,
+        observations=OBSERVATIONS.empty(),
+    )
+    data = ExplorerData(source, policy, now=case.times.now)
     for period in ({"last": "7d"}, {"month": "2026-10"}, {"last": "30d"}):
         assessment = bk.evaluate(case.known, policy, now=case.times.now, **period)  # type: ignore[arg-type] # texts
         expected = (assessment.period_verdict.state, assessment.verdict.state)

@@ -257,5 +257,5 @@ def _build_row(
         **{state: getattr(verdict, state) for state in STATES},
         "appliances_met": period.appliances.numerator,
         "appliances_judged": period.appliances.denominator,
-        "sentence": period.sentence,
+        "reason": period.sentence,
     }

@@ -205,7 +205,7 @@ def openmetrics(assessment: Assessment) -> str:
     >>> frames = JOBS.empty(), POLLS.empty(), SCHEDULES.empty()
     >>> policy = Policy(members=[Member(appliance="vc-1")])
     >>> text = openmetrics(evaluate_frames(*frames, policy, **week))
-    >>> [line for line in text.splitlines() if "_verdict" in line][-1]
+    >>> [line for line in text.splitlines() if line.startswith("backupkit_verdict")][-1]
     'backupkit_verdict{state="unknown"} 1.0'
     """
     registry = CollectorRegistry()

@@ -20,7 +20,7 @@ NOT_SENSITIVE: Final = frozenset(
         *("timezone", "timezone_source", "days", "parts"),
         *("state", "outcome", "first_outcome", "last_outcome", "error", "kind", "severity"),
         *("property", "metric", "unit", "cause", "next_step", "source"),
-        *("target_state", "sentence"),
+        "target_state",
     }
 )
 """Text columns that hold no names: ids, versions, time zones, and fixed words."""

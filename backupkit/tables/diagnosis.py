@@ -128,7 +128,7 @@ VERDICTS = Table(
         *(Column(state, COUNT, f"Appliances {state} at the period's end.") for state in STATES),
         Column("appliances_met", COUNT, "Appliances that met all of their own targets."),
         Column("appliances_judged", COUNT, "Appliances with data for a target."),
-        Column("sentence", TEXT, "The figures that decide about the target."),
+        Column("reason", TEXT, "The figures that decide about the target."),
     ),
 )
 """The verdicts on the period and on its end, for the fleet, each site and each group."""
