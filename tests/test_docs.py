@@ -102,6 +102,7 @@ class TestDataModel:
         script: dict[str, Any] = runpy.run_path(str(SCRIPT))
         assert script["PAGE"].read_text(encoding="utf-8") == script["page"]()
         assert script["SLA"].read_text(encoding="utf-8") == script["sla"]()
+        assert script["CAUSES"].read_text(encoding="utf-8") == script["causes"]()
 
     @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
     def test_has_every_column(self, table: Table) -> None:
@@ -114,12 +115,17 @@ class TestDataModel:
             assert any(row.endswith(f" {meaning} |") for row in own), column.name
 
     @pytest.mark.parametrize(
-        ("changed", "text"), [("data-model.md", "Data model"), ("sla.md", "`rpo`")]
+        ("changed", "text"),
+        [
+            ("data-model.md", "Data model"),
+            ("sla.md", "`rpo`"),
+            ("failure-causes.md", "Known causes"),
+        ],
     )
     def test_check_sees_a_difference(self, tmp_path: Path, changed: str, text: str) -> None:
         """--check exits with 1 if a page differs from the generated one."""
         script = tmp_path / "generate.py"
-        for source in (SCRIPT, DOCS / "sla.md"):
+        for source in (SCRIPT, DOCS / "sla.md", DOCS / "failure-texts.toml"):
             (tmp_path / source.name).write_bytes(source.read_bytes())
         page = tmp_path / changed
         command = [sys.executable, str(script)]

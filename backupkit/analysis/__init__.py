@@ -5,7 +5,6 @@ takes the frames it reads, the period as ``start`` and ``end``, and the moment a
 """
 
 from backupkit.analysis.baselines import AnomalyLimits, anomalies, baselines
-from backupkit.analysis.causes import Cause, cause_of
 from backupkit.analysis.clusters import clusters, duplicate_appliances, recent_jobs
 from backupkit.analysis.compliance import (
     compliance_amounts,
@@ -37,8 +36,6 @@ from backupkit.analysis.failures import (
     failure_counts,
     failure_signatures,
     failures,
-    message_of,
-    signature_of,
 )
 from backupkit.analysis.feasibility import feasibility
 from backupkit.analysis.incidents import incident_figures, incidents, observed_time
@@ -54,6 +51,7 @@ from backupkit.analysis.jobs import (
     totals_of,
 )
 from backupkit.analysis.lint import lint
+from backupkit.analysis.messages import message_of
 from backupkit.analysis.period import restrict_to_period
 from backupkit.analysis.reasons import reasons
 from backupkit.analysis.remarks import describe_jobs
@@ -65,6 +63,7 @@ from backupkit.analysis.schedules import (
     schedule_drift,
     schedule_zones,
 )
+from backupkit.analysis.signatures import signature_of
 from backupkit.analysis.slots import (
     infer_types,
     judge_slots,
@@ -79,10 +78,12 @@ from backupkit.analysis.undecided import (
     possible_recovery_points,
 )
 from backupkit.analysis.windows import backup_days, duration_runs, window_runs
+from backupkit.causes import Catalogue, Cause, cause_of, known_causes
 
 __all__ = [
     "NO_EXCLUSIONS",
     "AnomalyLimits",
+    "Catalogue",
     "Cause",
     "Exclusions",
     "anomalies",
@@ -120,6 +121,7 @@ __all__ = [
     "infer_types",
     "job_times",
     "judge_slots",
+    "known_causes",
     "last_attempts",
     "lint",
     "message_of",
