@@ -32,6 +32,7 @@ from backupkit.analysis.exposure import (
     time_in_states,
     worst_exposure,
 )
+from backupkit.analysis.failure_parts import failure_parts
 from backupkit.analysis.failures import (
     failure_counts,
     failure_signatures,
@@ -51,6 +52,7 @@ from backupkit.analysis.jobs import (
     totals_of,
 )
 from backupkit.analysis.lint import lint
+from backupkit.analysis.mean_exposure import mean_exposure
 from backupkit.analysis.messages import message_of
 from backupkit.analysis.period import restrict_to_period
 from backupkit.analysis.reasons import reasons
@@ -72,6 +74,7 @@ from backupkit.analysis.slots import (
     slot_parameters,
 )
 from backupkit.analysis.target_load import overlapping_jobs, target_concurrency, target_of
+from backupkit.analysis.throughput import throughput, typical_throughput
 from backupkit.analysis.undecided import (
     describe_undecided,
     estimate_starts,
@@ -111,6 +114,7 @@ __all__ = [
     "exposure",
     "exposure_at",
     "failure_counts",
+    "failure_parts",
     "failure_signatures",
     "failures",
     "feasibility",
@@ -124,6 +128,7 @@ __all__ = [
     "known_causes",
     "last_attempts",
     "lint",
+    "mean_exposure",
     "message_of",
     "observed_time",
     "overlapping_jobs",
@@ -148,9 +153,11 @@ __all__ = [
     "strikes",
     "target_concurrency",
     "target_of",
+    "throughput",
     "time_in_states",
     "totals_of",
     "trend",
+    "typical_throughput",
     "window_runs",
     "worst_exposure",
 ]

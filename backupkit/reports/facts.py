@@ -17,6 +17,7 @@ from backupkit.plots.picture import render_png, render_svg
 
 __all__ = [
     "ActionItem",
+    "Advice",
     "Aged",
     "ApplianceFacts",
     "Change",
@@ -32,6 +33,7 @@ __all__ = [
     "Growth",
     "JobRow",
     "LateStart",
+    "Level",
     "Link",
     "LintFinding",
     "Load",
@@ -109,7 +111,7 @@ class Aged(NamedTuple):
 
 
 class Example(NamedTuple):
-    """Failure signature, which opens to the message of one job."""
+    """Failure signature, which opens to the messages of one job, the most general first."""
 
     signature: str
     message: str
@@ -120,6 +122,19 @@ class Example(NamedTuple):
         return Markup(
             '<details><summary>{}</summary><p class="quiet pre">{}{}</p></details>'
         ).format(self.signature or "(no message)", self.message, code)
+
+
+class Advice(NamedTuple):
+    """Cause of failures if it is known, the next step, and the source of both."""
+
+    cause: str
+    next_step: str
+    source: str
+
+    def __html__(self) -> str:
+        cause = Markup("{}<br>").format(self.cause) if self.cause else ""
+        source = Markup('<br><span class="quiet">Source: {}</span>').format(self.source)
+        return Markup("{}{}{}").format(cause, self.next_step, source if self.source else "")
 
 
 class Finding(NamedTuple):
@@ -228,6 +243,7 @@ class Signature(NamedTuple):
 
     example: Example
     share: Ratio
+    advice: Advice
     appliances: Named
     first_seen: Time
     last_seen: Time
@@ -291,6 +307,14 @@ class Trend(NamedTuple):
     days: tuple[TrendDay, ...]
 
 
+class Level(NamedTuple):
+    """Figure of the fleet that is no share: its result, and what it was computed from."""
+
+    name: str
+    result: str
+    basis: str
+
+
 class MatrixRow(NamedTuple):
     """Days of one appliance: cells of (state, symbol), and a text summary of them."""
 
@@ -345,6 +369,7 @@ class TargetLoad(NamedTuple):
     peak: str
     scheduled_peak: str
     sent: Size
+    throughput: str
 
 
 class Load(NamedTuple):
@@ -423,6 +448,7 @@ class ApplianceFacts(NamedTuple):
     attempts: Ratio
     strikes: int | NAType
     reason: str
+    levels: str
     schedules: tuple[str, ...]
     zone: str
     jobs: Rows[JobRow]
@@ -446,6 +472,7 @@ class Details(NamedTuple):
     """Detail sections of the page, below the summary."""
 
     trend: Trend
+    levels: tuple[Level, ...]
     matrix: Matrix
     load: Load
     sizes: Sizes

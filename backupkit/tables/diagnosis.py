@@ -53,6 +53,12 @@ LOADS = Table(
         Column("planned_peak_at", TIME, "First time of that peak.", "UTC"),
         Column("busy_time", SPAN, "Time with at least one running job.", "s"),
         Column("bytes_sent", COUNT, "Bytes sent by the jobs with a size.", "bytes"),
+        Column(
+            "throughput",
+            NUMBER,
+            "Median size / duration of the successes that ended in the period.",
+            "bytes/s",
+        ),
     ),
     index="target",
 )

@@ -129,7 +129,7 @@ class TestCauses:
         """A message that tells only that it failed is no cause of a more specific one."""
         (group,) = self.group(["BackupManager encountered an exception", "Token was rejected"])
         assert group["signature"] == "Token was rejected"
-        assert pd.isna(group["cause_name"])  # type: ignore[call-overload] # a cell
+        assert pd.isna(group["cause_name"])
 
     def test_different_causes(self) -> None:
         """Jobs of one signature with different causes have the advice of none."""
