@@ -13,7 +13,6 @@ from backupkit.analysis.compliance import (
     group_metrics,
     ratio,
     ratios,
-    trend,
 )
 from backupkit.analysis.coverage import (
     NO_EXCLUSIONS,
@@ -22,6 +21,7 @@ from backupkit.analysis.coverage import (
     data_fingerprint,
     poll_summary,
 )
+from backupkit.analysis.drift import describe_schedule_change, schedule_drift
 from backupkit.analysis.exposure import (
     exposure,
     exposure_at,
@@ -60,9 +60,7 @@ from backupkit.analysis.remarks import describe_jobs
 from backupkit.analysis.schedules import (
     complete_schedules,
     current_schedules,
-    describe_schedule_change,
     expected_slots,
-    schedule_drift,
     schedule_zones,
 )
 from backupkit.analysis.signatures import signature_of
@@ -75,6 +73,7 @@ from backupkit.analysis.slots import (
 )
 from backupkit.analysis.target_load import overlapping_jobs, target_concurrency, target_of
 from backupkit.analysis.throughput import throughput, typical_throughput
+from backupkit.analysis.trend import TrendStep, choose_trend_steps, trend
 from backupkit.analysis.undecided import (
     describe_undecided,
     estimate_starts,
@@ -89,11 +88,13 @@ __all__ = [
     "Catalogue",
     "Cause",
     "Exclusions",
+    "TrendStep",
     "anomalies",
     "attempt_counts",
     "backup_days",
     "baselines",
     "cause_of",
+    "choose_trend_steps",
     "clusters",
     "complete_schedules",
     "compliance_amounts",
