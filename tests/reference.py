@@ -215,6 +215,17 @@ class Appliance:
                 found.append(max(end - max(points), NOTHING))
         return max(found, default=None)
 
+    def mean_exposure(self) -> timedelta | None:
+        """Return the exposure in observed time with a recovery point, averaged over that time."""
+        area = hours = 0.0
+        for begin, end, state in self.pieces:
+            exposed = self.exposure(begin)
+            if state in ("compliant", "breach") and exposed is not None:
+                length = (end - begin) / HOUR
+                area += length * (exposed / HOUR + length / 2)
+                hours += length
+        return area / hours * HOUR if hours else None
+
     # slots
 
     def instant(self, day: date, plan: ScheduleRow) -> tuple[datetime, timedelta]:
@@ -480,6 +491,7 @@ def figures(appliance: Appliance) -> dict[str, object]:
         **{f"slots_{state}": slots.count(state) for state in SLOT_STATES},
         "exposure": appliance.exposure(appliance.end),
         "worst_exposure": appliance.worst_exposure(),
+        "mean_exposure": appliance.mean_exposure(),
         "rpo_strict": share(compliant, compliant + breach + unknown),
         "rpo_observed": share(compliant, compliant + breach),
         "slot_strict": share(good, counted),
@@ -494,6 +506,10 @@ def figures(appliance: Appliance) -> dict[str, object]:
         "strikes_worst": worst,
         "incidents": sum(one.onset >= appliance.start for one in appliance.incidents()),
         "incident_since": since(appliance.incidents()),
+        "incidents_closed": sum(
+            one.onset >= appliance.start and one.recovery is not None
+            for one in appliance.incidents()
+        ),
         "mttr": mttr,
         "mtbf": mtbf,
         "days": days,

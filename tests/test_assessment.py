@@ -49,6 +49,13 @@ def evaluated(name: str) -> Assessment:
     return example(name).evaluate(EXACT)
 
 
+def test_mean_exposure() -> None:
+    """Example A: (31.556 + 6 x 296 + 264.444) h² in 168 h."""
+    a = evaluated("ex01 healthy")
+    assert hours(a.appliances["mean_exposure"].iloc[0]) == pytest.approx(2072 / 168, abs=1e-6)
+    assert a.fleet.loc["mean_exposure", "value"] == pytest.approx(2072 / 168)
+
+
 @pytest.mark.parametrize("worked", EXAMPLES, ids=lambda worked: str(worked["name"]))
 class TestWorkedExamples:
     """Examples A to M of docs/sla.md, section 7."""

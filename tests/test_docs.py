@@ -33,18 +33,20 @@ ORDINARY = set(
     re.findall(
         r"\w+",
         """
-    advice affected after amount asked assessed backupkit before busy by byte certificate changed
-    collect column compare compared complete completed compliance concurrency configured correct
+    advice affected after amount assessed backupkit before busy by byte certificate changed closed
+    collect column compare complete completed compliance concurrency configured correct
     correction count credential current dask deduplicate denominator describe drop duplicate
     earliest elapsed end ended estimate evaluate expected explore explorer fact failing
-    feasibility find fold found frame from gap has hour id infer inferred judge last least left
+    feasibility find fold found frame free from gap has hour id infer inferred judge last least left
     line listed location login mail matrix max measure minute mixed name newest next no not
     numerator ok oldest one output overlapping parameter password payload peak planned plot
     polled possible property ratio read recent repeated request restrict result right route rule
-    running sample scenario seen segment selection sent server setting severity share shared sharing
-    simulated size sized smallest spec stalled start step stopped summary sync table text timeline
-    timezone to test tolerated total trait uncounted unit unreachable view warning was watcher
+    running sample scenario seen segment selection sent server setting severity share sharing
+    simulated size sized spec stalled start step stopped summary sync table text timeline
+    timezone to tolerated total trait uncounted unit unreachable view warning was watcher
     weekday widget worker zone
+
+    asked compared shared smallest test
         """,
     )
 )

@@ -8,7 +8,7 @@ from tests.simulations.shared_values import simulate_false_findings, simulate_po
 
 @pytest.mark.long
 class TestSharedValues:
-    """What failing appliances have in common."""
+    """Values that failing appliances have in common."""
 
     @pytest.mark.parametrize("size", [12, 50, *repeats(0, 1) * [200, 2000]])
     def test_false_findings(self, size: int) -> None:

@@ -55,6 +55,7 @@ from backupkit.analysis.jobs import (
     totals_of,
 )
 from backupkit.analysis.lint import lint
+from backupkit.analysis.mean_exposure import mean_exposure
 from backupkit.analysis.period import restrict_to_period
 from backupkit.analysis.reasons import reasons
 from backupkit.analysis.remarks import describe_jobs
@@ -74,6 +75,7 @@ from backupkit.analysis.slots import (
     slot_parameters,
 )
 from backupkit.analysis.target_load import overlapping_jobs, target_concurrency, target_of
+from backupkit.analysis.throughput import throughput, typical_throughput
 from backupkit.analysis.undecided import (
     describe_undecided,
     estimate_starts,
@@ -124,6 +126,7 @@ __all__ = [
     "judge_slots",
     "last_attempts",
     "lint",
+    "mean_exposure",
     "message_of",
     "observed_time",
     "overlapping_jobs",
@@ -148,9 +151,11 @@ __all__ = [
     "strikes",
     "target_concurrency",
     "target_of",
+    "throughput",
     "time_in_states",
     "totals_of",
     "trend",
+    "typical_throughput",
     "window_runs",
     "worst_exposure",
 ]

@@ -37,7 +37,7 @@ _COUNTED: Final = ["affected", "compared"]
 
 
 class SharedValues(NamedTuple):
-    """What the appliances with a failure share, and what was tested to find it.
+    """Values that the appliances with a failure share, and what was tested to find them.
 
     Attributes
     ----------

@@ -61,6 +61,9 @@ _UNITS: Final = {
     "error_budget_strict": "slots",
     "burn_rate_24h": "slots",
     "burn_rate_7d": "slots",
+    "mttr": "h per incident",
+    "mtbf": "h per incident",
+    "mean_exposure": "h² per h",
     "coverage_time": "h",
 }
 """The unit of each figure, in the order of the report."""
@@ -166,7 +169,8 @@ def fleet_metrics(facts: pd.DataFrame) -> pd.DataFrame:
     facts : DataFrame
         By appliance; reads state, the times and counts of `backupkit.tables.APPLIANCES`,
         last_success_end and lookback_from [UTC], configured, read (whether it has a good poll in
-        the period), and the result of `recent_slots`. Without appliances that a rule excludes.
+        the period), and the results of `recent_slots`, `incident_figures` and `mean_exposure`.
+        Without appliances that a rule excludes.
 
     Returns
     -------
@@ -183,10 +187,13 @@ def fleet_metrics(facts: pd.DataFrame) -> pd.DataFrame:
     * appliances_lookback counts those in scope with any success within the policy's lookback.
     * error_budget is missed / allowed slots, allowed being (1 - target) x slots; strict adds the
       unknown ones. burn_rate_24h and burn_rate_7d are the same for the last day and week only.
+    * mttr, mtbf and mean_exposure are means over the fleet, of sums over the appliances [h]. Their
+      numerators are hours of closed incidents, hours without an incident, and exposure x time.
 
     References
     ----------
-    .. [1] docs/sla.md, section 4, numbers 4 to 9, 12 to 14, 18, 22, "Roll-up"; section 7, P and Q.
+    .. [1] docs/sla.md, section 4, numbers 4 to 9, 12 to 14, 16 to 18, 22, 36, "Roll-up"; section 7,
+       P and Q.
     """
     return METRICS.conform(_to_long(_compute_contributions(facts).sum().to_frame().T))
 
@@ -263,6 +270,9 @@ def _compute_contributions(facts: pd.DataFrame) -> pd.DataFrame:
         "error_budget_strict": (missed + facts["slots_unknown"], facts["allowed"]),
         "burn_rate_24h": (facts["missed_24h"], facts["allowed_24h"]),
         "burn_rate_7d": (facts["missed_7d"], facts["allowed_7d"]),
+        "mttr": (_to_hours(facts["restore_time"]), facts["incidents_closed"]),
+        "mtbf": (_to_hours(facts["incident_free"]), facts["incidents"]),
+        "mean_exposure": (facts["exposure_integral"], facts["exposed_time"]),
         "coverage_time": (observed, scope),
     }
     for name, fraction in shares.items():
@@ -293,10 +303,13 @@ def _compute_fractions(facts: pd.DataFrame) -> dict[str, tuple[pd.Series, pd.Ser
 
 def _sum_times(facts: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:
     """Return compliant, observed and in-scope time [h]."""
-    compliant, breach, unknown = (
-        facts[name].dt.total_seconds() / _HOUR for name in IN_SCOPE_STATES
-    )
+    compliant, breach, unknown = (_to_hours(facts[name]) for name in IN_SCOPE_STATES)
     return compliant, compliant + breach, compliant + breach + unknown
+
+
+def _to_hours(spans: pd.Series) -> pd.Series:
+    hours: pd.Series = spans.dt.total_seconds() / _HOUR
+    return hours
 
 
 def _count_slots(facts: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series, pd.Series]:

@@ -151,8 +151,9 @@ def incident_figures(
     Returns
     -------
     DataFrame
-        By appliance: incidents (with their onset in the period), incident_since [UTC] (onset of the
-        open one), mttr and mtbf (timedelta64).
+        By appliance: incidents (with their onset in the period), incidents_closed (those that
+        ended), incident_since [UTC] (onset of the open one), and timedelta64: restore_time (sum of
+        the closed ones), incident_free (observed time outside all incidents), mttr and mtbf.
 
     Notes
     -----
@@ -170,10 +171,12 @@ def incident_figures(
     figures["incidents"] = new["appliance"].value_counts().reindex(appliances, fill_value=0)
     figures["incident_since"] = incidents[still_open].groupby("appliance")["onset"].last()
     closed = new[~new["open"].astype("bool")].groupby("appliance")["duration"]
+    figures["incidents_closed"] = closed.size().reindex(appliances, fill_value=0)
+    figures["restore_time"] = closed.sum().reindex(appliances, fill_value=pd.Timedelta(0))
     figures["mttr"] = closed.mean()
-    observed = _sum_observed_time_outside(incidents, segments, appliances)
+    figures["incident_free"] = _sum_observed_time_outside(incidents, segments, appliances)
     number = figures["incidents"].where(figures["incidents"] > 0)
-    figures["mtbf"] = (observed / number).astype("timedelta64[us]")
+    figures["mtbf"] = (figures["incident_free"] / number).astype("timedelta64[us]")
     return figures
 
 

@@ -23,6 +23,7 @@ from backupkit.analysis.arrays import (
     to_utc_column,
 )
 from backupkit.analysis.jobs import job_times
+from backupkit.analysis.throughput import find_typical_throughput
 from backupkit.tables import LOADS
 
 __all__ = ["encode_targets", "overlapping_jobs", "target_concurrency", "target_of"]
@@ -121,11 +122,12 @@ def target_concurrency(
     failed at once. Busy time is the union of the jobs.
     A slot in the period counts from its instant for the appliance's typical duration. If that is
     unknown, it counts for the median of the other appliances, or for 1 h if there is none. Without
-    it, the planned load would be too low. Data counts for jobs that ended in the period.
+    it, the planned load would be too low. Data and throughput count for jobs that ended in the
+    period.
 
     References
     ----------
-    .. [1] docs/sla.md, section 4, number 24; section 5, "overlapping jobs".
+    .. [1] docs/sla.md, section 4, numbers 24 and 37; section 5, "overlapping jobs".
 
     Examples
     --------
@@ -182,6 +184,7 @@ def target_concurrency(
         "planned_peak_at": to_utc_column(planned_peak_at),
         "busy_time": pd.Series(busy_time),
         "bytes_sent": sum_sizes(sent, jobs["size"].iloc[rows], number=number),
+        "throughput": find_typical_throughput(jobs.iloc[rows], sent, number=number),
     }
     return LOADS.frame(columns).sort_values("peak", ascending=False, kind="stable")
 

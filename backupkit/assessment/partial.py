@@ -122,7 +122,11 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
             analysis.last_attempts(jobs, at=end, appliances=resolved_policy.index),
             analysis.time_in_states(segments, appliances=resolved_policy.index),
             analysis.worst_exposure(segments, appliances=resolved_policy.index),
+            analysis.mean_exposure(segments, appliances=resolved_policy.index),
             analysis.attempt_counts(jobs, start=start, end=end, appliances=resolved_policy.index),
+            analysis.typical_throughput(
+                jobs, start=start, end=end, appliances=resolved_policy.index
+            ),
             analysis.slot_counts(slots, appliances=resolved_policy.index),
             analysis.recent_slots(
                 judged.assign(target=parameters["target"].to_numpy()),
@@ -161,7 +165,10 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
     )
     overlapping = analysis.overlapping_jobs(jobs, start=start, end=end)
     assessed_jobs = analysis.describe_jobs(data.jobs, corrections).assign(
-        type=jobs["type"], type_inferred=jobs["type_inferred"], signature=signatures["signature"]
+        type=jobs["type"],
+        type_inferred=jobs["type_inferred"],
+        signature=signatures["signature"],
+        throughput=analysis.throughput(jobs),
     )
     return PartialAssessment(
         facts=facts,

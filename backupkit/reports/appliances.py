@@ -21,6 +21,7 @@ from backupkit.errors import SettingsError
 from backupkit.plots.style import OUTCOME_STYLES
 from backupkit.reports.exports import format_messages
 from backupkit.reports.facts import Aged, ApplianceFacts, DataSource, JobRow, Link
+from backupkit.reports.levels import describe_levels
 from backupkit.settings import time_zone
 from backupkit.tables import COMPLETED_SLOTS, MISSED_SLOTS, TOLERATED_SKEW
 
@@ -77,6 +78,7 @@ def build_appliance_facts(
                 attempts=Ratio(row["attempts_ok"], row["attempts"]),
                 strikes=row["strikes"],
                 reason=sanitise(row["reason"], limit=400) or "No issues",
+                levels=describe_levels(row) if name in detailed else "",
                 schedules=tuple(schedule_texts.get(name, [])) if name in detailed else (),
                 zone=sanitise(zones[name], limit=60) if zone else "",
                 jobs=Rows(

@@ -40,6 +40,7 @@ from backupkit.reports.facts import (
     Sizes,
     TargetLoad,
 )
+from backupkit.reports.levels import build_levels, format_throughput
 from backupkit.reports.summary import build_figures, build_links
 
 __all__ = ["build_details", "build_load", "build_sizes"]
@@ -83,6 +84,7 @@ def build_details(assessment: Assessment) -> Details:
     policy = assessment.policy
     return Details(
         trend=build_trend(assessment),
+        levels=build_levels(assessment),
         matrix=build_matrix(assessment, links),
         load=build_load(assessment, links),
         sizes=build_sizes(assessment, links),
@@ -145,6 +147,7 @@ def build_load(assessment: Assessment, links: Mapping[str, Link]) -> Load:
             peak=_format_peak(row["peak"], row["peak_at"]),
             scheduled_peak=_format_peak(row["planned_peak"], row["planned_peak_at"]),
             sent=Size(row["bytes_sent"]),
+            throughput=format_throughput(row["throughput"]),
         )
         for name, row in loads.head(_MAX_TARGETS).iterrows()
     )

@@ -32,6 +32,7 @@ __all__ = [
     "Growth",
     "JobRow",
     "LateStart",
+    "Level",
     "Link",
     "LintFinding",
     "Load",
@@ -291,6 +292,14 @@ class Trend(NamedTuple):
     days: tuple[TrendDay, ...]
 
 
+class Level(NamedTuple):
+    """Figure of the fleet that is no share: its result, and what it was computed from."""
+
+    name: str
+    result: str
+    basis: str
+
+
 class MatrixRow(NamedTuple):
     """Days of one appliance: cells of (state, symbol), and a text summary of them."""
 
@@ -345,6 +354,7 @@ class TargetLoad(NamedTuple):
     peak: str
     scheduled_peak: str
     sent: Size
+    throughput: str
 
 
 class Load(NamedTuple):
@@ -423,6 +433,7 @@ class ApplianceFacts(NamedTuple):
     attempts: Ratio
     strikes: int | NAType
     reason: str
+    levels: str
     schedules: tuple[str, ...]
     zone: str
     jobs: Rows[JobRow]
@@ -446,6 +457,7 @@ class Details(NamedTuple):
     """Detail sections of the page, below the summary."""
 
     trend: Trend
+    levels: tuple[Level, ...]
     matrix: Matrix
     load: Load
     sizes: Sizes

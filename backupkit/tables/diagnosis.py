@@ -53,6 +53,12 @@ LOADS = Table(
         Column("planned_peak_at", TIME, "First time of that peak.", "UTC"),
         Column("busy_time", SPAN, "Time with at least one running job.", "s"),
         Column("bytes_sent", COUNT, "Bytes sent by the jobs with a size.", "bytes"),
+        Column(
+            "throughput",
+            NUMBER,
+            "Median size / duration of the successes that ended in the period.",
+            "bytes/s",
+        ),
     ),
     index="target",
 )
@@ -99,7 +105,9 @@ CLUSTERS = Table(
         ),
         Column("p_value", NUMBER, "Chance that as many share it by accident (exact test)."),
         Column(
-            "q_value", NUMBER, "Least false discovery rate, over all questions, that reports it."
+            "q_value",
+            NUMBER,
+            "False discovery rate, over all questions, from which on it is reported.",
         ),
         Column("finding", TEXT, "The same in a sentence."),
     ),
@@ -113,7 +121,7 @@ CLUSTER_TESTS = Table(
         Column("property", TEXT, "The kind of value: target, build, site or group."),
         Column("affected", COUNT, "Appliances with the signature whose value is known."),
         Column("compared", COUNT, "All appliances with jobs in the period and a known value."),
-        Column("value_count", COUNT, "Number of different values."),
+        Column("value_count", COUNT, "Values that occur, each counted once."),
         Column("asked", COUNT, "Those for which a test can tell: the questions asked."),
         Column("smallest_p", NUMBER, "Smallest p value that any outcome could have."),
         Column("found", COUNT, "Those that are reported in CLUSTERS."),

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from backupkit.assessment.result import exposure
 from backupkit.display import render_container, render_paragraph, state_badge, table
-from backupkit.display.format import Ratio, format_timestamp, sanitise
+from backupkit.display.format import Ratio, format_duration, format_timestamp, sanitise
 from backupkit.reports.appliances import build_job_row
 from backupkit.reports.facts import Example, Figure
 from backupkit.reports.page import render
@@ -47,6 +47,7 @@ def render_appliances_table(view: FilteredView) -> str:
     """Render the table of appliances, the worst first."""
     appliances = view.index.assessment.appliances
     is_current = view.end == view.index.assessment.end
+    is_whole = is_current and view.start == view.index.assessment.start
     worst = view.states.head(_MAX_ROWS)
     if worst.empty:
         return render_container(render_paragraph("No appliance is left: clear a filter."))
@@ -58,6 +59,8 @@ def render_appliances_table(view: FilteredView) -> str:
         "Failures in a row": "n" if is_current else None,
         "Time inside RPO": "r",
         "Runs done": "r",
+        "Mean exposure": "n" if is_whole else None,
+        "MTTR": "n" if is_whole else None,
         "Why": "text" if is_current else None,
     }
     rows = []
@@ -73,6 +76,8 @@ def render_appliances_table(view: FilteredView) -> str:
                 row["strikes"],
                 _format_ratio(ratios["rpo_strict_micro"]),
                 _format_ratio(ratios["slot_strict_micro"]),
+                format_duration(row["mean_exposure"]),
+                format_duration(row["mttr"]),
                 sanitise(row["reason"]),
             )
         )

@@ -317,7 +317,7 @@ class TestClusters:
 
 
 class TestQuestions:
-    """What was tested, and where no test can tell."""
+    """Tests, and cases in which no test can tell."""
 
     def test_no_test_can_tell(self) -> None:
         """Three failures on three targets cannot be more than chance."""

@@ -20,6 +20,8 @@ COUNTS = (
     "window_ok",
     "duration_runs",
     "duration_ok",
+    "incidents",
+    "incidents_closed",
 )
 
 
@@ -28,12 +30,13 @@ def facts(*rows: dict[str, Any]) -> pd.DataFrame:
     columns: dict[str, pd.Series] = {
         "state": pd.Series([row.get("state", "compliant") for row in rows], dtype="str")
     }
-    for name in ("compliant", "breach", "unknown"):
+    for name in ("compliant", "breach", "unknown", "restore_time", "incident_free"):
         spent = [pd.Timedelta(hours=row.get(name, 0)) for row in rows]
         columns[name] = pd.Series(spent, dtype="timedelta64[us]")
     for name in (*COUNTS, *(f"slots_{state}" for state in SLOT_STATES)):
         columns[name] = pd.Series([row.get(name, 0) for row in rows], dtype="Int64")
-    for name in ("allowed", "missed_24h", "allowed_24h", "missed_7d", "allowed_7d"):
+    exposed = ("exposure_integral", "exposed_time")
+    for name in ("allowed", "missed_24h", "allowed_24h", "missed_7d", "allowed_7d", *exposed):
         columns[name] = pd.Series([row.get(name, 0) for row in rows], dtype="Float64")
     for name in ("site", "group"):
         columns[name] = pd.Series([row.get(name) for row in rows], dtype="str")
@@ -135,6 +138,20 @@ class TestFleetMetrics:
         assert got["error_budget"] == 0.75
         assert got["error_budget_strict"] == 0.9
         assert (got["burn_rate_24h"], got["burn_rate_7d"]) == (4, 0.5)
+
+    def test_means(self) -> None:
+        """A, B and C: 5.25 h in 1 closed incident, 427.833 h in 2, and the mean of all hours."""
+        a = {"incident_free": 168, "exposure_integral": 2072, "exposed_time": 168}
+        b = {"incident_free": 162.75, "incidents": 1, "incidents_closed": 1, "restore_time": 5.25}
+        c = {"incident_free": 97 + 1 / 12, "incidents": 1, "exposed_time": 42}
+        got = fleet_metrics(facts(a, b, c))
+        assert list(got.loc["mttr", ["numerator", "denominator"]]) == [5.25, 1]
+        assert got.loc["mtbf", "value"] == pytest.approx(213 + 11 / 12)
+        assert got.loc["mtbf", "unit"] == "h per incident"
+        assert list(got.loc["mean_exposure", ["numerator", "denominator"]]) == [2072, 210]
+        quiet = fleet_metrics(facts(a)).loc["mtbf"]
+        assert pd.isna(quiet["value"])
+        assert list(quiet[["numerator", "denominator"]]) == [168, 0]
 
     def test_lookback_and_polled(self) -> None:
         """The lookback counts recent successes, and coverage_polled the appliances read."""

@@ -124,6 +124,9 @@ class TestFigures:
         )
         got = incident_figures(found, pieces, appliances=index)
         assert got["incidents"].to_list() == [2, 0]
+        assert got["incidents_closed"].to_list() == [1, 0]
+        assert got["restore_time"].to_list() == [pd.Timedelta(hours=10), pd.Timedelta(0)]
+        assert got["incident_free"].to_list() == [pd.Timedelta(hours=56), pd.Timedelta(0)]
         assert got["mttr"].to_list() == [pd.Timedelta(hours=10), pd.NaT]
         # 96 h observed, of which 6 + 10 + 24 h are in incidents, two of them new
         assert got["mtbf"].to_list() == [pd.Timedelta(hours=28), pd.NaT]

@@ -132,6 +132,7 @@ class TestActual:
             "planned_peak_at": pd.NaT,
             "busy_time": pd.Timedelta(hours=2.5),
             "bytes_sent": 100,
+            "throughput": pytest.approx(100 / 9_000),
         }
 
     def test_targets(self) -> None:
