@@ -138,7 +138,9 @@ JUDGED: Final[Mapping[str, Frame]] = {
         "one figure of one site or group", "`Assessment.groups`", "`property`, `name`, `metric`"
     ),
     "TREND": Frame(
-        "one UTC day of the whole fleet", "`backupkit.analysis.trend`, and the report", "`day`"
+        "one UTC day, ISO week or month of the whole fleet",
+        "`backupkit.analysis.trend`, and the report",
+        "`day`",
     ),
     "COVERAGE": Frame(
         "one appliance: what is known about it, and since when",

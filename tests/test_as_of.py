@@ -316,10 +316,12 @@ class TestCorrected:
     def test_is_of_t(self, at_t: Stored) -> None:
         """The report as of T contains the data at T."""
         assert sorted(at_t.files) == [
+            "report.appliances.csv",
             "report.csv",
             "report.html",
             "report.jobs.csv",
             "report.json",
+            "report.trend.csv",
         ]
         document = json.loads(at_t.files["report.json"])
         assert document["data_version"] == bk.History(at_t.history).head

@@ -387,10 +387,12 @@ class TestReport:
         assert (code, path) == (0, f"Report: {out}")
         assert verdict.startswith("BREACH: 3 of 10 in scope breach their RPO")
         assert sorted(file.name for file in out.parent.iterdir()) == [
+            "report.appliances.csv",
             "report.csv",
             "report.html",
             "report.jobs.csv",
             "report.json",
+            "report.trend.csv",
         ]
         code, printed, _ = run("report", *options, "--out", out, "--json", "--last", "7d")
         result = json.loads(printed)

@@ -33,9 +33,9 @@ ORDINARY = set(
     re.findall(
         r"\w+",
         """
-    advice affected after amount assessed backupkit before busy by byte certificate changed closed
-    collect column compare complete completed compliance concurrency configured correct
-    correction count credential current dask deduplicate denominator describe drop duplicate
+    advice affected after amount assessed backupkit before busy by byte certificate changed
+    choose closed collect column compare complete completed compliance concurrency configured
+    correct correction count credential current dask deduplicate denominator describe drop duplicate
     earliest elapsed end ended estimate evaluate expected explore explorer fact failing
     feasibility find fold found frame free from gap has hour id infer inferred judge last least left
     line listed location login mail matrix max measure minute mixed name newest next no not

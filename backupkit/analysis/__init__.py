@@ -14,7 +14,6 @@ from backupkit.analysis.compliance import (
     group_metrics,
     ratio,
     ratios,
-    trend,
 )
 from backupkit.analysis.coverage import (
     NO_EXCLUSIONS,
@@ -24,6 +23,7 @@ from backupkit.analysis.coverage import (
     poll_summary,
 )
 from backupkit.analysis.duplicates import duplicate_appliances, recent_jobs
+from backupkit.analysis.drift import describe_schedule_change, schedule_drift
 from backupkit.analysis.exposure import (
     exposure,
     exposure_at,
@@ -62,9 +62,7 @@ from backupkit.analysis.remarks import describe_jobs
 from backupkit.analysis.schedules import (
     complete_schedules,
     current_schedules,
-    describe_schedule_change,
     expected_slots,
-    schedule_drift,
     schedule_zones,
 )
 from backupkit.analysis.slots import (
@@ -76,6 +74,7 @@ from backupkit.analysis.slots import (
 )
 from backupkit.analysis.target_load import overlapping_jobs, target_concurrency, target_of
 from backupkit.analysis.throughput import throughput, typical_throughput
+from backupkit.analysis.trend import TrendStep, choose_trend_steps, trend
 from backupkit.analysis.undecided import (
     describe_undecided,
     estimate_starts,
@@ -88,11 +87,13 @@ __all__ = [
     "AnomalyLimits",
     "Cause",
     "Exclusions",
+    "TrendStep",
     "anomalies",
     "attempt_counts",
     "backup_days",
     "baselines",
     "cause_of",
+    "choose_trend_steps",
     "clusters",
     "complete_schedules",
     "compliance_amounts",

@@ -1,11 +1,10 @@
-"""Ratios of each appliance, and the figures of the fleet: in all, by group and by day."""
+"""Ratios of each appliance, and the figures of the fleet: in all and by group."""
 
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from backupkit.analysis.arrays import Times, to_codes, to_instant, to_times, to_utc_column
 from backupkit.tables import (
     COMPLETED_SLOTS,
     GROUPS,
@@ -14,9 +13,6 @@ from backupkit.tables import (
     MISSED_SLOTS,
     OBSERVED_STATES,
     ON_TIME_SLOTS,
-    SLOT_STATES,
-    STATES,
-    TREND,
 )
 
 __all__ = [
@@ -26,11 +22,9 @@ __all__ = [
     "group_metrics",
     "ratio",
     "ratios",
-    "trend",
 ]
 
 _HOUR: Final = 3_600  # seconds
-_DAY: Final = np.timedelta64(1, "D")
 _RATIO_UNITS: Final = {
     "rpo_strict": "h",
     "rpo_observed": "h",
@@ -320,77 +314,3 @@ def _count_slots(facts: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series, 
     )
     resolved = completed + missed
     return completed, on_time, resolved, resolved + facts["slots_unknown"]
-
-
-def trend(
-    intervals: pd.DataFrame, slots: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp
-) -> pd.DataFrame:
-    """Sum the states and the slots of each UTC day.
-
-    Parameters
-    ----------
-    intervals : DataFrame
-        Of `backupkit.tables.INTERVALS`: states over time.
-    slots : DataFrame
-        Of `backupkit.tables.SLOTS`; a slot counts on the day of its instant.
-    start, end : Timestamp
-        The period, half-open.
-
-    Returns
-    -------
-    DataFrame
-        Of `backupkit.tables.TREND`, by ``day``: one row per UTC day of the period. The times and
-        the slots of all days add up to those of the period.
-
-    References
-    ----------
-    .. [1] docs/sla.md, section 4, numbers 2, 7 and 27.
-
-    Examples
-    --------
-    >>> from backupkit.tables import INTERVALS, SLOTS
-    >>> monday, end = pd.Timestamp("2026-11-02", tz="UTC"), pd.Timestamp("2026-11-04", tz="UTC")
-    >>> noon = end - pd.Timedelta(hours=12)
-    >>> intervals = INTERVALS.frame(
-    ...     {
-    ...         "appliance": ["a", "a"],
-    ...         "state": ["compliant", "breach"],
-    ...         "start": [monday, noon],
-    ...         "end": [noon, end],
-    ...     }
-    ... )
-    >>> trend(intervals, SLOTS.empty(), start=monday, end=end)["rpo_strict"].to_list()
-    [1.0, 0.5]
-    """
-    first = to_instant(start).astype("datetime64[D]")
-    last = (to_instant(end) - np.timedelta64(1, "us")).astype("datetime64[D]")
-    days = np.arange(first, last + _DAY, _DAY)
-    begins = days.astype("datetime64[us]")
-    columns: dict[str, object] = {"day": to_utc_column(begins)}
-    started, ended = to_times(intervals["start"]), to_times(intervals["end"])
-    spent = {}
-    for state in STATES:
-        rows = intervals["state"].eq(state).to_numpy()
-        spent[state] = pd.Series(_sum_time_per_day(started[rows], ended[rows], begins))
-    columns |= spent
-    seconds = {state: spans.dt.total_seconds() for state, spans in spent.items()}
-    read = seconds["compliant"] + seconds["breach"]
-    columns["rpo_strict"] = ratio(seconds["compliant"], read + seconds["unknown"])
-    columns["rpo_observed"] = ratio(seconds["compliant"], read)
-    position = (to_times(slots["slot"]).astype("datetime64[D]") - first).astype(np.int64)
-    codes = to_codes(slots["state"], pd.Index(SLOT_STATES))
-    counts = np.bincount(
-        position * len(SLOT_STATES) + codes, minlength=len(days) * len(SLOT_STATES)
-    )
-    for number, state in enumerate(SLOT_STATES):
-        columns[f"slots_{state}"] = pd.Series(counts.reshape(len(days), -1)[:, number])
-    return TREND.conform(pd.DataFrame(columns).set_index("day"))
-
-
-def _sum_time_per_day(starts: Times, ends: Times, days: Times) -> Times:
-    """Return the time that falls into each day."""
-    total = np.zeros(len(days), dtype="timedelta64[us]")
-    for number, day in enumerate(days):
-        inside = np.minimum(ends, day + _DAY) - np.maximum(starts, day)
-        total[number] = inside[inside > np.timedelta64(0)].sum()
-    return total

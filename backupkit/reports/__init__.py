@@ -5,7 +5,13 @@ from email.message import EmailMessage
 from pathlib import Path
 
 from backupkit.assessment import Assessment, Comparison, compare
-from backupkit.reports.exports import build_json_document, format_jobs_csv, format_slots_csv
+from backupkit.reports.exports import (
+    build_json_document,
+    format_appliances_csv,
+    format_jobs_csv,
+    format_slots_csv,
+    format_trend_csv,
+)
 from backupkit.reports.files import read_key, write_files, write_key
 from backupkit.reports.mail import compose_mail
 from backupkit.reports.page import render_fragment, render_page
@@ -61,7 +67,9 @@ class Report:
         ----------
         path : str or Path
             File of the page. The data files have the same name with ``.json`` (everything),
-            ``.csv`` (one row per slot) and ``.jobs.csv`` (one row per job).
+            ``.csv`` (one row per slot), ``.jobs.csv`` (one row per job), ``.appliances.csv`` (one
+            row per appliance, all its figures) and ``.trend.csv`` (one row per day, week and
+            month).
         xlsx : bool
             Whether to write an ``.xlsx`` workbook too; it needs ``backupkit[xlsx]``.
 
@@ -81,6 +89,8 @@ class Report:
             target.with_suffix(".json"): build_json_document(self.assessment, aliased=self.aliased),
             target.with_suffix(".csv"): format_slots_csv(self.assessment),
             target.with_suffix(".jobs.csv"): format_jobs_csv(self.assessment.jobs),
+            target.with_suffix(".appliances.csv"): format_appliances_csv(self.assessment),
+            target.with_suffix(".trend.csv"): format_trend_csv(self.assessment),
         }
         if xlsx:
             beside[target.with_suffix(".xlsx")] = build_workbook(self.assessment)

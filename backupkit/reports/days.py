@@ -1,17 +1,27 @@
 """Sections of the report about each day: compliance trend, and matrix of slots."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import pandas as pd
 
 from backupkit import plots
-from backupkit.analysis import trend
+from backupkit.analysis import TrendStep, choose_trend_steps, trend
 from backupkit.assessment import Assessment
 from backupkit.display.format import Ratio, format_day, sanitise, time_ratio
 from backupkit.plots.matrix import nights
 from backupkit.plots.style import SLOT_STYLES
-from backupkit.reports.facts import Link, Matrix, MatrixBlock, MatrixRow, Picture, Trend, TrendDay
+from backupkit.reports.facts import (
+    Link,
+    Matrix,
+    MatrixBlock,
+    MatrixRow,
+    Picture,
+    Trend,
+    TrendDay,
+    TrendTable,
+)
 from backupkit.tables import MISSED_SLOTS
 
 __all__ = ["build_matrix", "build_trend"]
@@ -20,12 +30,17 @@ _SMALL_FLEET: Final = 100
 _MAX_MATRIX_ROWS: Final = 150
 _MAX_MATRIX_DAYS: Final = 92
 _MAX_NAMED_DAYS: Final = 4
+_STEP_FORMATS: Final[Mapping[TrendStep, str]] = MappingProxyType(
+    {"day": "%Y-%m-%d", "week": "%G-W%V, from %Y-%m-%d", "month": "%Y-%m"}
+)
 
 
 def build_trend(assessment: Assessment) -> Trend:
-    """Return the compliance of the fleet by UTC day, the newest first."""
-    rows = trend(assessment.intervals, assessment.slots, start=assessment.start, end=assessment.end)
-    counted = rows[_sum_in_scope(rows) > pd.Timedelta(0)]
+    """Return the compliance of the fleet by UTC day, the newest first.
+
+    A period of more than five weeks also has its weeks, one of more than 100 days its months.
+    """
+    counted = _sum_by(assessment, "day")
     if counted.empty:
         return Trend(None, "No appliance was in scope in this period.", ())
     least = int(counted["rpo_strict"].argmin())
@@ -50,8 +65,24 @@ def build_trend(assessment: Assessment) -> Trend:
     return Trend(
         picture=Picture.of(ax, f"Share of the appliances that were compliant. {finding}"),
         finding=finding,
-        days=tuple(_build_trend_day(time, row) for time, row in counted[::-1].iterrows()),
+        days=_build_trend_rows(counted, "day"),
+        longer=tuple(
+            TrendTable(step, _build_trend_rows(_sum_by(assessment, step), step))
+            for step in choose_trend_steps(assessment.start, assessment.end)[:0:-1]
+        ),
     )
+
+
+def _sum_by(assessment: Assessment, step: TrendStep) -> pd.DataFrame:
+    """Return the rows of the trend that have time in scope."""
+    start, end = assessment.start, assessment.end
+    rows = trend(assessment.intervals, assessment.slots, start=start, end=end, by=step)
+    counted: pd.DataFrame = rows[_sum_in_scope(rows) > pd.Timedelta(0)]
+    return counted
+
+
+def _build_trend_rows(rows: pd.DataFrame, step: TrendStep) -> tuple[TrendDay, ...]:
+    return tuple(_build_trend_day(time, row, step) for time, row in rows[::-1].iterrows())
 
 
 def _sum_in_scope(durations: Any) -> Any:  # noqa: ANN401 # of one day or of a frame
@@ -62,10 +93,10 @@ def _compute_share(row: pd.Series) -> Ratio:
     return time_ratio(row["compliant"], _sum_in_scope(row))
 
 
-def _build_trend_day(label: object, row: pd.Series) -> TrendDay:
+def _build_trend_day(label: object, row: pd.Series, step: TrendStep) -> TrendDay:
     time = pd.Timestamp(label)  # type: ignore[arg-type] # the index holds times
     return TrendDay(
-        day=f"{time:%Y-%m-%d}",
+        day=time.strftime(_STEP_FORMATS[step]),
         share=_compute_share(row),
         unknown=time_ratio(row["unknown"], _sum_in_scope(row)),
         met=int(row["slots_met"]),

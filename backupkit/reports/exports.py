@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from backupkit._version import __version__
+from backupkit.analysis import choose_trend_steps, trend
 from backupkit.assessment import Assessment
 from backupkit.policy import PARAMETERS, Exclusion, Policy
 from backupkit.policy.policy import digest_of
@@ -34,18 +35,24 @@ from backupkit.tables import (
     SCHEDULES,
     SLOTS,
     STATES,
+    TREND,
     Table,
 )
+from backupkit.tables.contract import TEXT, Column
 from backupkit.texts import escape_formula, mask_user
 
 __all__ = [
     "SCHEMA_VERSION",
     "TABLES",
+    "TREND_ROWS",
     "build_export_name",
     "build_json_document",
+    "build_trend_rows",
+    "format_appliances_csv",
     "format_jobs_csv",
     "format_messages",
     "format_slots_csv",
+    "format_trend_csv",
     "to_json_values",
 ]
 
@@ -75,6 +82,12 @@ TABLES: Final[Mapping[str, Table]] = MappingProxyType(
 )
 """Frames of an assessment; in the document, each is a list of objects."""
 
+TREND_ROWS: Final = Table(
+    "trend rows",
+    (Column("by", TEXT, "What the row is: day, week (ISO) or month."), *TREND.columns),
+)
+"""The trend in the data files: the days, and in a long period the weeks and months too."""
+
 
 def build_json_document(assessment: Assessment, *, aliased: bool = False) -> bytes:
     """Return the whole assessment as one JSON document in UTF-8.
@@ -96,8 +109,32 @@ def build_json_document(assessment: Assessment, *, aliased: bool = False) -> byt
             for name in ("state", "sentence", "in_scope", *STATES)
         },
         **{name: _build_records(getattr(assessment, name)) for name in TABLES},
+        "trend": _build_records(build_trend_rows(assessment)),
     }
     return msgspec.json.encode(document) + b"\n"
+
+
+def build_trend_rows(assessment: Assessment) -> pd.DataFrame:
+    """Return the trend by day, and in a long period by week and month, of `TREND_ROWS`."""
+    start, end = assessment.start, assessment.end
+    rows = [
+        trend(assessment.intervals, assessment.slots, start=start, end=end, by=step)
+        .reset_index()
+        .assign(by=step)
+        .astype({"by": "str"})
+        for step in choose_trend_steps(start, end)
+    ]
+    return TREND_ROWS.conform(pd.concat(rows, ignore_index=True))
+
+
+def format_appliances_csv(assessment: Assessment) -> bytes:
+    """Return the appliances with all their figures as CSV in UTF-8, safe for a spreadsheet."""
+    return _format_csv(assessment.appliances.reset_index())
+
+
+def format_trend_csv(assessment: Assessment) -> bytes:
+    """Return the trend as CSV in UTF-8: a row per day, then per week and month if it is long."""
+    return _format_csv(build_trend_rows(assessment))
 
 
 def format_slots_csv(assessment: Assessment) -> bytes:

@@ -49,6 +49,7 @@ __all__ = [
     "TargetLoad",
     "Trend",
     "TrendDay",
+    "TrendTable",
     "UnreadAppliance",
     "build_data_uri",
 ]
@@ -272,7 +273,7 @@ class Summary(NamedTuple):
 
 
 class TrendDay(NamedTuple):
-    """Slots and compliance of the fleet on one day."""
+    """Slots and compliance of the fleet on one day, or in one week or month."""
 
     day: str
     share: Ratio
@@ -284,12 +285,20 @@ class TrendDay(NamedTuple):
     unknown_slots: int
 
 
+class TrendTable(NamedTuple):
+    """Compliance of the fleet by week or by month; `step` is the name of a row."""
+
+    step: str
+    rows: tuple[TrendDay, ...]
+
+
 class Trend(NamedTuple):
-    """Compliance of the fleet by day."""
+    """Compliance of the fleet by day; in a long period also by week and month."""
 
     picture: Picture | None
     finding: str
     days: tuple[TrendDay, ...]
+    longer: tuple[TrendTable, ...] = ()
 
 
 class Level(NamedTuple):

@@ -10,7 +10,7 @@ import pandas as pd
 
 from backupkit.policy import PARAMETERS
 from backupkit.policy.parameters import Parameter
-from backupkit.reports.exports import SCHEMA_VERSION, TABLES
+from backupkit.reports.exports import SCHEMA_VERSION, TABLES, TREND_ROWS
 from backupkit.tables import STATES, Column, Table
 from backupkit.tables.contract import COUNT, FLAG, MESSAGES, NUMBER, SPAN, TEXT, TEXTS, TIME
 
@@ -94,6 +94,7 @@ def schema() -> dict[str, Any]:
                     }
                 ),
                 **{name: _describe_rows(table) for name, table in TABLES.items()},
+                "trend": _describe_rows(TREND_ROWS),
             }
         ),
     }

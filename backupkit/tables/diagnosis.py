@@ -143,18 +143,23 @@ GROUPS = Table(
 TREND = Table(
     "trend",
     (
-        Column("day", TIME, "Where the UTC day begins; the first and the last may be cut.", "UTC"),
+        Column(
+            "day",
+            TIME,
+            "Where the UTC day, ISO week or month begins; the first and the last may be cut.",
+            "UTC",
+        ),
         *(Column(state, SPAN, f"Time {state}, of all appliances.", "s") for state in STATES),
         Column("rpo_strict", NUMBER, "compliant / (compliant + breach + unknown)."),
         Column("rpo_observed", NUMBER, "compliant / (compliant + breach)."),
         *(
-            Column(f"slots_{state}", COUNT, f"Expected runs of the day that are {state}.")
+            Column(f"slots_{state}", COUNT, f"Expected runs of the row that are {state}.")
             for state in SLOT_STATES
         ),
     ),
     index="day",
 )
-"""States and slots of the fleet; one row per UTC day of the period."""
+"""States and slots of the fleet; one row per UTC day, ISO week or month of the period."""
 
 CHANGES = Table(
     "changes",

@@ -9,6 +9,7 @@ from backupkit.assessment import Assessment
 from backupkit.policy import Member
 from backupkit.reports import days
 from backupkit.reports.facts import Matrix, MatrixRow
+from backupkit.reports.page import render_page
 from backupkit.reports.summary import build_links
 from tests.builders import assess, assess_large_fleet, nights, poll, schedule
 
@@ -55,6 +56,23 @@ class TestTrend:
         )
         good = assess(nights("a", "ssssssss"), [poll("a")], [schedule("a")])
         assert days.build_trend(good).finding.endswith("100.0 % (24 of 24 h) on every day.")
+
+    def test_weeks_and_months(self) -> None:
+        """A period above 5 weeks has weeks, one above 100 days months first, the newest on top."""
+        good = assess(nights("a", "ssssssss"), [poll("a")], [schedule("a")])
+        assert days.build_trend(good).longer == ()
+        begin = good.end - pd.Timedelta(days=40)
+        [weeks] = days.build_trend(dataclasses.replace(good, start=begin)).longer
+        assert [(row.day, str(row.share), row.met) for row in weeks.rows] == [
+            ("2026-W45, from 2026-11-02", "100.0 % (168 of 168 h)", 7)
+        ]
+        begin = good.end - pd.Timedelta(days=101)
+        months, again = days.build_trend(dataclasses.replace(good, start=begin)).longer
+        assert (months.step, again) == ("month", weeks)
+        assert [row.day for row in months.rows] == ["2026-11"]
+        html = render_page(dataclasses.replace(good, start=begin))
+        assert "Calendar months (UTC)" in html
+        assert "ISO weeks, from Monday (UTC)" in html
 
     def test_no_appliance_in_scope(self) -> None:
         """Without an appliance in scope there is no figure and no day."""

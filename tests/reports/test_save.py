@@ -1,4 +1,4 @@
-"""The files: four, complete and machine-readable."""
+"""The files: complete and machine-readable."""
 
 import csv
 import io
@@ -22,8 +22,10 @@ from backupkit.reports import report
 from backupkit.reports.exports import (
     SCHEMA_VERSION,
     build_json_document,
+    format_appliances_csv,
     format_jobs_csv,
     format_slots_csv,
+    format_trend_csv,
 )
 from backupkit.reports.schema import schema
 from backupkit.reports.workbook import build_workbook
@@ -34,10 +36,11 @@ from tests.builders import assess, assess_large_fleet
 class TestSave:
     """`Report.save`."""
 
-    def test_four_files(self, week: Assessment, tmp_path: Path) -> None:
-        """The page and three data files are written, the page first, and no other file remains."""
+    def test_files(self, week: Assessment, tmp_path: Path) -> None:
+        """The page and its data files are written, the page first, and no other file remains."""
         paths = report(week).save(tmp_path / "report.html")
-        names = ["report.html", "report.json", "report.csv", "report.jobs.csv"]
+        tables = [f"report.{name}csv" for name in ("", "jobs.", "appliances.", "trend.")]
+        names = ["report.html", "report.json", *tables]
         assert [path.name for path in paths] == names
         assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
         html = paths[0].read_text(encoding="utf-8")
@@ -98,7 +101,9 @@ class TestJson:
         assert b"ftp://***@x failed" in document
 
 
-def dataclass_replace(assessment: Assessment, **frames: pd.DataFrame | Policy) -> Assessment:
+def dataclass_replace(
+    assessment: Assessment, **frames: pd.DataFrame | Policy | pd.Timestamp
+) -> Assessment:
     """Return the assessment with other frames."""
     values = {name: getattr(assessment, name) for name in assessment.__dataclass_fields__}
     return Assessment(**{**values, **frames})
@@ -249,6 +254,30 @@ class TestCsv:
         rows = read(format_slots_csv(week))
         assert len(rows) == len(week.slots)
         assert rows[0]["slot"].endswith("Z")
+
+    def test_a_row_per_appliance(self, week: Assessment) -> None:
+        """Each appliance is a row with all its figures, durations in seconds."""
+        rows = {row["appliance"]: row for row in read(format_appliances_csv(week))}
+        assert list(rows) == week.appliances.index.to_list()
+        assert rows["vc-good"]["mean_exposure_seconds"] == "44400.0"
+        assert rows["vc-good"]["mtbf_seconds"] == ""
+        assert rows["vc-good"]["incident_free_seconds"] == str(168 * 3600.0)
+
+    def test_a_row_per_day_week_and_month(self, week: Assessment) -> None:
+        """A week has its days; a long period has its weeks and months, too, in both files."""
+        assert [row["by"] for row in read(format_trend_csv(week))] == ["day"] * 7
+        year = dataclass_replace(week, start=week.end - pd.Timedelta(days=365))
+        rows = read(format_trend_csv(year))
+        assert {row["by"]: row["day"][:10] for row in reversed(rows)} == {
+            "month": "2025-11-01",
+            "week": "2025-11-03",
+            "day": "2025-11-09",
+        }
+        for by in ("day", "week", "month"):
+            met = [int(row["slots_met"]) for row in rows if row["by"] == by]
+            assert sum(met) == week.slots["state"].eq("met").sum()
+        exported = json.loads(build_json_document(year))["trend"]
+        assert [row["by"] for row in exported] == [row["by"] for row in rows]
 
     def test_a_row_per_job(self, week: Assessment) -> None:
         """Each job is a row, with its messages as text and its duration in seconds."""

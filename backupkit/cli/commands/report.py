@@ -90,7 +90,7 @@ def report(  # noqa: PLR0913 # one parameter per option
     ] = "",
     as_json: AsJson = False,
 ) -> int:
-    """Assess the history, and write the HTML report and its data files (.json, .csv, .jobs.csv).
+    """Assess the history, and write the HTML report and its data files (.json and .csv).
 
     With --mail or --mail-to the report is then mailed; exit code 6 if that fails.
     """
