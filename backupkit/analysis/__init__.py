@@ -22,8 +22,8 @@ from backupkit.analysis.coverage import (
     data_fingerprint,
     poll_summary,
 )
-from backupkit.analysis.duplicates import duplicate_appliances, recent_jobs
 from backupkit.analysis.drift import describe_schedule_change, schedule_drift
+from backupkit.analysis.duplicates import duplicate_appliances, recent_jobs
 from backupkit.analysis.exposure import (
     exposure,
     exposure_at,

@@ -38,7 +38,7 @@ class TestDescribeSharedValues:
         finding, meaning = sentences(1, ASKED)
         assert finding == "“x”: finding <0>."
         assert meaning.startswith("3 questions asked: ")
-        assert "up to 0.05, at most 5 % are expected to be accidents" in meaning
+        assert "up to 0.05, at most 1 in 20 is expected to be an accident" in meaning
 
     def test_many_findings(self) -> None:
         """The first five are listed, the others are counted."""
