@@ -66,9 +66,11 @@ class TestNights:
         )
         table = nights(slots(("a", 1, "met")), intervals)
         assert [f"{time:%d}" for time in table.columns] == ["02", "03", "04"]
-        assert table.loc["b"].to_list() == ["compliant", "breach", "breach"]
-        assert table.loc["d"].to_list() == ["excluded", "compliant", "compliant"]
-        assert table.loc["a"].fillna("").to_list() == ["", "met", ""]
+        assert table.fillna("").agg(list, axis="columns").to_dict() == {
+            "b": ["compliant", "breach", "breach"],
+            "a": ["", "met", ""],
+            "d": ["excluded", "compliant", "compliant"],
+        }
         assert list(table.index) == ["b", "a", "d"]
         assert list(nights(SLOTS.empty(), intervals).index) == ["a", "b", "d"]
         assert nights(SLOTS.empty(), INTERVALS.empty()).empty
@@ -76,8 +78,8 @@ class TestNights:
     def test_a_day_ends_before_midnight(self) -> None:
         """A state that ends at midnight is not of the next day."""
         midnight = pd.Timestamp("2026-11-02T00:00Z")
-        columns = {"appliance": ["a"], "state": ["unknown"], "start": [midnight]}
-        intervals = INTERVALS.frame(columns | {"end": [midnight + pd.Timedelta(days=1)]})
+        day = {"appliance": "a", "state": "unknown", "start": midnight}
+        intervals = frame(INTERVALS, [day | {"end": midnight + pd.Timedelta(days=1)}])
         assert nights(SLOTS.empty(), intervals).to_numpy().tolist() == [["unknown"]]
 
     def test_every_state_has_a_style(self) -> None:
@@ -123,10 +125,12 @@ class TestMatrix:
 
     def test_intervals_of_the_drawn_appliances(self) -> None:
         """Rows without a slot show the appliance's state; others than the drawn add no day."""
-        columns = {"appliance": ["b", "c"], "state": ["breach", "breach"], "start": [DAY, DAY]}
-        intervals = INTERVALS.frame(
-            columns | {"end": [DAY + pd.Timedelta(hours=2), DAY + pd.Timedelta(days=9)]}
-        )
+        ends = {"b": DAY + pd.Timedelta(hours=2), "c": DAY + pd.Timedelta(days=9)}
+        rows = [
+            {"appliance": name, "state": "breach", "start": DAY, "end": end}
+            for name, end in ends.items()
+        ]
+        intervals = frame(INTERVALS, rows)
         states = pd.Series(["breach", "compliant"], index=["b", "a"])
         ax = matrix(slots(("a", 0, "met")), states=states, intervals=intervals)
         lines = {str(line.get_label()): np.ravel(line.get_ydata()).tolist() for line in ax.lines}
