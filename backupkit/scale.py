@@ -51,7 +51,8 @@ _SELECTION_COLUMNS: Final[Mapping[str, list[str]]] = {
         "month",
     ],
     "polls": [
-        *("appliance", "polled_at", "ok", "jobs_unread", "schedules_read", "clock_skew", "month"),
+        *("appliance", "polled_at", "ok", "jobs_unread", "schedules_read", "schedules_error"),
+        *("details", "clock_skew", "month"),
     ],
 }
 """Columns that decide which rows an assessment needs."""

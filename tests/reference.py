@@ -381,10 +381,12 @@ class Appliance:
         for end, good in self.finished:
             if end > self.end:
                 break
+            if end > self.start:
+                worst = max(worst, streak)
             streak = 0 if good else streak + 1
             if end >= self.start:
                 worst = max(worst, streak)
-        return streak, worst
+        return streak, max(worst, streak)
 
     def incidents(self) -> list[Incident]:
         """Return the incidents that overlap the period."""

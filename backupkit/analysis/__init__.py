@@ -22,6 +22,7 @@ from backupkit.analysis.coverage import (
     data_fingerprint,
     poll_summary,
 )
+from backupkit.analysis.drift import describe_schedule_change, schedule_drift
 from backupkit.analysis.exposure import (
     exposure,
     exposure_at,
@@ -60,9 +61,7 @@ from backupkit.analysis.remarks import describe_jobs
 from backupkit.analysis.schedules import (
     complete_schedules,
     current_schedules,
-    describe_schedule_change,
     expected_slots,
-    schedule_drift,
     schedule_zones,
 )
 from backupkit.analysis.slots import (

@@ -56,7 +56,7 @@ def poll_summary(polls: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
         By appliance: first_poll, last_poll, first_ok, last_ok, failing_since [UTC]; cadence (the
         median gap between the newest good polls that are at least 1 h apart; 24 h if there are
         fewer than 9 such gaps); error and detail of the newest poll if it failed; clock_skew,
-        api, version and details of the newest good poll.
+        api, version, details and own_timezone of the newest good poll, and what it read.
 
     Notes
     -----
@@ -87,6 +87,7 @@ def poll_summary(polls: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
         *("jobs_unread", "schedules_read", "schedules_error"),
     ):
         facts[name] = newest_good[name].reindex(appliances)
+    facts["own_timezone"] = newest_good["timezone"].reindex(appliances)
     return facts
 
 

@@ -256,7 +256,7 @@ def strikes(
     DataFrame
         By appliance, Int64: `strikes` (failures since the last success, at the period's end) and
         `strikes_worst` (the longest series of failures that reaches into the period, including its
-        failures before the period).
+        failures before the period; one that no success ended before the start reaches into it).
 
     Notes
     -----
@@ -281,7 +281,10 @@ def strikes(
     now = np.zeros(len(appliances), dtype=np.int64)
     now[codes[last]] = streak[last]
     worst = np.zeros(len(appliances), dtype=np.int64)
-    inside = ended_at >= to_instant(start)
+    # the row of failures that is not broken when the period starts counts, too
+    started = ended_at <= to_instant(start)
+    carried = started & (last | ~np.append(started[1:], np.False_)[: len(codes)])
+    inside = carried | (ended_at >= to_instant(start))
     np.maximum.at(worst, codes[inside], streak[inside])
     counts = {"strikes": now, "strikes_worst": worst}
     return pd.DataFrame(counts, index=appliances).astype("Int64")

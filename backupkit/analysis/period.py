@@ -24,7 +24,7 @@ from backupkit.analysis.arrays import (
 from backupkit.analysis.baselines import count_retained_backups
 from backupkit.analysis.coverage import find_cadence_polls, find_counted_polls
 from backupkit.analysis.jobs import correct_clock_skew, job_times, skew_corrections, totals_of
-from backupkit.analysis.schedules import current_schedules
+from backupkit.analysis.schedules import current_schedules, mark_schedule_reads
 from backupkit.tables import HistoryView, list_was_read
 from backupkit.tables.constants import (
     BASELINE_RUNS,
@@ -110,7 +110,7 @@ def _find_needed_polls(polls: pd.DataFrame, end: pd.Timestamp) -> Codes:
     codes = to_codes(polls["appliance"], names)[rows]
     times = to_times(polls["polled_at"])[rows]
     ok = list_was_read(polls).to_numpy(dtype=bool, na_value=False)[rows]
-    has_schedules = polls["schedules_read"].notna().to_numpy()[rows]
+    has_schedules = mark_schedule_reads(polls)[rows]
     read = np.flatnonzero(ok)
     by_end = read[times[read] <= to_instant(end)]
     newest_good = _find_last_rows(codes, read, number)

@@ -1,9 +1,6 @@
 """Slots of the schedules: wall times converted to instants."""
 
-from collections.abc import Hashable, Mapping
-from datetime import datetime, timedelta
-from typing import Any, Final
-from zoneinfo import ZoneInfo
+from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,6 +8,7 @@ import pandas as pd
 from backupkit.analysis.arrays import (
     NAT,
     Codes,
+    Flags,
     Spans,
     Times,
     find_sort_order,
@@ -22,30 +20,23 @@ from backupkit.analysis.arrays import (
     to_times,
     to_utc_column,
 )
-from backupkit.analysis.target_load import target_of
-from backupkit.errors import SettingsError, one_line
+from backupkit.analysis.wall_times import to_utc
+from backupkit.errors import SettingsError
 from backupkit.settings import time_zone
-from backupkit.tables import SCHEDULES, WEEKDAYS
+from backupkit.tables import SCHEDULES, WEEKDAYS, list_was_read
 
 __all__ = [
     "complete_schedules",
     "current_schedules",
-    "describe_schedule_change",
     "expected_slots",
-    "schedule_drift",
+    "mark_schedule_reads",
     "schedule_zones",
-    "to_utc",
 ]
 
-_Plan = Mapping[Hashable, Any]
-
-_DRIFT_FIELDS: Final = ("schedule", "start", "days", "timezone", "location", "backups kept")
-_UNREAD: Final = "not known"
 _ZERO: Final = np.timedelta64(0, "us")
-_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 # a wall time, as schedules are
 _EPOCH_WEEKDAY: Final = 3  # a Thursday
-_MARGIN_BEFORE: Final = 2  # days; a zone is at most 14 h away from UTC
-_MARGIN_AFTER: Final = 10  # days; includes the next slot of a weekly schedule
+_ZONE_MARGIN: Final = 2  # days; a zone is at most 14 h away from UTC
+_MARGIN: Final = 10  # days; includes the slots of a weekly schedule beside one, and a skipped day
 
 
 def schedule_zones(schedules: pd.DataFrame, *, fallback: pd.Series) -> pd.DataFrame:
@@ -103,7 +94,7 @@ def complete_schedules(schedules: pd.DataFrame, polls: pd.DataFrame) -> pd.DataF
         Of `backupkit.tables.SCHEDULES`, in any order.
     polls : DataFrame
         Of `backupkit.tables.POLLS`; has at least the first poll of each appliance that read its
-        schedules.
+        schedules, see `mark_schedule_reads`.
 
     Returns
     -------
@@ -116,7 +107,8 @@ def complete_schedules(schedules: pd.DataFrame, polls: pd.DataFrame) -> pd.DataF
     --------
     >>> from backupkit.tables import POLLS, SCHEDULES
     >>> days = pd.to_datetime(["2026-11-02T00:00Z", "2026-11-03T00:00Z"])
-    >>> polls = POLLS.frame({"appliance": ["a"], "polled_at": days[:1], "schedules_read": [0]})
+    >>> polls = {"appliance": ["a"], "polled_at": days[:1], "ok": [True], "schedules_read": [0]}
+    >>> polls = POLLS.frame(polls)
     >>> plans = {"appliance": ["a"], "schedule": ["s"], "seen_at": days[1:]}
     >>> complete_schedules(SCHEDULES.frame(plans), polls)["removed"].to_list()
     [True, <NA>]
@@ -125,9 +117,8 @@ def complete_schedules(schedules: pd.DataFrame, polls: pd.DataFrame) -> pd.DataF
     has_time = schedules["hour"].notna() & schedules["minute"].notna()
     enabled = schedules["enabled"].mask(is_unread & has_time, other=True)
     schedules = schedules.assign(enabled=enabled)
-    read = polls[polls["schedules_read"].notna()].groupby("appliance")["polled_at"].min()
-    ordered = schedules.sort_values("seen_at", kind="stable")
-    first = ordered.drop_duplicates(["appliance", "schedule"])
+    read = polls[mark_schedule_reads(polls)].groupby("appliance")["polled_at"].min()
+    first = _sort_by_time(schedules).drop_duplicates(["appliance", "schedule"])
     since = read.reindex(first["appliance"]).set_axis(first.index)
     created = first[since < first["seen_at"]]
     if created.empty:
@@ -143,70 +134,40 @@ def complete_schedules(schedules: pd.DataFrame, polls: pd.DataFrame) -> pd.DataF
     return pd.concat([absent, schedules], ignore_index=True)
 
 
-def schedule_drift(
-    schedules: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp
-) -> pd.DataFrame:
-    """Return how each schedule was last changed in a period.
+def mark_schedule_reads(polls: pd.DataFrame) -> Flags:
+    """Return which polls read the schedules of their appliance.
 
     Parameters
     ----------
-    schedules : DataFrame
-        Of `backupkit.tables.SCHEDULES`, in any order.
-    start, end : Timestamp
-        The period, half-open.
+    polls : DataFrame
+        Of `backupkit.tables.POLLS`; of each appliance, at least one poll with ``schedules_read`` if
+        there is any.
 
     Returns
     -------
-    DataFrame
-        appliance, schedule, change (a sentence: what, from and to) and since [UTC].
+    array of bool
+        The good polls with ``schedules_read``. Where no poll of an appliance has it, all good ones
+        of an API with schedules (``details``) that tell no ``schedules_error``.
+
+    Examples
+    --------
+    >>> from backupkit.tables import POLLS
+    >>> columns = {"appliance": ["a", "b", "b"], "ok": [True] * 3, "details": [True] * 3}
+    >>> mark_schedule_reads(POLLS.frame(columns | {"schedules_read": [None, None, 1]}))
+    array([ True, False,  True])
     """
-    ordered = schedules[~(schedules["seen_at"] >= end)].sort_values(
-        ["appliance", "schedule", "seen_at"], kind="stable"
-    )
-    key = ["appliance", "schedule"]
-    newest = ordered.drop_duplicates(key, keep="last")
-    earlier = ordered.drop(newest.index).drop_duplicates(key, keep="last").set_index(key)
-    rows = []
-    for row in newest[newest["seen_at"] >= start].to_dict("records"):
-        place = (row["appliance"], row["schedule"])
-        if place in earlier.index:
-            rows.append((*place, describe_schedule_change(earlier.loc[place], row), row["seen_at"]))
-    columns = ["appliance", "schedule", "change", "since"]
-    found = pd.DataFrame(rows, columns=columns).astype({"change": "str"})
-    return found[found["change"] != ""].reset_index(drop=True)
+    good = list_was_read(polls).fillna(value=False)
+    stated = good & polls["schedules_read"].notna()
+    silent = ~polls["appliance"].isin(polls["appliance"][stated].unique())
+    has_them = polls["details"].fillna(value=False) & polls["schedules_error"].isna()
+    read: Flags = (stated | (good & silent & has_them)).to_numpy(dtype=bool)
+    return read
 
 
-def describe_schedule_change(before: _Plan, after: _Plan) -> str:
-    """Describe what changed between two rows of a schedule; "" if nothing that is read did."""
-    texts = [_describe_plan(plan) for plan in (before, after)]
-    return ", ".join(
-        f"{name} {texts[0][name]} -> {texts[1][name]}"
-        for name in _DRIFT_FIELDS
-        if texts[0][name] != texts[1][name] and _UNREAD not in (texts[0][name], texts[1][name])
-    )
-
-
-def _describe_plan(plan: _Plan) -> dict[str, str]:
-    """Return the values of a schedule as texts."""
-    texts = dict.fromkeys(_DRIFT_FIELDS, _UNREAD)
-    if isinstance(plan["removed"], (bool, np.bool_)) and plan["removed"]:
-        return texts | {"schedule": "removed"}
-    if not pd.isna(plan["enabled"]):
-        texts["schedule"] = "on" if plan["enabled"] else "off"
-    if not (pd.isna(plan["hour"]) or pd.isna(plan["minute"])):
-        texts["start"] = f"{plan['hour']:02}:{plan['minute']:02}"
-    if isinstance(plan["read_error"], str):
-        return texts
-    days = plan["days"]
-    texts["days"] = ", ".join(map(str, days)) if isinstance(days, (list, np.ndarray)) else "all"
-    kept = plan["max_count"]
-    texts["backups kept"] = "all" if pd.isna(kept) or kept < 1 else str(kept)
-    for name in ("timezone", "location"):
-        if isinstance(plan[name], str):
-            texts[name] = plan[name]
-    if isinstance(plan["location"], str):
-        texts["location"] = target_of(plan["location"]) or _UNREAD
-    return {name: one_line(text, limit=80) for name, text in texts.items()}
+def _sort_by_time(schedules: pd.DataFrame) -> pd.DataFrame:
+    """Sort by appliance, schedule and time; a row without a time covers all earlier time."""
+    by = ["appliance", "schedule", "seen_at"]
+    return schedules.sort_values(by, kind="stable", na_position="first", ignore_index=True)
 
 
 def current_schedules(schedules: pd.DataFrame, *, at: pd.Timestamp) -> pd.DataFrame:
@@ -225,7 +186,7 @@ def current_schedules(schedules: pd.DataFrame, *, at: pd.Timestamp) -> pd.DataFr
         One row per (appliance, schedule): the newest seen by then, else the first one, which
         covers all earlier time. None for a schedule that was removed.
     """
-    ordered = schedules.sort_values(["appliance", "schedule", "seen_at"], kind="stable")
+    ordered = _sort_by_time(schedules)
     first = ordered.drop_duplicates(["appliance", "schedule"], keep="first")
     seen = ordered[ordered["seen_at"] <= at]
     newest = pd.concat([first, seen]).drop_duplicates(["appliance", "schedule"], keep="last")
@@ -259,16 +220,21 @@ def expected_slots(
     Returns
     -------
     DataFrame
-        appliance, schedule, location, slot [UTC], next_slot [UTC], dst_tolerance and
-        next_dst_tolerance (timedelta64, see Notes; of the slot and of the next one),
-        sorted by appliance and slot.
+        appliance, schedule, location, slot [UTC], previous_slot [UTC, NaT without one],
+        next_slot [UTC], dst_tolerance and next_dst_tolerance (timedelta64, see Notes; of the slot
+        and of the next one), sorted by appliance and slot.
 
     Notes
     -----
     A row of a schedule is in force from when it was seen until the next row of that schedule was
     seen; the first row covers all earlier time. Two schedules with the same instant make one slot.
     A wall time that the clocks skip makes one slot at the old offset. Its tolerances are widened by
-    the size of the clock change. A repeated wall time counts the first time.
+    the size of the clock change. A repeated wall time counts the first time. Where a zone skips a
+    whole day, two wall times are one instant: one slot, with the smaller tolerance.
+
+    The next slot is the next one of all schedules in force, or the next one of the slot's own
+    schedule as it was then, whichever is earlier: a changed schedule does not move the end of a
+    slot. Such an instant is also the previous slot of the one after it.
 
     References
     ----------
@@ -296,11 +262,12 @@ def expected_slots(
     ['2026-03-28 01:30', '2026-03-29 01:30', '2026-03-30 00:30']
     """
     index = fallback.index
-    rows = schedules.sort_values(["appliance", "schedule", "seen_at"], kind="stable")
-    rows = rows.reset_index(drop=True)
+    rows = _sort_by_time(schedules)
     codes = to_codes(rows["appliance"], index)
     begin, until = _find_validity(rows)
-    low: Times = np.fmax(begin, to_times(since)[codes])
+    wanted_from = to_times(since)
+    # slots before the first wanted one decide where that begins
+    low: Times = np.fmax(begin, (wanted_from - np.timedelta64(_MARGIN, "D"))[codes])
     high: Times = np.fmin(until, to_instant(end))
     usable = (
         rows["enabled"].fillna(value=False).astype("bool")
@@ -308,44 +275,47 @@ def expected_slots(
         & rows["minute"].between(0, 59).fillna(value=False)
     ).to_numpy(dtype=bool)
     # a row that comes into force after the end may contain the slot after the last one
-    beyond = np.fmin(until, to_instant(end) + np.timedelta64(_MARGIN_AFTER, "D"))
-    usable &= ~np.isnat(to_times(since)[codes]) & (low < beyond)
+    beyond = np.fmin(until, to_instant(end) + np.timedelta64(_MARGIN, "D"))
+    usable &= ~np.isnat(wanted_from[codes]) & (low < beyond)
     kept = np.flatnonzero(usable)
-    usable_rows = rows.loc[kept]
-    own_zones = schedule_zones(usable_rows, fallback=fallback)["zone"]
     # the schedule follows the appliance's clock
     shift = np.full(len(rows), _ZERO) if corrections is None else to_spans(corrections)[codes]
-    row, local, zone = _list_wall_times(
-        usable_rows, own_zones, low[kept] + shift[kept], high[kept] + shift[kept]
+    planned = _list_planned_times(
+        rows.loc[kept],
+        schedule_zones(rows.loc[kept], fallback=fallback)["zone"],
+        low[kept] + shift[kept],
+        high[kept] + shift[kept],
     )
-    slot, dst_tolerance = to_utc(local, zone)
-    source = kept[row]
-    order = find_sort_order(source, slot)
-    slot, dst_tolerance, source = slot[order], dst_tolerance[order], source[order]
-    own_next, own_tolerance = _find_next_slots(source, slot), np.append(dst_tolerance[1:], _ZERO)
-    slot, own_next = slot - shift[source], own_next - shift[source]
+    source = kept[planned.row]
+    slot, own_next = planned.slot - shift[source], planned.next_slot - shift[source]
     in_force = (np.isnat(begin[source]) | (slot >= begin[source])) & (
         np.isnat(until[source]) | (slot < until[source])
     )
     # at the same instant, the schedule that is first by name counts
     order = np.flatnonzero(in_force)[find_sort_order(codes[source[in_force]], slot[in_force])]
+    order = order[mark_group_starts(codes[source[order]], slot[order])]
     code, at = codes[source[order]], slot[order]
-    kept_once = mark_group_starts(code, at)
-    order, code, at = order[kept_once], code[kept_once], at[kept_once]
-    following = _find_next_slots(code, at)
+    following = _find_next(code, at)
     own = ~(following <= own_next[order])
     following = np.where(own, own_next[order], following)
-    next_tolerance = np.where(own, own_tolerance[order], np.append(dst_tolerance[order[1:]], _ZERO))
-    listed = (at >= to_times(since)[code]) & (at < to_instant(end))
-    order, code = order[listed], code[listed]
+    tolerance = planned.dst_tolerance[order]
+    next_tolerance = np.where(
+        own, planned.next_dst_tolerance[order], np.append(tolerance[1:], _ZERO)
+    )
+    previous = np.full(len(at), NAT)
+    previous[1:] = np.where(following[:-1] < at[1:], following[:-1], at[:-1])
+    previous[mark_group_starts(code)] = NAT
+    listed = np.flatnonzero((at >= wanted_from[code]) & (at < to_instant(end)))
+    source = source[order[listed]]
     return pd.DataFrame(
         {
-            "appliance": from_codes(code, index),
-            "schedule": rows["schedule"].array.take(source[order]),
-            "location": rows["location"].array.take(source[order]),
+            "appliance": from_codes(code[listed], index),
+            "schedule": rows["schedule"].array.take(source),
+            "location": rows["location"].array.take(source),
             "slot": to_utc_column(at[listed]),
+            "previous_slot": to_utc_column(previous[listed]),
             "next_slot": to_utc_column(following[listed]),
-            "dst_tolerance": dst_tolerance[order],
+            "dst_tolerance": tolerance[listed],
             "next_dst_tolerance": next_tolerance[listed],
         }
     )
@@ -362,19 +332,42 @@ def _find_validity(rows: pd.DataFrame) -> tuple[Times, Times]:
     return begin, until
 
 
-def _find_next_slots(groups: Codes, slots: Times) -> Times:
+def _find_next(groups: Codes, slots: Times) -> Times:
     """Return the next slot of the same group, NaT for the last; both sorted."""
     following = np.full(len(slots), NAT)
     following[:-1] = np.where(groups[1:] == groups[:-1], slots[1:], NAT)
     return following
 
 
+class _Planned(NamedTuple):
+    """The instants that each row of the schedules plans by itself, sorted by row and time."""
+
+    row: Codes
+    slot: Times
+    dst_tolerance: Spans
+    next_slot: Times
+    next_dst_tolerance: Spans
+
+
+def _list_planned_times(rows: pd.DataFrame, zones: pd.Series, low: Times, high: Times) -> _Planned:
+    """Return each row's instants around [low, high)."""
+    row, local, zone = _list_wall_times(rows, zones, low, high)
+    slot, tolerance = to_utc(local, zone)
+    order = find_sort_order(row, slot)
+    row, slot, tolerance = row[order], slot[order], tolerance[order]
+    first = np.flatnonzero(mark_group_starts(row, slot))
+    if len(first):
+        tolerance = np.minimum.reduceat(tolerance, first)
+    row, slot = row[first], slot[first]
+    return _Planned(row, slot, tolerance, _find_next(row, slot), np.append(tolerance[1:], _ZERO))
+
+
 def _list_wall_times(
     rows: pd.DataFrame, zones: pd.Series, low: Times, high: Times
 ) -> tuple[Codes, Times, pd.Series]:
     """Return each row's wall times around [low, high), as row, time and zone."""
-    first = low.astype("datetime64[D]").astype(np.int64) - _MARGIN_BEFORE
-    last = high.astype("datetime64[D]").astype(np.int64) + _MARGIN_AFTER
+    first = low.astype("datetime64[D]").astype(np.int64) - _ZONE_MARGIN
+    last = high.astype("datetime64[D]").astype(np.int64) + _MARGIN
     count = last - first + 1
     row = np.repeat(np.arange(len(rows), dtype=np.intp), count)
     day = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + first[row]
@@ -391,35 +384,3 @@ def _parse_weekdays(days: object) -> list[bool]:
     """Return which of Monday to Sunday the schedule includes; no days mean every day."""
     named = {str(day).upper() for day in days} if isinstance(days, (list, np.ndarray)) else set()
     return [not named or day in named for day in WEEKDAYS]
-
-
-def to_utc(local: Times, zone: pd.Series) -> tuple[Times, Spans]:
-    """Convert wall times, each in its zone, to instants [UTC] and the tolerance of each.
-
-    A skipped time uses the old offset, a repeated time is its first one. The tolerance is the size
-    of the clock change if it skips the time, else 0. The offset of a zone is looked up once per
-    day, and once per time on days with a clock change.
-    """
-    slot = np.full(len(local), NAT)
-    dst_tolerance = np.full(len(local), np.timedelta64(0, "us"))
-    number = local.astype("datetime64[D]").astype(np.int64)
-    for name, rows in zone.groupby(zone).indices.items():
-        where = ZoneInfo(str(name))
-        days = np.arange(number[rows].min(), number[rows].max() + 2)
-        offsets = np.array([_find_utc_offset(where, _EPOCH + timedelta(int(day))) for day in days])
-        at = number[rows] - days[0]
-        slot[rows] = local[rows] - offsets[at]
-        for position in rows[offsets[at] != offsets[at + 1]]:
-            wall = local[position].item()
-            early, late = (
-                _find_utc_offset(where, wall),
-                _find_utc_offset(where, wall.replace(fold=1)),
-            )
-            slot[position] = local[position] - early
-            dst_tolerance[position] = max(late - early, np.timedelta64(0, "us"))
-    return slot, dst_tolerance
-
-
-def _find_utc_offset(zone: ZoneInfo, wall: datetime) -> np.timedelta64:
-    """Return the offset from UTC at a wall time; ``fold`` chooses the side of a change."""
-    return np.timedelta64(wall.replace(tzinfo=zone).utcoffset() or timedelta(0), "us")

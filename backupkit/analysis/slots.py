@@ -9,7 +9,6 @@ import pandas as pd
 from backupkit.analysis.arrays import (
     NAT,
     Codes,
-    Spans,
     Times,
     find_asof_index,
     find_group_first,
@@ -107,9 +106,9 @@ def judge_slots(
     Notes
     -----
     Let k be the newest good poll. The attempts of a slot are the jobs (any but void) that started
-    from `early` before it to `early` before the next one. `early` is cut to half the gap between
-    two slots, and to half a week. The deadline is the end of that span, or the completion target if
-    that is earlier.
+    from `early` before it to `early` before the next one, each by the policy at its own slot.
+    `early` is cut to half the gap between two slots, and to half a week. The deadline is the end of
+    that span, or the completion target if that is earlier.
 
     * met: the first SCHEDULED attempt started no more than `late` after the slot and succeeded by
       the deadline. rescued: another attempt did. late: an attempt succeeded after the deadline.
@@ -127,7 +126,7 @@ def judge_slots(
     """
     codes = to_codes(expected["appliance"], coverage.index)
     slot, dst_tolerance = to_times(expected["slot"]), to_spans(expected["dst_tolerance"])
-    lower, upper = _find_start_bounds(expected, codes, to_spans(parameters["early"]))
+    lower, upper = _find_start_bounds(expected, parameters)
     overdue = slot + to_spans(parameters["late"]) + dst_tolerance
     deadline = np.fmin(upper, slot + to_spans(parameters["completion"]))
 
@@ -212,16 +211,16 @@ def slot_parameters(
     expected : DataFrame
         Result of `expected_slots`.
     revisions : sequence of (Timestamp or None, DataFrame)
-        Results of `Policy.rules` with the same index, each with its effective date; the first also
-        covers all earlier time.
+        Results of `Policy.rules` with the same index, each with its effective date, also of later
+        ones than the last slot; the first also covers all earlier time.
     excluded : Exclusions
         The dated exclusions.
 
     Returns
     -------
     DataFrame
-        early, late, completion (timedelta64), target (float64) and excluded (bool), a row for each
-        of `expected`.
+        early, late, completion (timedelta64), target (float64), excluded (bool), and next_early
+        (timedelta64, of the next slot), a row for each of `expected`.
 
     References
     ----------
@@ -230,18 +229,18 @@ def slot_parameters(
     first = revisions[0][1]
     codes, slot = to_codes(expected["appliance"], first.index), to_times(expected["slot"])
     begins = np.array([to_instant(date) for date, _ in revisions[1:] if date is not None], "M8[us]")
-    row = np.searchsorted(begins, slot, side="right") * len(first) + codes
-    in_dated_exclusion = excluded.contains(codes, slot)
-    parameters = {
-        name: np.concatenate(
-            [resolved_policy[name].to_numpy() for _, resolved_policy in revisions]
-        )[row]
-        for name in ("early", "late", "completion", "target")
-    }
-    by_rule = np.concatenate(
-        [resolved_policy["exclude"].notna().to_numpy() for _, resolved_policy in revisions]
-    )[row]
-    return pd.DataFrame(parameters | {"excluded": by_rule | in_dated_exclusion})
+    names = ["early", "late", "completion", "target", "exclude"]
+    rules = pd.concat([resolved[names] for _, resolved in revisions], ignore_index=True)
+
+    def find_rows(times: Times) -> Codes:
+        rows: Codes = np.searchsorted(begins, times, side="right") * len(first) + codes
+        return rows
+
+    row = find_rows(slot)
+    parameters = {name: rules[name].to_numpy()[row] for name in names[:-1]}
+    parameters["next_early"] = rules["early"].to_numpy()[find_rows(to_times(expected["next_slot"]))]
+    in_rule = rules["exclude"].notna().to_numpy()[row]
+    return pd.DataFrame(parameters | {"excluded": in_rule | excluded.contains(codes, slot)})
 
 
 def recent_slots(
@@ -320,20 +319,17 @@ def slot_counts(slots: pd.DataFrame, *, appliances: pd.Index) -> pd.DataFrame:
     return counts.astype("Int64")
 
 
-def _find_start_bounds(expected: pd.DataFrame, codes: Codes, early: Spans) -> tuple[Times, Times]:
+def _find_start_bounds(expected: pd.DataFrame, parameters: pd.DataFrame) -> tuple[Times, Times]:
     """Return the span in which a job must start to belong to each slot."""
-    early = np.minimum(early, np.timedelta64(EARLIEST_START))
-    slot, following = to_times(expected["slot"]), to_times(expected["next_slot"])
-    same = np.zeros(len(slot), dtype=bool)
-    same[1:] = codes[1:] == codes[:-1]
-    gap = np.full(len(slot), np.timedelta64("NaT", "us"))
-    gap[1:] = np.where(same[1:], slot[1:] - slot[:-1], gap[1:])
-    lower = slot - np.fmin(early + to_spans(expected["dst_tolerance"]), gap // 2)
-    early_next = early + to_spans(expected["next_dst_tolerance"])
-    upper = following - np.fmin(early_next, (following - slot) // 2)
-    joined = np.flatnonzero(same[1:] & (slot[1:] == following[:-1]))
-    upper[joined] = lower[joined + 1]
-    return lower, upper
+    longest = np.timedelta64(EARLIEST_START)
+    early = np.minimum(to_spans(parameters["early"]), longest)
+    early_next = np.minimum(to_spans(parameters["next_early"]), longest)
+    slot, previous, following = (
+        to_times(expected[name]) for name in ("slot", "previous_slot", "next_slot")
+    )
+    lower = slot - np.fmin(early + to_spans(expected["dst_tolerance"]), (slot - previous) // 2)
+    early_next = early_next + to_spans(expected["next_dst_tolerance"])
+    return lower, following - np.fmin(early_next, (following - slot) // 2)
 
 
 def _find_first_job(owner: Codes, rows: Codes, order_by: Times, size: int) -> Codes:

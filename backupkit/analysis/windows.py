@@ -18,12 +18,13 @@ from backupkit.analysis.arrays import (
     to_times,
 )
 from backupkit.analysis.jobs import job_times
-from backupkit.analysis.schedules import to_utc
+from backupkit.analysis.wall_times import to_utc, to_wall_times
 
 __all__ = ["backup_days", "duration_runs", "window_runs"]
 
 _DAY: Final = np.timedelta64(1, "D").astype("timedelta64[us]")
 _ZERO: Final = np.timedelta64(0, "us")
+_NO_START: Final = np.datetime64("1900-01-01", "us")
 
 
 def window_runs(
@@ -59,7 +60,9 @@ def window_runs(
     -----
     A job is inside the window if it starts no more than the tolerance before it opens, and ends by
     the time it closes. A job belongs to the nearest window: each extends by half of the closed
-    hours to both sides.
+    time to both sides. Windows open and close at wall times; what lies between is elapsed time,
+    also across a clock change. A repeated wall time is its first one, a skipped one is at the old
+    offset.
 
     References
     ----------
@@ -73,15 +76,11 @@ def window_runs(
         to_spans(resolved_policy["window_start"])[codes],
         to_spans(resolved_policy["window_length"])[codes],
     )
-    wall_start = _to_wall_time(started_at[rows], zones.to_numpy()[codes])
-    wall_end = _to_wall_time(
-        np.where(running[rows], to_instant(end), ended_at[rows]), zones.to_numpy()[codes]
+    opened, closed = _find_nearest_window(
+        started_at[rows], opens, length, pd.Series(zones.array.take(codes))
     )
-    half = (_DAY - length) // 2
-    days = np.floor_divide(wall_start - opens + half - wall_start.astype("datetime64[D]"), _DAY)
-    opened = wall_start.astype("datetime64[D]") + days.astype("timedelta64[D]") + opens
-    overrun = wall_end - (opened + length)
-    in_time = wall_start >= opened - to_spans(resolved_policy["window_tolerance"])[codes]
+    overrun = np.where(running[rows], to_instant(end), ended_at[rows]) - closed
+    in_time = started_at[rows] >= opened - to_spans(resolved_policy["window_tolerance"])[codes]
     kept = in_time & (overrun <= _ZERO) & ~running[rows]
     over = np.where((overrun > _ZERO) & ~running[rows], overrun, _ZERO)
     size = len(resolved_policy)
@@ -148,13 +147,26 @@ def _select_scheduled_jobs(
     return started_at, ended_at, running, np.flatnonzero(wanted)
 
 
-def _to_wall_time(times: Times, zones: np.ndarray[tuple[int], np.dtype[np.object_]]) -> Times:
-    """Convert instants to wall times, each in its zone."""
-    wall = times.copy()
-    for zone, rows in pd.Series(zones).groupby(zones).indices.items():
-        local = pd.DatetimeIndex(times[rows]).tz_localize("UTC").tz_convert(str(zone))
-        wall[rows] = local.tz_localize(None).to_numpy("datetime64[us]")
-    return wall
+def _find_nearest_window(
+    started_at: Times, opens: Spans, length: Spans, zone: pd.Series
+) -> tuple[Times, Times]:
+    """Return when the nearest window of each start opened and closed."""
+    day = to_wall_times(started_at, zone).astype("datetime64[D]").astype("datetime64[us]")
+    nights = pd.DataFrame({"day": day, "opens": opens, "length": length, "zone": zone})
+    number = nights.groupby(list(nights), sort=False).ngroup().to_numpy()  # few differ
+    nights = nights.drop_duplicates()
+    days = np.array([-2, -1, 0, 1, 2])[:, np.newaxis] * _DAY
+    zones = pd.concat([nights["zone"]] * len(days), ignore_index=True)
+    first, span = (to_spans(nights[name]) for name in ("opens", "length"))
+    opened, closed = (
+        to_utc((nights["day"].to_numpy() + days + clock).ravel(), zones)[0].reshape(len(days), -1)
+        for clock in (first, first + span)
+    )
+    closed_time = np.maximum(opened[1:] - closed[:-1], _ZERO)
+    # the last window of which the half of the closed time before it has begun
+    begins = opened[1:] - closed_time // 2
+    chosen = np.count_nonzero(started_at >= begins[:, number], axis=0)
+    return opened[chosen, number], closed[chosen, number]
 
 
 def backup_days(
@@ -213,7 +225,7 @@ def backup_days(
         hours = np.stack(
             [to_spans(resolved_policy["backup_day"]) for _, resolved_policy in revisions], axis=1
         )
-        begins = [first, *(to_instant(date) for date, _ in revisions[1:] if date is not None)]
+        begins = [_NO_START, *(to_instant(date) for date, _ in revisions[1:] if date is not None)]
         keys = pd.DataFrame(hours).assign(zone=zones.to_numpy())
         for members in keys.groupby(list(keys)).indices.values():
             member = members[0]
@@ -242,15 +254,17 @@ def _list_full_days(
     last: np.datetime64,
 ) -> tuple[Times, Times]:
     """Return start and end of the period's complete days, by the hour in force at the start."""
-    opens, closes, free = [], [], first
+    opens, closes, free = [], [], _NO_START
     for hour, begin, until in zip(hours, begins, [*begins[1:], last], strict=True):
         bounds = _list_day_starts(zone, hour, first, last)
-        complete = (bounds[:-1] >= np.maximum(begin, free)) & (bounds[1:] <= last)
-        kept = np.flatnonzero(complete & (bounds[:-1] < until))
+        # a day that began before the period delays the first day of another hour, too
+        kept = np.flatnonzero((bounds[:-1] >= np.maximum(begin, free)) & (bounds[:-1] < until))
         opens.append(bounds[kept])
         closes.append(bounds[kept + 1])
         free = np.append(free, closes[-1])[-1]
-    return np.concatenate(opens), np.concatenate(closes)
+    opened, closed = np.concatenate(opens), np.concatenate(closes)
+    complete = (opened >= first) & (closed <= last)
+    return opened[complete], closed[complete]
 
 
 def _list_day_starts(
@@ -260,4 +274,4 @@ def _list_day_starts(
     days = np.arange(first.astype("datetime64[D]") - 2, last.astype("datetime64[D]") + 3)
     local = np.add(days.astype("datetime64[us]"), hour).astype("datetime64[us]")
     bounds, _ = to_utc(local, pd.Series(zone, index=range(len(local)), dtype="str"))
-    return bounds
+    return np.unique(bounds)  # a day that the zone skips has no length

@@ -1,7 +1,7 @@
 """Context of an assessment: the period, the policy, and the rules of each appliance."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import Final
@@ -12,6 +12,7 @@ from backupkit.analysis import Exclusions
 from backupkit.errors import SettingsError
 from backupkit.policy import Policy
 from backupkit.settings import Instant, parse_duration, parse_instant
+from backupkit.tables.constants import SLOT_MARGIN
 
 __all__ = ["EvaluationContext", "Period", "Revisions"]
 
@@ -71,6 +72,8 @@ class EvaluationContext:
 
     `revisions` holds the result of `Policy.rules` for each part of the period, `exclusion_rows`
     that of `Policy.excluded`. With `as_if`, the policy of `now` applies to all of the past.
+    `later_revisions` are those that begin soon after the period: the first slot after it decides
+    where the last slot of the period ends.
     """
 
     policy: Policy
@@ -78,6 +81,7 @@ class EvaluationContext:
     revisions: Revisions
     exclusion_rows: pd.DataFrame
     as_if: bool
+    later_revisions: Revisions
 
     @classmethod
     def of(
@@ -85,22 +89,30 @@ class EvaluationContext:
     ) -> "EvaluationContext":
         """Resolve a policy for its members and the appliances in the data."""
         appliances = sorted(names)
-        dates = [None, *(date for date in policy.effective_dates if date < period.end)]
+        latest = period.end + SLOT_MARGIN
+        dates = [None, *(date for date in policy.effective_dates if date < latest)]
         revisions: Revisions = (
             [(None, policy.at(period.now).rules(appliances))]
             if as_if
             else [(date, policy.at(date).rules(appliances)) for date in dates]
         )
-        return cls(policy, period, revisions, policy.excluded(appliances), as_if)
+        begun = [date is None or date < period.end for date, _ in revisions].count(True)
+        exclusion_rows = policy.excluded(appliances)
+        return cls(policy, period, revisions[:begun], exclusion_rows, as_if, revisions[begun:])
 
     def only(self, appliances: pd.Index) -> "EvaluationContext":
         """Return the context of some of the appliances."""
-        revisions = [
-            (date, resolved.loc[resolved.index.isin(appliances)])
-            for date, resolved in self.revisions
-        ]
+        revisions, later_revisions = (
+            [(date, resolved.loc[resolved.index.isin(appliances)]) for date, resolved in dated]
+            for dated in (self.revisions, self.later_revisions)
+        )
         exclusion_rows = self.exclusion_rows[self.exclusion_rows["appliance"].isin(appliances)]
-        return EvaluationContext(self.policy, self.period, revisions, exclusion_rows, self.as_if)
+        return replace(
+            self,
+            revisions=revisions,
+            exclusion_rows=exclusion_rows,
+            later_revisions=later_revisions,
+        )
 
     @property
     def resolved_policy(self) -> pd.DataFrame:

@@ -259,6 +259,7 @@ def merge_assessments(
         coverage=_select_coverage(ordered),
         jobs=_concat([partial.jobs for partial in partials]),
         schedules=schedules,
+        as_if=context.as_if,
     )
 
 

@@ -61,6 +61,7 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
     poll_summary = analysis.poll_summary(data.polls, appliances=resolved_policy.index)
     reported = analysis.complete_schedules(data.schedules, data.polls)
     schedules = _add_policy_schedules(reported, poll_summary, context.schedule_policy)
+    schedules = _fill_zones(schedules, poll_summary["own_timezone"])
     corrections = analysis.skew_corrections(poll_summary["clock_skew"])
     known_jobs = analysis.drop_implausible_times(data.jobs, corrections)
     jobs = analysis.correct_clock_skew(analysis.estimate_starts(known_jobs), corrections)
@@ -82,7 +83,9 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
     owners = to_codes(expected["appliance"], resolved_policy.index)
     expected = expected[expected["slot"].array >= since.array.take(owners)]
     period_slots = expected[expected["slot"] < end].reset_index(drop=True)
-    parameters = analysis.slot_parameters(period_slots, revisions, exclusions)
+    parameters = analysis.slot_parameters(
+        period_slots, [*revisions, *context.later_revisions], exclusions
+    )
     judged = analysis.judge_slots(jobs, period_slots, coverage, parameters, now=now)
     in_period = judged["slot"] >= start
     slots = SLOTS.conform(judged[in_period])
@@ -99,7 +102,9 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
 
     current = analysis.current_schedules(schedules, at=end)
     plan_zones = analysis.schedule_zones(current, fallback=resolved_policy["timezone"])
-    zones = _find_appliance_zones(current, plan_zones, resolved_policy)
+    zones = _find_appliance_zones(
+        current, plan_zones, resolved_policy["timezone"], poll_summary["own_timezone"]
+    )
     baselines = analysis.baselines(
         jobs, current, end=end, appliances=resolved_policy.index, totals=totals
     )
@@ -270,6 +275,12 @@ def _add_policy_schedules(
     return schedules if added.empty else pd.concat([schedules, added], ignore_index=True)
 
 
+def _fill_zones(schedules: pd.DataFrame, own: pd.Series) -> pd.DataFrame:
+    """Fill the zone of schedules without one: the zone that the appliance itself reported."""
+    reported = own.reindex(schedules["appliance"]).set_axis(schedules.index)
+    return schedules.assign(timezone=schedules["timezone"].fillna(reported))
+
+
 def _drop_excluded_failures(
     jobs: pd.DataFrame, exclusions: Exclusions, index: pd.Index
 ) -> pd.DataFrame:
@@ -291,17 +302,17 @@ def _find_exclusion_reasons(
 
 
 def _find_appliance_zones(
-    current: pd.DataFrame, schedule_zones: pd.DataFrame, resolved_policy: pd.DataFrame
+    current: pd.DataFrame, schedule_zones: pd.DataFrame, fallback: pd.Series, own: pd.Series
 ) -> pd.DataFrame:
-    """Return the zone of each appliance: of its schedule, else of fleet.toml, else UTC."""
+    """Return the zone of each appliance: of its schedule, its own, of fleet.toml, else UTC."""
     schedule_zones = schedule_zones.assign(appliance=current["appliance"]).drop_duplicates(
         "appliance"
     )
-    without = resolved_policy.index.difference(pd.Index(schedule_zones["appliance"]))
-    empty_rows = SCHEDULES.frame({"appliance": without.to_list()})
-    assumed = analysis.schedule_zones(empty_rows, fallback=resolved_policy["timezone"])
+    without = fallback.index.difference(pd.Index(schedule_zones["appliance"]))
+    empty_rows = _fill_zones(SCHEDULES.frame({"appliance": without.to_list()}), own)
+    assumed = analysis.schedule_zones(empty_rows, fallback=fallback)
     combined = pd.concat([schedule_zones, assumed.assign(appliance=empty_rows["appliance"])])
-    return combined.set_index("appliance").reindex(resolved_policy.index)
+    return combined.set_index("appliance").reindex(fallback.index)
 
 
 def _find_first_judged_slot(

@@ -27,6 +27,7 @@ HEAD_FIGURES: Final[Mapping[str, str]] = MappingProxyType(
 """Labels of the key figures of `backupkit.tables.METRICS`."""
 
 _MAX_WORST: Final = 10
+_MICROSECOND: Final = pd.Timedelta(microseconds=1)
 _COLUMNS: Final = {
     "Appliance": "",
     "State": "s",
@@ -136,6 +137,8 @@ class Assessment:
         Of ``COVERAGE``, ``ASSESSED_JOBS`` (by the appliances' own clocks) and ``SCHEDULES`` (those
         in force at the period's end): the data basis. Older jobs, which no figure needs, are not
         in `jobs`; ``coverage`` counts all jobs.
+    as_if : bool
+        Whether the policy of `now` was applied to all of the past.
     """
 
     start: pd.Timestamp
@@ -160,19 +163,28 @@ class Assessment:
     coverage: pd.DataFrame
     jobs: pd.DataFrame
     schedules: pd.DataFrame
+    as_if: bool = False
+
+    def policy_until(self, end: pd.Timestamp) -> Policy:
+        """Return the policy that judges the time right before an instant.
+
+        A change at exactly that instant is not in force yet. With `as_if`, the policy of `now` is
+        in force at all times.
+        """
+        return self.policy.at(self.now if self.as_if else end - _MICROSECOND)
 
     @property
     def at_risk(self) -> pd.Index:
         """The compliant appliances that are in their grace time or have an open incident."""
         rows = self.appliances
-        resolved_policy = self.policy.at(self.end).rules(rows.index)
+        resolved_policy = self.policy_until(self.end).rules(rows.index)
         late = rows["exposure"] > resolved_policy["rpo"].reindex(rows.index)
         return rows.index[(rows["state"] == "compliant") & (late | rows["incident_since"].notna())]
 
     @property
     def target(self) -> float:
         """The policy's target for RPO and slot compliance at the period's end, from 0 to 1."""
-        return float(self.policy.at(self.end).target)
+        return float(self.policy_until(self.end).target)
 
     def ratio(self, metric: str) -> Ratio:
         """Return a figure of the fleet, a row of `backupkit.tables.METRICS`."""

@@ -129,6 +129,7 @@ def _read_polls(reader: Reader, wanted: Filter, end: int) -> pd.DataFrame:
             one(f"{read} = 1", "ASC"),
             one(f"{read} = 1 AND q.polled_at <= {end}", "DESC"),
             one(f"{read} = 1 AND q.schedules_read IS NOT NULL", "ASC"),
+            one(f"{read} = 1 AND q.details = 1 AND q.schedules_error IS NULL", "ASC"),
             one(f"{read} IS NOT NULL AND q.polled_at > {newest_good}", "ASC"),
         )
     )

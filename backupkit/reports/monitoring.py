@@ -159,7 +159,7 @@ def _format_worst_exposure(assessment: Assessment) -> Iterator[str]:
     if used.empty:
         return
     worst = rows.loc[[used.idxmax()]]
-    rpo = assessment.policy.at(assessment.end).rules(worst.index)["rpo"].reindex(worst.index)
+    rpo = assessment.policy_until(assessment.end).rules(worst.index)["rpo"].reindex(worst.index)
     durations = worst["exposure"], rpo, worst["threshold"]
     exposure, warning, critical = (
         round(duration.dt.total_seconds().iloc[0]) for duration in durations

@@ -200,7 +200,7 @@ class FilteredView:
     def _rules(self) -> pd.DataFrame:
         """Rules of all appliances at the period's end, by appliance code."""
         names = self.index.appliances
-        return self.index.assessment.policy.at(self.end).rules(names).loc[names]
+        return self.index.assessment.policy_until(self.end).rules(names).loc[names]
 
     @cached_property
     def _in_scope(self) -> Flags:
