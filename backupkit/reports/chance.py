@@ -56,7 +56,8 @@ def _describe_questions(clusters: pd.DataFrame, tests: pd.DataFrame) -> list[str
         f"{questions} asked: does a target, build, site or group occur more often among the "
         "appliances with an error pattern than by chance? p is the chance of as many by accident "
         "(exact test). q takes all questions into account: of the findings with q up to "
-        f"{FALSE_DISCOVERY_RATE:g}, at most 1 in {1 / FALSE_DISCOVERY_RATE:.0f} is expected to be an accident."
+        f"{FALSE_DISCOVERY_RATE:g}, at most 1 in {1 / FALSE_DISCOVERY_RATE:.0f} is expected to be "
+        "an accident."
     )
     return [text]
 
