@@ -5,7 +5,7 @@ takes the frames it reads, the period as ``start`` and ``end``, and the moment a
 """
 
 from backupkit.analysis.baselines import AnomalyLimits, anomalies, baselines
-from backupkit.analysis.clusters import clusters, duplicate_appliances, recent_jobs
+from backupkit.analysis.clusters import clusters, find_shared_values
 from backupkit.analysis.compliance import (
     compliance_amounts,
     coverage_ratio,
@@ -22,6 +22,7 @@ from backupkit.analysis.coverage import (
     poll_summary,
 )
 from backupkit.analysis.drift import describe_schedule_change, schedule_drift
+from backupkit.analysis.duplicates import duplicate_appliances, recent_jobs
 from backupkit.analysis.exposure import (
     exposure,
     exposure_at,
@@ -119,6 +120,7 @@ __all__ = [
     "failure_signatures",
     "failures",
     "feasibility",
+    "find_shared_values",
     "fleet_metrics",
     "group_metrics",
     "incident_figures",

@@ -4,6 +4,7 @@ The fields of a row stand in the order of the columns of its table.
 """
 
 import base64
+from itertools import groupby
 from typing import NamedTuple
 
 import pandas as pd
@@ -59,6 +60,7 @@ Time = pd.Timestamp | NaTType
 Duration = pd.Timedelta | NaTType
 
 _MAX_SVG_BYTES = 60_000  # bytes
+_MAX_RUN = 31  # cells; report.css has a width for each length
 
 
 # --- values that are HTML by themselves -----------------------------------------------------------
@@ -325,11 +327,27 @@ class Level(NamedTuple):
 
 
 class MatrixRow(NamedTuple):
-    """Days of one appliance: cells of (state, symbol), and a text summary of them."""
+    """Days of one appliance: cells of (state, symbol), a text summary, and if all of them is good.
+
+    In HTML equal cells side by side are one element: an element per cell would make the page of a
+    large fleet three times as large.
+    """
 
     appliance: Link
     cells: tuple[tuple[str, str], ...]
     summary: str
+    good: bool
+
+    @property
+    def runs(self) -> list[tuple[str, str, int]]:
+        """State, symbols and number of equal cells side by side, at most 31 at once."""
+        runs: list[tuple[str, str, int]] = []
+        for (state, symbol), group in groupby(self.cells):
+            number = len(list(group))
+            for first in range(0, number, _MAX_RUN):
+                length = min(_MAX_RUN, number - first)
+                runs.append((state, " ".join([symbol] * length), length))
+        return runs
 
 
 class MatrixBlock(NamedTuple):
