@@ -39,9 +39,8 @@ class TestSave:
     def test_files(self, week: Assessment, tmp_path: Path) -> None:
         """The page and its data files are written, the page first, and no other file remains."""
         paths = report(week).save(tmp_path / "report.html")
-        tables = [
-            f"report.{name}csv" for name in ("", "jobs.", "verdicts.", "appliances.", "trend.")
-        ]
+        kinds = ("", "jobs.", "verdicts.", "appliances.", "days.", "trend.")
+        tables = [f"report.{kind}csv" for kind in kinds]
         names = ["report.html", "report.json", *tables]
         assert [path.name for path in paths] == names
         assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
