@@ -143,7 +143,7 @@ class TargetResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeriodVerdict:
-    """Whether a fleet, a site or a group met its targets in the period.
+    """The verdict on the targets of a fleet, a site or a group in the period.
 
     Attributes
     ----------
