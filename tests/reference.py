@@ -143,11 +143,6 @@ class Appliance:
         first = min(poll.at for poll in self.polls if poll.ok)
         return min([first, *(job.start for job in self.jobs)])
 
-    @property
-    def known_until(self) -> datetime | None:
-        """Until when the state is known, by the policy at the end of the period."""
-        return self.known_by(self.numbers)
-
     def known_by(self, numbers: Numbers) -> datetime | None:
         """Return the last good poll plus the allowance, but not after the next failed poll."""
         if self.last_good is None:
@@ -394,6 +389,7 @@ class Appliance:
     ) -> Slot:
         """Return a slot with its state."""
         numbers = self.numbers_at(at)
+        known_until = self.known_by(numbers)
         target = None if numbers.completion is None else at + numbers.completion
         deadline = upper if target is None else min(upper, target)
         overdue = at + numbers.late + dst_tolerance
@@ -431,7 +427,7 @@ class Appliance:
             state = "missed_failed"
         elif (passed or due) and not attempts:
             state = "missed_norun"
-        elif self.known_until is not None and self.known_until >= self.now:
+        elif known_until is not None and known_until >= self.now:
             state = "pending"
         else:
             state = "unknown"

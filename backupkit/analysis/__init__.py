@@ -6,6 +6,7 @@ takes the frames it reads, the period as ``start`` and ``end``, and the moment a
 
 from backupkit.analysis.baselines import AnomalyLimits, anomalies, baselines
 from backupkit.analysis.causes import Cause, cause_of
+from backupkit.analysis.clocks import Clocks, skew_corrections
 from backupkit.analysis.clusters import clusters, duplicate_appliances, recent_jobs
 from backupkit.analysis.compliance import (
     compliance_amounts,
@@ -49,7 +50,6 @@ from backupkit.analysis.jobs import (
     drop_implausible_times,
     job_times,
     last_attempts,
-    skew_corrections,
     strikes,
     totals_of,
 )
@@ -85,6 +85,7 @@ __all__ = [
     "NO_EXCLUSIONS",
     "AnomalyLimits",
     "Cause",
+    "Clocks",
     "Exclusions",
     "TrendStep",
     "anomalies",
