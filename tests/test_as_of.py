@@ -318,6 +318,7 @@ class TestCorrected:
         assert sorted(at_t.files) == [
             "report.appliances.csv",
             "report.csv",
+            "report.days.csv",
             "report.html",
             "report.jobs.csv",
             "report.json",

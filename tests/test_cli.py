@@ -389,6 +389,7 @@ class TestReport:
         assert sorted(file.name for file in out.parent.iterdir()) == [
             "report.appliances.csv",
             "report.csv",
+            "report.days.csv",
             "report.html",
             "report.jobs.csv",
             "report.json",

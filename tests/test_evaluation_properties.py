@@ -1,7 +1,8 @@
 """Properties of evaluations: the order of rows, split periods, and what is known later."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -33,9 +34,9 @@ def some_cases() -> Iterator[tuple[Random, Case]]:
         yield random, random_case(random)
 
 
-def frames_of(known: HistoryView) -> list[pd.DataFrame]:
-    """Return jobs, polls and schedules."""
-    return [known.jobs, known.polls, known.schedules]
+def change_rows(known: HistoryView, change: Callable[[pd.DataFrame], pd.DataFrame]) -> HistoryView:
+    """Change the rows of jobs, polls and schedules."""
+    return HistoryView(change(known.jobs), change(known.polls), change(known.schedules))
 
 
 @pytest.mark.property
@@ -47,10 +48,10 @@ def test_rows_in_any_order() -> None:
         polls = case.known.polls.drop_duplicates(["appliance", "polled_at"])
         known = HistoryView(case.known.jobs, polls, schedules)
         expected = case.evaluate_frames(known)
-        permuted = [rows.sample(frac=1, random_state=seed) for rows in frames_of(known)]
-        assert_same(case.evaluate_frames(HistoryView(*permuted)), expected)
-        doubled = [pd.concat([rows, rows], ignore_index=True) for rows in frames_of(known)]
-        got = case.evaluate_frames(HistoryView(*doubled))
+        permuted = change_rows(known, partial(pd.DataFrame.sample, frac=1, random_state=seed))
+        assert_same(case.evaluate_frames(permuted), expected)
+        doubled = change_rows(known, lambda rows: pd.concat([rows, rows], ignore_index=True))
+        got = case.evaluate_frames(doubled)
         assert_same(replace(got, version=expected.version), expected)
 
 

@@ -5,9 +5,8 @@ takes the frames it reads, the period as ``start`` and ``end``, and the moment a
 """
 
 from backupkit.analysis.baselines import AnomalyLimits, anomalies, baselines
-from backupkit.analysis.causes import Cause, cause_of
 from backupkit.analysis.clocks import Clocks, skew_corrections
-from backupkit.analysis.clusters import clusters, duplicate_appliances, recent_jobs
+from backupkit.analysis.clusters import clusters, find_shared_values
 from backupkit.analysis.compliance import (
     compliance_amounts,
     coverage_ratio,
@@ -24,6 +23,7 @@ from backupkit.analysis.coverage import (
     poll_summary,
 )
 from backupkit.analysis.drift import describe_schedule_change, schedule_drift
+from backupkit.analysis.duplicates import duplicate_appliances, recent_jobs
 from backupkit.analysis.exposure import (
     exposure,
     exposure_at,
@@ -34,12 +34,11 @@ from backupkit.analysis.exposure import (
     time_in_states,
     worst_exposure,
 )
+from backupkit.analysis.failure_parts import failure_parts
 from backupkit.analysis.failures import (
     failure_counts,
     failure_signatures,
     failures,
-    message_of,
-    signature_of,
 )
 from backupkit.analysis.feasibility import feasibility
 from backupkit.analysis.incidents import incident_figures, incidents, observed_time
@@ -55,6 +54,7 @@ from backupkit.analysis.jobs import (
 )
 from backupkit.analysis.lint import lint
 from backupkit.analysis.mean_exposure import mean_exposure
+from backupkit.analysis.messages import message_of
 from backupkit.analysis.period import restrict_to_period
 from backupkit.analysis.reasons import reasons
 from backupkit.analysis.remarks import describe_jobs
@@ -64,6 +64,7 @@ from backupkit.analysis.schedules import (
     expected_slots,
     schedule_zones,
 )
+from backupkit.analysis.signatures import signature_of
 from backupkit.analysis.slots import (
     infer_types,
     judge_slots,
@@ -80,10 +81,12 @@ from backupkit.analysis.undecided import (
     possible_recovery_points,
 )
 from backupkit.analysis.windows import backup_days, duration_runs, window_runs
+from backupkit.causes import Catalogue, Cause, cause_of, known_causes
 
 __all__ = [
     "NO_EXCLUSIONS",
     "AnomalyLimits",
+    "Catalogue",
     "Cause",
     "Clocks",
     "Exclusions",
@@ -114,9 +117,11 @@ __all__ = [
     "exposure",
     "exposure_at",
     "failure_counts",
+    "failure_parts",
     "failure_signatures",
     "failures",
     "feasibility",
+    "find_shared_values",
     "fleet_metrics",
     "group_metrics",
     "incident_figures",
@@ -124,6 +129,7 @@ __all__ = [
     "infer_types",
     "job_times",
     "judge_slots",
+    "known_causes",
     "last_attempts",
     "lint",
     "mean_exposure",

@@ -96,8 +96,9 @@ def trend(
     read = seconds["compliant"] + seconds["breach"]
     columns["rpo_strict"] = ratio(seconds["compliant"], read + seconds["unknown"])
     columns["rpo_observed"] = ratio(seconds["compliant"], read)
-    position = np.searchsorted(edges, to_times(slots["slot"]), side="right") - 1
-    codes = to_codes(slots["state"], pd.Index(SLOT_STATES))
+    dated = slots[slots["slot"].notna()]
+    position = np.searchsorted(edges, to_times(dated["slot"]), side="right") - 1
+    codes = to_codes(dated["state"], pd.Index(SLOT_STATES))
     counts = np.bincount(position * len(SLOT_STATES) + codes, minlength=number * len(SLOT_STATES))
     for place, state in enumerate(SLOT_STATES):
         columns[f"slots_{state}"] = pd.Series(counts.reshape(number, -1)[:, place])

@@ -1,5 +1,9 @@
 """Matrix of slot states by appliance and day."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -11,8 +15,22 @@ from matplotlib.patches import Patch
 
 from backupkit.plots import style
 from backupkit.plots.style import Floats
+from backupkit.tables import MISSED_SLOTS
 
-__all__ = ["matrix", "nights"]
+__all__ = ["CELL_STYLES", "matrix", "nights"]
+
+_UNDECIDED: Final = ("unknown", "late", "rescued", "pending")
+CELL_STYLES: Final[Mapping[str, style.StatusStyle]] = MappingProxyType(
+    {
+        **{state: style.SLOT_STYLES[state] for state in MISSED_SLOTS},
+        "breach": style.StatusStyle("in breach (no run expected)", "!", style.ORANGE, marker="$!$"),
+        **{state: style.SLOT_STYLES[state] for state in style.SLOT_STYLES if state in _UNDECIDED},
+        "unobserved": style.StatusStyle("not observed", "◇", style.PURPLE, marker="d", fill="none"),
+        "compliant": style.StatusStyle("compliant (no run expected)", "▪", style.BLUE, marker="s"),
+        **{state: style.SLOT_STYLES[state] for state in ("met", "excluded")},
+    }
+)
+"""Style of a slot state, or of an appliance's state without a slot, the most serious first."""
 
 Codes = npt.NDArray[np.int8]
 Rows = npt.NDArray[np.intp]
@@ -21,19 +39,23 @@ _MAX_SYMBOLS = 10_000
 """Maximum number of cells to draw as symbols; more are drawn as an image."""
 
 
-def nights(slots: pd.DataFrame) -> pd.DataFrame:
+def nights(slots: pd.DataFrame, intervals: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return the most serious slot state of each appliance and day.
 
     Parameters
     ----------
     slots : DataFrame
         Reads ``appliance``, ``slot`` [UTC] and ``state`` of `backupkit.tables.SLOTS`.
+    intervals : DataFrame, optional
+        States over time, of `backupkit.tables.INTERVALS`. Then there is also a row for each
+        appliance without a slot that is in scope at any time, with its most serious state of each
+        day: breach, unknown, unobserved, compliant or excluded.
 
     Returns
     -------
     DataFrame of str
-        One row per appliance, the most missed days first. One column per UTC day, from the first
-        slot to the last. Missing on days without a slot.
+        One row per appliance, the most days missed or in breach first. One column per UTC day: of
+        all intervals, else from the first slot to the last. Missing on days without a slot.
 
     Examples
     --------
@@ -49,34 +71,83 @@ def nights(slots: pd.DataFrame) -> pd.DataFrame:
     ... ).iloc[0, 0]
     'missed_norun'
     """
-    appliances, days, codes = _find_worst_of_days(slots)
-    states = np.array([*style.SLOT_STYLES, None], dtype=object)[codes]
+    appliances, days, codes = _find_worst_of_days(slots, intervals)
+    states = np.array([*CELL_STYLES, None], dtype=object)[codes]
     return pd.DataFrame(states, index=appliances, columns=days, dtype="str")
 
 
-def _find_worst_of_days(slots: pd.DataFrame) -> tuple[pd.Index, pd.DatetimeIndex, Codes]:
+def _find_worst_of_days(
+    slots: pd.DataFrame, intervals: pd.DataFrame | None
+) -> tuple[pd.Index, pd.DatetimeIndex, Codes]:
     """Return appliances, days, and the state code of each cell.
 
-    A code is a position in `style.SLOT_STYLES`; the one after the last means no slot.
+    A code is a position in `CELL_STYLES`; the one after the last means no slot.
     """
-    states = list(style.SLOT_STYLES)
-    code = pd.Categorical(slots["state"], categories=states).codes
-    has_state = slots["slot"].notna().to_numpy() & (code >= 0)
-    if not has_state.any():
+    cells = [_list_slot_cells(slots)]
+    if intervals is not None:
+        cells.append(_list_interval_cells(intervals, without=cells[0]["appliance"]))
+    table = pd.concat(cells, ignore_index=True)
+    if table.empty:
         empty = pd.Index([], dtype="str", name="appliance")
         return empty, pd.DatetimeIndex([], tz="UTC", name="day"), np.empty((0, 0), dtype=np.int8)
-    day = slots["slot"][has_state].dt.floor("D")
-    days = pd.date_range(day.min(), day.max(), freq="D", name="day")
-    column = ((day - days[0]) // pd.Timedelta(days=1)).to_numpy()
-    row, uniques = pd.factorize(slots["appliance"][has_state])
-    cells = np.full(len(uniques) * len(days), len(states), dtype=np.int8)
-    np.minimum.at(cells, row * len(days) + column, code[has_state])
-    worst = cells.reshape(len(uniques), len(days))
-    missed = (worst < states.index("unknown")).sum(axis=1)
-    unknown = (worst == states.index("unknown")).sum(axis=1)
+    day = table["day"]
+    first, last = day.min(), day.max()
+    if intervals is not None and len(intervals):
+        first = min(first, intervals["start"].min().floor("D"))
+        last = max(last, _find_last_day(intervals["end"].max()))
+    days = pd.date_range(first, last, freq="D", name="day")
+    column = ((day - first) // pd.Timedelta(days=1)).to_numpy()
+    row, uniques = pd.factorize(table["appliance"])
+    flat = np.full(len(uniques) * len(days), len(CELL_STYLES), dtype=np.int8)
+    np.minimum.at(flat, row * len(days) + column, table["code"].to_numpy())
+    worst = flat.reshape(len(uniques), len(days))
+    unknown_code = list(CELL_STYLES).index("unknown")
+    missed, unknown = (worst < unknown_code).sum(axis=1), (worst == unknown_code).sum(axis=1)
     rows = pd.Index(uniques, dtype="str", name="appliance")
     order = np.lexsort((rows.to_numpy(dtype=object), -unknown, -missed))
     return rows[order], days, worst[order]
+
+
+def _list_slot_cells(slots: pd.DataFrame) -> pd.DataFrame:
+    """Return appliance, day and code of each slot."""
+    code = _to_cell_codes(slots["state"])
+    known = slots["slot"].notna().to_numpy() & (code >= 0)
+    return pd.DataFrame(
+        {
+            "appliance": slots["appliance"][known].astype("str"),
+            "day": slots["slot"][known].dt.floor("D"),
+            "code": code[known],
+        }
+    )
+
+
+def _list_interval_cells(intervals: pd.DataFrame, *, without: pd.Series) -> pd.DataFrame:
+    """Return appliance, day and code of each day of an interval, of appliances without slots."""
+    names = intervals["appliance"].astype("str")
+    in_scope = set(names[intervals["state"].ne("excluded")]) - set(without)
+    rows = intervals[names.isin(in_scope).to_numpy()]
+    first, last = rows["start"].dt.floor("D"), _find_last_day(rows["end"])
+    number = ((last - first) // pd.Timedelta(days=1)).to_numpy() + 1
+    repeated = np.repeat(np.arange(len(rows)), number)
+    step = np.arange(len(repeated)) - np.repeat(np.cumsum(number) - number, number)
+    return pd.DataFrame(
+        {
+            "appliance": rows["appliance"].astype("str").iloc[repeated].reset_index(drop=True),
+            "day": first.iloc[repeated].reset_index(drop=True) + pd.to_timedelta(step, unit="D"),
+            "code": _to_cell_codes(rows["state"])[repeated],
+        }
+    )
+
+
+def _find_last_day(end: Any) -> Any:  # noqa: ANN401 # a time or a column of times
+    """Return the UTC day before an exclusive end."""
+    before = end - pd.Timedelta(microseconds=1)
+    return before.dt.floor("D") if isinstance(before, pd.Series) else before.floor("D")
+
+
+def _to_cell_codes(states: pd.Series) -> Codes:
+    codes: Codes = pd.Categorical(states, categories=list(CELL_STYLES)).codes
+    return codes
 
 
 def matrix(
@@ -84,6 +155,7 @@ def matrix(
     *,
     ax: Axes | None = None,
     states: pd.Series | None = None,
+    intervals: pd.DataFrame | None = None,
     limit: int = 40,
     theme: str = "light",
 ) -> Axes:
@@ -98,6 +170,8 @@ def matrix(
     states : Series of str, optional
         State of each appliance in the order of the rows, such as ``a.appliances["state"]``. The
         caption counts the states of the rows that are not drawn.
+    intervals : DataFrame, optional
+        As in `nights`: appliances without a slot get the symbols of their own states.
     limit : int
         Maximum number of rows to draw; a caption counts the rest.
     theme : {"light", "dark"}
@@ -119,8 +193,11 @@ def matrix(
     ['met']
     """
     if states is not None:
-        slots = slots[slots["appliance"].isin(list(states.index[:limit]))]
-    appliances, days, codes = _find_worst_of_days(slots)
+        drawn = list(states.index[:limit])
+        slots = slots[slots["appliance"].isin(drawn)]
+        if intervals is not None:
+            intervals = intervals[intervals["appliance"].isin(drawn)]
+    appliances, days, codes = _find_worst_of_days(slots, intervals)
     order = [str(name) for name in (appliances if states is None else states.index)]
     drawn_names = order[:limit]
     with style.apply_style(theme) as active_theme:
@@ -128,7 +205,7 @@ def matrix(
         if appliances.empty:
             return style.draw_message(ax, "No backup run was expected in this period")
         # the last row, index -1, is for appliances without slots
-        codes = np.vstack([codes, np.full(len(days), len(style.SLOT_STYLES), dtype=np.int8)])
+        codes = np.vstack([codes, np.full(len(days), len(CELL_STYLES), dtype=np.int8)])
         codes = codes[appliances.get_indexer(pd.Index(drawn_names))]
         day_numbers = style.to_day_numbers(days)
         draw = _draw_image if codes.size > _MAX_SYMBOLS else _draw_markers
@@ -146,7 +223,7 @@ def matrix(
 
 
 def _draw_markers(ax: Axes, days: Floats, codes: Codes, active_theme: style.Theme) -> list[Artist]:
-    for code, status_style in enumerate(style.SLOT_STYLES.values()):
+    for code, status_style in enumerate(CELL_STYLES.values()):
         row, column = np.nonzero(codes == code)
         if len(row):
             ax.add_line(_build_marker_line(days[column], row, status_style, active_theme))
@@ -155,7 +232,7 @@ def _draw_markers(ax: Axes, days: Floats, codes: Codes, active_theme: style.Them
 
 def _draw_image(ax: Axes, days: Floats, codes: Codes, active_theme: style.Theme) -> list[Artist]:
     """Draw each cell as a coloured pixel of an image."""
-    status_styles = list(style.SLOT_STYLES.values())
+    status_styles = list(CELL_STYLES.values())
     colours = [
         *(active_theme.of(status_style.colour) for status_style in status_styles),
         active_theme.paper,

@@ -5,6 +5,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 from backupkit.assessment import Assessment, Comparison, compare
+from backupkit.reports.days import format_days_csv
 from backupkit.reports.exports import (
     build_json_document,
     format_appliances_csv,
@@ -68,8 +69,8 @@ class Report:
         path : str or Path
             File of the page. The data files have the same name with ``.json`` (everything),
             ``.csv`` (one row per slot), ``.jobs.csv`` (one row per job), ``.appliances.csv`` (one
-            row per appliance, all its figures) and ``.trend.csv`` (one row per day, week and
-            month).
+            row per appliance, all its figures), ``.days.csv`` (one row per appliance, one column
+            per day) and ``.trend.csv`` (one row per day, week and month).
         xlsx : bool
             Whether to write an ``.xlsx`` workbook too; it needs ``backupkit[xlsx]``.
 
@@ -90,6 +91,7 @@ class Report:
             target.with_suffix(".csv"): format_slots_csv(self.assessment),
             target.with_suffix(".jobs.csv"): format_jobs_csv(self.assessment.jobs),
             target.with_suffix(".appliances.csv"): format_appliances_csv(self.assessment),
+            target.with_suffix(".days.csv"): format_days_csv(self.assessment),
             target.with_suffix(".trend.csv"): format_trend_csv(self.assessment),
         }
         if xlsx:

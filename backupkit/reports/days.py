@@ -10,8 +10,8 @@ from backupkit import plots
 from backupkit.analysis import TrendStep, choose_trend_steps, trend
 from backupkit.assessment import Assessment
 from backupkit.display.format import Ratio, format_day, sanitise, time_ratio
-from backupkit.plots.matrix import nights
-from backupkit.plots.style import SLOT_STYLES
+from backupkit.plots.matrix import CELL_STYLES, nights
+from backupkit.reports.exports import format_csv
 from backupkit.reports.facts import (
     Link,
     Matrix,
@@ -24,12 +24,13 @@ from backupkit.reports.facts import (
 )
 from backupkit.tables import MISSED_SLOTS
 
-__all__ = ["build_matrix", "build_trend"]
+__all__ = ["build_days_frame", "build_matrix", "build_trend", "format_days_csv"]
 
-_SMALL_FLEET: Final = 100
-_MAX_MATRIX_ROWS: Final = 150
+_MAX_MATRIX_ROWS: Final = 2_000
 _MAX_MATRIX_DAYS: Final = 92
 _MAX_NAMED_DAYS: Final = 4
+_NAMED_CELLS: Final = frozenset({*MISSED_SLOTS, "breach"})
+_GOOD_CELLS: Final = frozenset({"met", "compliant", "excluded", "pending"})
 _STEP_FORMATS: Final[Mapping[TrendStep, str]] = MappingProxyType(
     {"day": "%Y-%m-%d", "week": "%G-W%V, from %Y-%m-%d", "month": "%Y-%m"}
 )
@@ -108,17 +109,14 @@ def _build_trend_day(label: object, row: pd.Series, step: TrendStep) -> TrendDay
 
 
 def build_matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
-    """Return the slot states by appliance and day, of the newest 92 days at most.
+    """Return the states by appliance and day, of the newest 92 days at most.
 
-    A fleet of up to 100 appliances is shown in full; of a larger one, at most 150 appliances with
-    missed, unknown or late slots. There is one block per site if there are several, else per group;
-    the block with the worst appliance is first.
+    Each appliance in scope has a row; of more than 2,000, those with the most missed days. Without
+    a slot, it shows the appliance's own state. There is one block per site if there are several,
+    else per group; the block with the worst appliance is first.
     """
-    table = nights(assessment.slots)
-    visible = table
-    if len(table) > _SMALL_FLEET:
-        incomplete = table.isin([*MISSED_SLOTS, "unknown", "late"]).any(axis="columns")
-        visible = table[incomplete][:_MAX_MATRIX_ROWS]
+    table = nights(assessment.slots, assessment.intervals)
+    visible = table[:_MAX_MATRIX_ROWS]
     days = [pd.Timestamp(time) for time in visible.columns]
     states = dict(zip(visible.index.tolist(), visible.to_numpy(dtype=object).tolist(), strict=True))
     used = {state for row in states.values() for state in row if isinstance(state, str)}
@@ -131,6 +129,7 @@ def build_matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
                 appliance=links[name],
                 cells=tuple(_build_cell(state) for state in row[-_MAX_MATRIX_DAYS:]),
                 summary=_summarise_days(row, days),
+                good=_GOOD_CELLS.issuperset(state for state in row if isinstance(state, str)),
             )
         )
     return Matrix(
@@ -138,11 +137,23 @@ def build_matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
         blocks=tuple(MatrixBlock(name, tuple(rows)) for name, rows in blocks.items()),
         omitted=len(table) - len(visible),
         legend=tuple(
-            (state, slot_style.symbol, slot_style.label)
-            for state, slot_style in SLOT_STYLES.items()
+            (state, cell_style.symbol, cell_style.label)
+            for state, cell_style in CELL_STYLES.items()
             if state in used
         ),
     )
+
+
+def format_days_csv(assessment: Assessment) -> bytes:
+    """Return the matrix as CSV in UTF-8: one row per appliance, one column per UTC day."""
+    return format_csv(build_days_frame(assessment))
+
+
+def build_days_frame(assessment: Assessment) -> pd.DataFrame:
+    """Return the matrix as a frame: one row per appliance, one text column per UTC day."""
+    table = nights(assessment.slots, assessment.intervals)
+    days = [f"{pd.Timestamp(day):%Y-%m-%d}" for day in table.columns]
+    return table.set_axis(days, axis="columns").reset_index()
 
 
 def _name_blocks(appliances: pd.DataFrame) -> dict[str, str]:
@@ -155,21 +166,21 @@ def _name_blocks(appliances: pd.DataFrame) -> dict[str, str]:
 
 
 def _build_cell(state: object) -> tuple[str, str]:
-    return (state, SLOT_STYLES[state].symbol) if isinstance(state, str) else ("none", " ")
+    return (state, CELL_STYLES[state].symbol) if isinstance(state, str) else ("none", " ")
 
 
 def _summarise_days(states: list[object], days: list[pd.Timestamp]) -> str:
     counts = []
-    for state in reversed(list(SLOT_STYLES)):
+    for state in reversed(list(CELL_STYLES)):
         matches = [time for time, value in zip(days, states, strict=True) if value == state]
         if not matches:
             continue
         names = (
             [format_day(time) for time in matches[-_MAX_NAMED_DAYS:]]
-            if state in MISSED_SLOTS
+            if state in _NAMED_CELLS
             else []
         )
         prefix = "last " if len(matches) > len(names) else ""
         newest = f" ({prefix}{', '.join(names)})" if names else ""
-        counts.append(f"{len(matches)} {SLOT_STYLES[state].label}{newest}")
+        counts.append(f"{len(matches)} {CELL_STYLES[state].label}{newest}")
     return ", ".join(counts)

@@ -21,6 +21,7 @@ from backupkit.tables import (
     APPLIANCES,
     ASSESSED_JOBS,
     BASELINES,
+    CLUSTER_TESTS,
     CLUSTERS,
     COVERAGE,
     FAILURE_COUNTS,
@@ -48,6 +49,7 @@ __all__ = [
     "build_json_document",
     "build_trend_rows",
     "format_appliances_csv",
+    "format_csv",
     "format_jobs_csv",
     "format_messages",
     "format_slots_csv",
@@ -69,6 +71,7 @@ TABLES: Final[Mapping[str, Table]] = MappingProxyType(
         "failures": FAILURES,
         "failure_counts": FAILURE_COUNTS,
         "clusters": CLUSTERS,
+        "cluster_tests": CLUSTER_TESTS,
         "baselines": BASELINES,
         "anomalies": ANOMALIES,
         "loads": LOADS,
@@ -127,23 +130,23 @@ def build_trend_rows(assessment: Assessment) -> pd.DataFrame:
 
 def format_appliances_csv(assessment: Assessment) -> bytes:
     """Return the appliances with all their figures as CSV in UTF-8, safe for a spreadsheet."""
-    return _format_csv(assessment.appliances.reset_index())
+    return format_csv(assessment.appliances.reset_index())
 
 
 def format_trend_csv(assessment: Assessment) -> bytes:
     """Return the trend as CSV in UTF-8: a row per day, then per week and month if it is long."""
-    return _format_csv(build_trend_rows(assessment))
+    return format_csv(build_trend_rows(assessment))
 
 
 def format_slots_csv(assessment: Assessment) -> bytes:
     """Return the slots as CSV in UTF-8, safe to open in a spreadsheet."""
-    return _format_csv(assessment.slots)
+    return format_csv(assessment.slots)
 
 
 def format_jobs_csv(jobs: pd.DataFrame) -> bytes:
     """Return the jobs as CSV in UTF-8, with uncut messages, safe to open in a spreadsheet."""
     texts = [format_messages(cell) for cell in to_json_values(jobs["messages"])]
-    return _format_csv(jobs.assign(messages=pd.Series(texts, jobs.index, "str")))
+    return format_csv(jobs.assign(messages=pd.Series(texts, jobs.index, "str")))
 
 
 def build_policy_document(policy: Policy) -> dict[str, Any]:
@@ -225,7 +228,8 @@ def _build_records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _format_csv(frame: pd.DataFrame) -> bytes:
+def format_csv(frame: pd.DataFrame) -> bytes:
+    """Return a frame as CSV in UTF-8, safe to open in a spreadsheet."""
     escaped = pd.DataFrame(
         {
             build_export_name(name, frame[name]): _escape_cells(frame[name])

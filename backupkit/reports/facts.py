@@ -4,6 +4,7 @@ The fields of a row stand in the order of the columns of its table.
 """
 
 import base64
+from itertools import groupby
 from typing import NamedTuple
 
 import pandas as pd
@@ -17,6 +18,7 @@ from backupkit.plots.picture import render_png, render_svg
 
 __all__ = [
     "ActionItem",
+    "Advice",
     "Aged",
     "ApplianceFacts",
     "Change",
@@ -58,6 +60,7 @@ Time = pd.Timestamp | NaTType
 Duration = pd.Timedelta | NaTType
 
 _MAX_SVG_BYTES = 60_000  # bytes
+_MAX_RUN = 31  # cells; report.css has a width for each length
 
 
 # --- values that are HTML by themselves -----------------------------------------------------------
@@ -111,7 +114,7 @@ class Aged(NamedTuple):
 
 
 class Example(NamedTuple):
-    """Failure signature, which opens to the message of one job."""
+    """Failure signature, which opens to the messages of one job, the most general first."""
 
     signature: str
     message: str
@@ -122,6 +125,19 @@ class Example(NamedTuple):
         return Markup(
             '<details><summary>{}</summary><p class="quiet pre">{}{}</p></details>'
         ).format(self.signature or "(no message)", self.message, code)
+
+
+class Advice(NamedTuple):
+    """Cause of failures if it is known, the next step, and the source of both."""
+
+    cause: str
+    next_step: str
+    source: str
+
+    def __html__(self) -> str:
+        cause = Markup("{}<br>").format(self.cause) if self.cause else ""
+        source = Markup('<br><span class="quiet">Source: {}</span>').format(self.source)
+        return Markup("{}{}{}").format(cause, self.next_step, source if self.source else "")
 
 
 class Finding(NamedTuple):
@@ -230,6 +246,7 @@ class Signature(NamedTuple):
 
     example: Example
     share: Ratio
+    advice: Advice
     appliances: Named
     first_seen: Time
     last_seen: Time
@@ -310,11 +327,27 @@ class Level(NamedTuple):
 
 
 class MatrixRow(NamedTuple):
-    """Days of one appliance: cells of (state, symbol), and a text summary of them."""
+    """Days of one appliance: cells of (state, symbol), a text summary, and if all of them is good.
+
+    In HTML equal cells side by side are one element: an element per cell would make the page of a
+    large fleet three times as large.
+    """
 
     appliance: Link
     cells: tuple[tuple[str, str], ...]
     summary: str
+    good: bool
+
+    @property
+    def runs(self) -> list[tuple[str, str, int]]:
+        """State, symbols and number of equal cells side by side, at most 31 at once."""
+        runs: list[tuple[str, str, int]] = []
+        for (state, symbol), group in groupby(self.cells):
+            number = len(list(group))
+            for first in range(0, number, _MAX_RUN):
+                length = min(_MAX_RUN, number - first)
+                runs.append((state, " ".join([symbol] * length), length))
+        return runs
 
 
 class MatrixBlock(NamedTuple):

@@ -12,8 +12,10 @@ from backupkit.assessment.result import HEAD_FIGURES, exposure
 from backupkit.display import Badge, Rows, state_badge
 from backupkit.display.format import STATE_LABELS, Ratio, format_timestamp, sanitise
 from backupkit.reports import advice
+from backupkit.reports.chance import describe_shared_values
 from backupkit.reports.facts import (
     ActionItem,
+    Advice,
     Aged,
     Change,
     ChangeGroup,
@@ -35,7 +37,6 @@ _MAX_ACTION_ITEMS: Final = 25
 _MAX_UNREAD: Final = 100
 _MAX_SIGNATURES: Final = 25
 _MAX_NAMES: Final = 5
-_MAX_SHARED: Final = 5
 _MAX_CHANGES: Final = 25  # of each kind
 _HEAD_DIGITS: Final = 64  # of a SHA-256
 
@@ -66,7 +67,7 @@ def summarize(
         finding=_describe_top_signature(assessment.failures),
         failed_jobs=int(assessment.failures["jobs"].sum()),
         signatures=_list_signatures(assessment.failures, links),
-        shared=_list_shared_values(assessment.clusters),
+        shared=describe_shared_values(assessment.clusters, assessment.cluster_tests),
         exclusions=_list_exclusions(assessment.appliances, links),
         versions=(
             f"backupkit {__version__}, pandas {pd.__version__}, Python {platform.python_version()}"
@@ -202,10 +203,13 @@ def _list_signatures(failures: pd.DataFrame, links: Mapping[str, Link]) -> Rows[
             Signature(
                 example=Example(
                     sanitise(row["signature"], limit=600),
-                    sanitise(row["text"]) or "The job has no message.",
+                    _format_chain(row) or "The job has no message.",
                     sanitise(row["message_id"], limit=200),
                 ),
                 share=Ratio(row["jobs"], total),
+                advice=Advice(
+                    *(sanitise(row[name], limit=400) for name in ("cause", "next_step", "source"))
+                ),
                 appliances=Named(int(row["appliances"]), names),
                 first_seen=row["first_seen"],
                 last_seen=row["last_seen"],
@@ -215,13 +219,10 @@ def _list_signatures(failures: pd.DataFrame, links: Mapping[str, Link]) -> Rows[
     return Rows(signatures, len(ranked))
 
 
-def _list_shared_values(clusters: pd.DataFrame) -> tuple[str, ...]:
-    """Return what appliances with the same failure signature have in common."""
-    rows = clusters.head(_MAX_SHARED)
-    return tuple(
-        f"“{sanitise(signature, limit=200)}”: {sanitise(finding, limit=400)}"
-        for signature, finding in zip(rows["signature"], rows["finding"], strict=True)
-    )
+def _format_chain(failure: pd.Series) -> str:
+    """Return all messages of the newest job of a signature, the most general first."""
+    chain = _join_texts(failure["chain"])
+    return "\n".join(sanitise(text) for text in chain) or sanitise(failure["text"])
 
 
 def _join_texts(value: object) -> list[str]:

@@ -9,8 +9,10 @@ import pandas as pd
 
 from backupkit.assessment import Assessment
 from backupkit.errors import OutputError
+from backupkit.reports.days import build_days_frame
 from backupkit.reports.exports import (
     build_export_name,
+    build_trend_rows,
     format_messages,
     to_json_values,
 )
@@ -48,7 +50,7 @@ _OPTIONS: Final = {
 
 
 def build_workbook(assessment: Assessment) -> bytes:
-    """Return an assessment as an Excel workbook: the verdict, and one sheet for each of ten tables.
+    """Return an assessment as an Excel workbook: the verdict, and one sheet for each of 12 tables.
 
     Times are UTC. Durations are seconds; their column names end in ``_seconds``. No text is a
     formula.
@@ -69,8 +71,9 @@ def build_workbook(assessment: Assessment) -> bytes:
         # else the file holds the present time, and its bytes are not reproducible
         book.set_properties({"created": assessment.now.tz_localize(None).to_pydatetime()})
         _add_sheet(book, "Verdict", ("What", "Value"), _list_facts(assessment), (24, 80))
-        for title, name in _SHEETS.items():
-            frame = getattr(assessment, name)
+        frames = {title: getattr(assessment, name) for title, name in _SHEETS.items()}
+        frames |= {"Days": build_days_frame(assessment), "Trend": build_trend_rows(assessment)}
+        for title, frame in frames.items():
             flat = frame.reset_index() if frame.index.name is not None else frame
             names = [build_export_name(str(column), flat[column]) for column in flat]
             columns = [_to_cells(flat[column]) for column in flat]

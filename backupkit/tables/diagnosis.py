@@ -82,10 +82,24 @@ FAILURE_COUNTS = Table(
         Column("signature", TEXT, "The signature of the failures."),
         _APPLIANCE,
         Column("day", TIME, "The UTC day of the jobs' ends.", "UTC"),
+        Column("hour", COUNT, "The UTC hour of the jobs' ends, from 0 to 23.", "UTC"),
+        Column("build", TEXT, "The build that ran."),
+        Column("target", TEXT, "The backup target: scheme and host."),
         Column("jobs", COUNT, "Failed jobs."),
     ),
 )
-"""Failed jobs by signature, appliance and day."""
+"""Failed jobs by signature, appliance, day, hour, build and target."""
+
+FAILURE_PARTS = Table(
+    "failure parts",
+    (
+        Column("signature", TEXT, "The signature of the failures."),
+        Column("part", TEXT, "The appliance, site, ... of the jobs; missing if not known."),
+        Column("jobs", COUNT, "Failed jobs."),
+        Column("appliances", COUNT, "Appliances with such a job."),
+    ),
+)
+"""Failed jobs by signature and one more property, such as the appliance or the site."""
 
 CLUSTERS = Table(
     "clusters",
@@ -103,10 +117,32 @@ CLUSTERS = Table(
             "Its rate among those that share it / among the rest; "
             "missing where no other appliance has it.",
         ),
+        Column("p_value", NUMBER, "Chance that as many share it by accident (exact test)."),
+        Column(
+            "q_value",
+            NUMBER,
+            "False discovery rate, over all questions, from which on it is reported.",
+        ),
         Column("finding", TEXT, "The same in a sentence."),
     ),
 )
-"""Values that appliances with the same failure share more often than the others."""
+"""Values that appliances with the same failure share more often than chance explains."""
+
+CLUSTER_TESTS = Table(
+    "cluster tests",
+    (
+        Column("signature", TEXT, "The signature of the failures."),
+        Column("property", TEXT, "The kind of value: target, build, site or group."),
+        Column("affected", COUNT, "Appliances with the signature whose value is known."),
+        Column("compared", COUNT, "All appliances with jobs in the period and a known value."),
+        Column("value_count", COUNT, "Values that occur, each counted once."),
+        Column("asked", COUNT, "Those for which a test can tell: the questions asked."),
+        Column("smallest_p", NUMBER, "Smallest p value that any outcome could have."),
+        Column("found", COUNT, "Those that are reported in CLUSTERS."),
+        Column("result", TEXT, "shared, no finding, or no test can tell."),
+    ),
+)
+"""Tests behind CLUSTERS, for each signature of at least two appliances and each kind of value."""
 
 GROUPS = Table(
     "groups",

@@ -171,7 +171,11 @@ class Matrix(Tab):
         """Draw one symbol per appliance and day."""
         self._view, self._rows = view, view.drawn_states.index[:_MAX_MATRIX_ROWS]
         ax = plots.matrix(
-            view.slots_of(self._rows), states=view.drawn_states, limit=_MAX_MATRIX_ROWS, theme=theme
+            view.slots_of(self._rows),
+            states=view.drawn_states,
+            intervals=view.intervals,
+            limit=_MAX_MATRIX_ROWS,
+            theme=theme,
         )
         self._cells.show(ax, f"Expected runs of {len(view.drawn_states):,} appliances by day")
 

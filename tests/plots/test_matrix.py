@@ -6,9 +6,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.dates import date2num
 
 from backupkit.plots import matrix
-from backupkit.plots.matrix import nights
+from backupkit.plots.matrix import CELL_STYLES, nights
 from backupkit.plots.style import SLOT_STYLES
-from backupkit.tables import SLOT_STATES, SLOTS
+from backupkit.tables import INTERVALS, SLOT_STATES, SLOTS, STATES
 from tests.builders import frame
 
 DAY = pd.Timestamp("2026-11-02T01:00Z")
@@ -52,12 +52,41 @@ class TestNights:
             "missed_failed"
         )
 
+    def test_appliances_without_a_slot(self) -> None:
+        """With intervals they have a row with their worst state of each day, unless excluded."""
+        noon = pd.Timestamp("2026-11-02T12:00Z")
+        day = pd.Timedelta(days=1)
+        intervals = INTERVALS.frame(
+            {
+                "appliance": ["a", "b", "b", "c", "d", "d"],
+                "state": ["breach", "compliant", "breach", "excluded", "excluded", "compliant"],
+                "start": [noon, noon, noon + day, noon, noon, noon + day],
+                "end": [noon + n * day for n in (2, 1, 2, 2, 1, 2)],
+            }
+        )
+        table = nights(slots(("a", 1, "met")), intervals)
+        assert [f"{time:%d}" for time in table.columns] == ["02", "03", "04"]
+        assert table.fillna("").agg(list, axis="columns").to_dict() == {
+            "b": ["compliant", "breach", "breach"],
+            "a": ["", "met", ""],
+            "d": ["excluded", "compliant", "compliant"],
+        }
+        assert list(table.index) == ["b", "a", "d"]
+        assert list(nights(SLOTS.empty(), intervals).index) == ["a", "b", "d"]
+        assert nights(SLOTS.empty(), INTERVALS.empty()).empty
+
+    def test_a_day_ends_before_midnight(self) -> None:
+        """A state that ends at midnight is not of the next day."""
+        midnight = pd.Timestamp("2026-11-02T00:00Z")
+        day = {"appliance": "a", "state": "unknown", "start": midnight}
+        intervals = frame(INTERVALS, [day | {"end": midnight + pd.Timedelta(days=1)}])
+        assert nights(SLOTS.empty(), intervals).to_numpy().tolist() == [["unknown"]]
+
     def test_every_state_has_a_style(self) -> None:
         """Every slot state has a word, a symbol and a colour."""
         assert set(SLOT_STYLES) == set(SLOT_STATES)
-        assert len({status_style.symbol for status_style in SLOT_STYLES.values()}) == len(
-            SLOT_STATES
-        )
+        assert set(CELL_STYLES) == {*SLOT_STATES, *STATES}
+        assert len({cell_style.symbol for cell_style in CELL_STYLES.values()}) == len(CELL_STYLES)
 
 
 class TestMatrix:
@@ -78,8 +107,8 @@ class TestMatrix:
     def test_shapes_distinguish_states(self) -> None:
         """Marker and fill together are unique to a state, even without colour."""
         assert len(
-            {(status_style.marker, status_style.fill) for status_style in SLOT_STYLES.values()}
-        ) == len(SLOT_STYLES)
+            {(cell_style.marker, cell_style.fill) for cell_style in CELL_STYLES.values()}
+        ) == len(CELL_STYLES)
 
     def test_omitted_rows_are_counted(self) -> None:
         """Rows beyond the limit are counted in a caption."""
@@ -93,6 +122,20 @@ class TestMatrix:
         ax = matrix(slots(("a", 0, "met"), ("b", 0, "late")), states=states, limit=2)
         assert [text.get_text() for text in ax.get_yticklabels()] == ["b", "none"]
         assert ax.texts[0].get_text() == "and 1 more, all compliant"
+
+    def test_intervals_of_the_drawn_appliances(self) -> None:
+        """Rows without a slot show the appliance's state; others than the drawn add no day."""
+        ends = {"b": DAY + pd.Timedelta(hours=2), "c": DAY + pd.Timedelta(days=9)}
+        rows = [
+            {"appliance": name, "state": "breach", "start": DAY, "end": end}
+            for name, end in ends.items()
+        ]
+        intervals = frame(INTERVALS, rows)
+        states = pd.Series(["breach", "compliant"], index=["b", "a"])
+        ax = matrix(slots(("a", 0, "met")), states=states, intervals=intervals)
+        lines = {str(line.get_label()): np.ravel(line.get_ydata()).tolist() for line in ax.lines}
+        assert lines == {"in breach (no run expected)": [0], "met": [1]}
+        assert ax.get_xlim()[1] - ax.get_xlim()[0] < 2
 
     def test_very_many_cells_are_an_image(self) -> None:
         """Above 10,000 cells each is a pixel in its state's colour; no run is blank."""

@@ -4,11 +4,12 @@ import dataclasses
 import re
 
 import pandas as pd
+import pytest
 
 from backupkit.assessment import Assessment
 from backupkit.policy import Member
 from backupkit.reports import days
-from backupkit.reports.facts import Matrix, MatrixRow
+from backupkit.reports.facts import Link, Matrix, MatrixRow
 from backupkit.reports.page import render_page
 from backupkit.reports.summary import build_links
 from tests.builders import assess, assess_large_fleet, nights, poll, schedule
@@ -97,17 +98,69 @@ class TestMatrix:
         shown = {state for row in rows(laid) for state, _ in row.cells}
         assert {state for state, _, _ in laid.legend} == shown - {"none"}
 
-    def test_a_large_fleet_shows_problems_only(self) -> None:
-        """In a large fleet appliances without a missed day are counted, not listed."""
+    def test_a_large_fleet_has_a_row_each(self) -> None:
+        """In a large fleet every appliance has a row, those with a missed day first."""
         laid = matrix(assess_large_fleet(120))
-        assert len(rows(laid)) + laid.omitted == 120
-        assert all(re.search("failed|unknown|late", row.summary) for row in rows(laid))
+        assert (len(rows(laid)), laid.omitted) == (120, 0)
+        good = [row.good for row in rows(laid)]
+        assert good == sorted(good)
+        assert [bool(re.search("failed|unknown|late", row.summary)) for row in rows(laid)] == [
+            not one for one in good
+        ]
+        html = render_page(assess_large_fleet(120))
+        assert '<div class="scroll tall" tabindex="0" role="region"' in html
+        assert "Appliances without a missed, late or unknown day are not printed." in html
+
+    def test_rows_beyond_the_limit_are_counted(
+        self, week: Assessment, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of a huge fleet those with the fewest missed days are counted, and are in a file."""
+        monkeypatch.setattr(days, "_MAX_MATRIX_ROWS", 2)
+        laid = matrix(week)
+        assert (len(rows(laid)), laid.omitted) == (2, 7)
+        assert "7 more appliances are not listed here" in render_page(week)
+
+    def test_an_appliance_without_a_run_shows_its_state(self, week: Assessment) -> None:
+        """Each appliance in scope has a row: without a slot, its worst state of each day."""
+        found = {row.appliance.name: row for row in rows(matrix(week))}
+        assert set(found) == set(week.appliances.index)  # vc-retired has excluded slots
+        assert {state for state, _ in found["vc-never"].cells} == {"unknown"}
+        # the last success of vc-off began on the 4th at 01:00, so its RPO ends on the 5th at 03:00
+        assert [symbol for _, symbol in found["vc-off"].cells] == ["▪"] * 3 + ["!"] * 4
+        assert found["vc-off"].summary == (
+            "3 compliant (no run expected), "
+            "4 in breach (no run expected) (5 Nov, 6 Nov, 7 Nov, 8 Nov)"
+        )
+        assert not found["vc-off"].good
+        assert found["vc-off"].runs == [("compliant", "▪ ▪ ▪", 3), ("breach", "! ! ! !", 4)]
+
+    def test_long_runs_are_cut(self) -> None:
+        """Equal cells are one element of at most 31, for which the style sheet has a width."""
+        row = MatrixRow(Link("a"), (("met", "●"),) * 40, "", good=True)
+        assert [(state, number) for state, _, number in row.runs] == [("met", 31), ("met", 9)]
+        html = render_page(assess_large_fleet(50))
+        widths = {int(n) for n in re.findall(r"\.bk \.n(\d+) {", html)}
+        assert widths == set(range(2, 32))
+
+    def test_the_file_has_a_column_per_day(self, week: Assessment) -> None:
+        """The .days.csv file has the same states as the page."""
+        lines = days.format_days_csv(week).decode().splitlines()
+        assert lines[0] == ",".join(["appliance", *(f"2026-11-0{day}" for day in range(2, 9))])
+        assert "vc-off,compliant,compliant,compliant,breach,breach,breach,breach" in lines
+        assert len(lines) == 1 + len(week.appliances)
+
+    def test_nobody_in_scope(self) -> None:
+        """Without an appliance in scope there is no row."""
+        nobody = assess([], [], [], [Member(appliance="a", exclude="retired")])
+        assert matrix(nobody).blocks == ()
+        assert "No appliance was in scope in this period." in render_page(nobody)
 
     def test_days_without_a_run_are_blank(self, week: Assessment) -> None:
         """A day without an expected run is blank; of many missed days the last are named."""
         weekly = week.slots[week.slots["appliance"] == "vc-silent"].iloc[[0, 3, 4, 5, 6]]
         late = weekly.assign(state="missed_norun")
-        (row,) = rows(matrix(dataclasses.replace(week, slots=late)))
+        laid = matrix(dataclasses.replace(week, slots=late))
+        [row] = [row for row in rows(laid) if row.appliance.name == "vc-silent"]
         assert ("none", " ") in row.cells
         assert row.summary == "5 did not run (last 5 Nov, 6 Nov, 7 Nov, 8 Nov)"
 
@@ -123,3 +176,10 @@ class TestMatrix:
         alike = week.appliances.assign(site="Oslo", group="test")
         (block,) = matrix(dataclasses.replace(week, appliances=alike)).blocks
         assert block.name == ""
+
+    def test_sites_share_one_time_axis(self, week: Assessment) -> None:
+        """The blocks of all sites are in one table with one head, so that their days align."""
+        html = render_page(week)
+        section = html[html.index('<section id="nights"') : html.index('<section id="load"')]
+        assert section.count("<table") == section.count("<thead>") == 1
+        assert section.count('scope="rowgroup"') == len(matrix(week).blocks) == 2

@@ -39,7 +39,7 @@ class TestSave:
     def test_files(self, week: Assessment, tmp_path: Path) -> None:
         """The page and its data files are written, the page first, and no other file remains."""
         paths = report(week).save(tmp_path / "report.html")
-        tables = [f"report.{name}csv" for name in ("", "jobs.", "appliances.", "trend.")]
+        tables = [f"report.{name}csv" for name in ("", "jobs.", "appliances.", "days.", "trend.")]
         names = ["report.html", "report.json", *tables]
         assert [path.name for path in paths] == names
         assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
