@@ -154,6 +154,12 @@ def _list_action_items(assessment: Assessment, links: Mapping[str, Link]) -> Row
     rows = assessment.appliances
     schedules = dict(iter(assessment.schedules.groupby("appliance")))
     none = assessment.schedules.iloc[:0]
+    next_steps = {
+        str(name): sanitise(step, limit=400)
+        for name, step in advice.find_next_steps(
+            assessment.jobs, assessment.failures, assessment.end
+        ).items()
+    }
     selected = pd.concat([rows[rows["state"] == "breach"], rows.loc[assessment.at_risk]])
     items = (
         ActionItem(
@@ -165,7 +171,9 @@ def _list_action_items(assessment: Assessment, links: Mapping[str, Link]) -> Row
             last_success=row["last_success"],
             strikes=0 if pd.isna(row["strikes"]) else int(row["strikes"]),
             reason=sanitise(row["reason"], limit=600) or "no reason known",
-            advice=advice.advise_breach(row, schedules.get(str(name), none)),
+            advice=advice.advise_breach(
+                row, schedules.get(str(name), none), next_steps.get(str(name))
+            ),
         )
         for name, row in selected.head(_MAX_ACTION_ITEMS).iterrows()
     )
