@@ -69,10 +69,10 @@ class Report:
         ----------
         path : str or Path
             File of the page. The data files have the same name with ``.json`` (everything),
-            ``.csv`` (one row per slot), ``.jobs.csv`` (one row per job), ``.appliances.csv`` (one
-            row per appliance, all its figures), ``.verdicts.csv`` (one row for the fleet, each site
-            and each group), ``.days.csv`` (one row per appliance, one column per day) and
-            ``.trend.csv`` (one row per day, week and month).
+            ``.csv`` (one row per slot), ``.jobs.csv`` (one row per job) and ``.appliances.csv``
+            (one row per appliance, all its figures). In ``.verdicts.csv``, there is one row for the
+            fleet, each site and each group; in ``.days.csv`` one row per appliance and one column
+            per day; in ``.trend.csv`` one row per day, week and month.
         xlsx : bool
             Whether to write an ``.xlsx`` workbook too; it needs ``backupkit[xlsx]``.
 
