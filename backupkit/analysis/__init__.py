@@ -4,7 +4,8 @@ An appliance's row in the rules (`backupkit.policy.Policy.rules`) holds its poli
 takes the frames it reads, the period as ``start`` and ``end``, and the moment as ``at`` or ``now``.
 """
 
-from backupkit.analysis.baselines import AnomalyLimits, anomalies, baselines
+from backupkit.analysis.anomalies import AnomalyLimits, anomalies
+from backupkit.analysis.baselines import baselines
 from backupkit.analysis.causes import Cause, cause_of
 from backupkit.analysis.clusters import clusters, find_shared_values
 from backupkit.analysis.compliance import (

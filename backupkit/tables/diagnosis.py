@@ -30,12 +30,12 @@ ANOMALIES = Table(
         Column("start_time", TIME, "When the job started.", "UTC"),
         Column("kind", TEXT, "duration, size, overrun (still running) or stall (still running)."),
         Column("value", NUMBER, "Its duration [s], size [bytes] or time without progress [s]."),
-        Column("typical", NUMBER, "Median of the baseline; missing for a stall."),
-        Column("score", NUMBER, "Modified z-score; missing for a stall."),
+        Column("typical", NUMBER, "Usual value, of the weekday in a rhythm; missing for a stall."),
+        Column("score", NUMBER, "Logarithm of value / typical, in spreads; missing for a stall."),
         Column("rule", TEXT, "The rule that it broke, as text."),
     ),
 )
-"""Jobs that deviate from the appliance's ten successes before them, by kind of deviation."""
+"""Jobs that deviate from the appliance's own past, by kind of deviation."""
 
 LOADS = Table(
     "loads",
