@@ -25,6 +25,12 @@ from backupkit.analysis.coverage import (
 )
 from backupkit.analysis.drift import describe_schedule_change, schedule_drift
 from backupkit.analysis.duplicates import duplicate_appliances, recent_jobs
+from backupkit.analysis.early_warnings import (
+    WARNING_RESULTS,
+    score_warnings,
+    warn_at_risk,
+    warn_slower,
+)
 from backupkit.analysis.exposure import (
     exposure,
     exposure_at,
@@ -85,6 +91,7 @@ from backupkit.analysis.windows import backup_days, duration_runs, window_runs
 
 __all__ = [
     "NO_EXCLUSIONS",
+    "WARNING_RESULTS",
     "AnomalyLimits",
     "Cause",
     "Exclusions",
@@ -143,6 +150,7 @@ __all__ = [
     "restrict_to_period",
     "schedule_drift",
     "schedule_zones",
+    "score_warnings",
     "segments",
     "signature_of",
     "skew_corrections",
@@ -158,6 +166,8 @@ __all__ = [
     "totals_of",
     "trend",
     "typical_throughput",
+    "warn_at_risk",
+    "warn_slower",
     "window_runs",
     "worst_exposure",
 ]

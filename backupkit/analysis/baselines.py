@@ -12,7 +12,7 @@ from backupkit.analysis.measured_jobs import MeasuredJobs, Numbers, measure_jobs
 from backupkit.tables import BASELINES, POLLS
 from backupkit.tables.constants import BASELINE_RUNS, GROWTH_SIZES
 
-__all__ = ["baselines", "count_retained_backups"]
+__all__ = ["baselines", "compute_growth_rates", "count_retained_backups"]
 
 _MIN_GROWTH_SIZES: Final = 5
 _MIN_GROWTH_DAYS: Final = 7.0  # days that the sizes must span for a growth rate
@@ -96,7 +96,7 @@ def baselines(
     # the measured value is the row in `jobs`
     sizes = MeasuredJobs.select(codes, ended_at, np.arange(len(jobs), dtype=np.float64), sized)
     rows = sizes.measured.astype(np.intp)
-    growth, share = _compute_growth_rates(sizes, started_at[rows], measures["size"][rows], number)
+    growth, share = compute_growth_rates(sizes, started_at[rows], measures["size"][rows], number)
     counts, newest = sizes.find_newest(number)
     if totals is None:
         totals = totals_of(jobs, POLLS.empty())
@@ -127,7 +127,7 @@ def baselines(
     return BASELINES.frame(columns)
 
 
-def _compute_growth_rates(
+def compute_growth_rates(
     sizes: MeasuredJobs, started_at: Times, size: Numbers, number: int
 ) -> tuple[Numbers, Numbers]:
     """Return each appliance's growth [bytes/day], and 30 days of it / the median size."""

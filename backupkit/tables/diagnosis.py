@@ -177,3 +177,23 @@ CHANGES = Table(
     ),
 )
 """Changes between two assessments of one fleet, the worst first."""
+
+_WARNING_COLUMNS = (
+    _APPLIANCE,
+    Column("kind", TEXT, "at risk (of a breach within a day) or slower (of one within 30 days)."),
+    Column("issued_at", TIME, "When the warning was issued.", "UTC"),
+    Column("until", TIME, "Until when it applies.", "UTC"),
+    Column("text", TEXT, "Why, in a sentence."),
+)
+
+WARNINGS = Table("warnings", _WARNING_COLUMNS)
+"""Warnings of a breach that is still to come."""
+
+WARNING_SCORES = Table(
+    "warning scores",
+    (
+        *_WARNING_COLUMNS,
+        Column("result", TEXT, "came true, did not come true, not known, open or missed."),
+    ),
+)
+"""Warnings of an earlier assessment, by what happened; a missed breach has no kind."""
