@@ -6,7 +6,6 @@ takes the frames it reads, the period as ``start`` and ``end``, and the moment a
 
 from backupkit.analysis.anomalies import AnomalyLimits, anomalies
 from backupkit.analysis.baselines import baselines
-from backupkit.analysis.causes import Cause, cause_of
 from backupkit.analysis.clusters import clusters, find_shared_values
 from backupkit.analysis.compliance import (
     compliance_amounts,
@@ -41,12 +40,11 @@ from backupkit.analysis.exposure import (
     time_in_states,
     worst_exposure,
 )
+from backupkit.analysis.failure_parts import failure_parts
 from backupkit.analysis.failures import (
     failure_counts,
     failure_signatures,
     failures,
-    message_of,
-    signature_of,
 )
 from backupkit.analysis.feasibility import feasibility
 from backupkit.analysis.incidents import incident_figures, incidents, observed_time
@@ -63,6 +61,7 @@ from backupkit.analysis.jobs import (
 )
 from backupkit.analysis.lint import lint
 from backupkit.analysis.mean_exposure import mean_exposure
+from backupkit.analysis.messages import message_of
 from backupkit.analysis.period import restrict_to_period
 from backupkit.analysis.reasons import reasons
 from backupkit.analysis.remarks import describe_jobs
@@ -72,6 +71,7 @@ from backupkit.analysis.schedules import (
     expected_slots,
     schedule_zones,
 )
+from backupkit.analysis.signatures import signature_of
 from backupkit.analysis.slots import (
     infer_types,
     judge_slots,
@@ -88,11 +88,13 @@ from backupkit.analysis.undecided import (
     possible_recovery_points,
 )
 from backupkit.analysis.windows import backup_days, duration_runs, window_runs
+from backupkit.causes import Catalogue, Cause, cause_of, known_causes
 
 __all__ = [
     "NO_EXCLUSIONS",
     "WARNING_RESULTS",
     "AnomalyLimits",
+    "Catalogue",
     "Cause",
     "Exclusions",
     "TrendStep",
@@ -122,6 +124,7 @@ __all__ = [
     "exposure",
     "exposure_at",
     "failure_counts",
+    "failure_parts",
     "failure_signatures",
     "failures",
     "feasibility",
@@ -133,6 +136,7 @@ __all__ = [
     "infer_types",
     "job_times",
     "judge_slots",
+    "known_causes",
     "last_attempts",
     "lint",
     "mean_exposure",

@@ -1,5 +1,6 @@
 """Assessment of a fleet over a period under a policy."""
 
+from backupkit.assessment.breakdown import failures_by
 from backupkit.assessment.diff import CHANGE_KINDS, Comparison, compare
 from backupkit.assessment.evaluation import evaluate, evaluate_frames
 from backupkit.assessment.result import Assessment, Verdict
@@ -12,4 +13,5 @@ __all__ = [
     "compare",
     "evaluate",
     "evaluate_frames",
+    "failures_by",
 ]

@@ -15,6 +15,7 @@ from backupkit.reports import advice
 from backupkit.reports.chance import describe_shared_values
 from backupkit.reports.facts import (
     ActionItem,
+    Advice,
     Aged,
     Change,
     ChangeGroup,
@@ -130,6 +131,12 @@ def _list_action_items(assessment: Assessment, links: Mapping[str, Link]) -> Row
     rows = assessment.appliances
     schedules = dict(iter(assessment.schedules.groupby("appliance")))
     none = assessment.schedules.iloc[:0]
+    next_steps = {
+        str(name): sanitise(step, limit=400)
+        for name, step in advice.find_next_steps(
+            assessment.jobs, assessment.failures, assessment.end
+        ).items()
+    }
     selected = pd.concat([rows[rows["state"] == "breach"], rows.loc[assessment.at_risk]])
     items = (
         ActionItem(
@@ -141,7 +148,9 @@ def _list_action_items(assessment: Assessment, links: Mapping[str, Link]) -> Row
             last_success=row["last_success"],
             strikes=0 if pd.isna(row["strikes"]) else int(row["strikes"]),
             reason=sanitise(row["reason"], limit=600) or "no reason known",
-            advice=advice.advise_breach(row, schedules.get(str(name), none)),
+            advice=advice.advise_breach(
+                row, schedules.get(str(name), none), next_steps.get(str(name))
+            ),
         )
         for name, row in selected.head(_MAX_ACTION_ITEMS).iterrows()
     )
@@ -202,10 +211,13 @@ def _list_signatures(failures: pd.DataFrame, links: Mapping[str, Link]) -> Rows[
             Signature(
                 example=Example(
                     sanitise(row["signature"], limit=600),
-                    sanitise(row["text"]) or "The job has no message.",
+                    _format_chain(row) or "The job has no message.",
                     sanitise(row["message_id"], limit=200),
                 ),
                 share=Ratio(row["jobs"], total),
+                advice=Advice(
+                    *(sanitise(row[name], limit=400) for name in ("cause", "next_step", "source"))
+                ),
                 appliances=Named(int(row["appliances"]), names),
                 first_seen=row["first_seen"],
                 last_seen=row["last_seen"],
@@ -213,6 +225,12 @@ def _list_signatures(failures: pd.DataFrame, links: Mapping[str, Link]) -> Rows[
             )
         )
     return Rows(signatures, len(ranked))
+
+
+def _format_chain(failure: pd.Series) -> str:
+    """Return all messages of the newest job of a signature, the most general first."""
+    chain = _join_texts(failure["chain"])
+    return "\n".join(sanitise(text) for text in chain) or sanitise(failure["text"])
 
 
 def _join_texts(value: object) -> list[str]:
