@@ -6,6 +6,7 @@ takes the frames it reads, the period as ``start`` and ``end``, and the moment a
 
 from backupkit.analysis.anomalies import AnomalyLimits, anomalies
 from backupkit.analysis.baselines import baselines
+from backupkit.analysis.clocks import Clocks, skew_corrections
 from backupkit.analysis.clusters import clusters, find_shared_values
 from backupkit.analysis.compliance import (
     compliance_amounts,
@@ -55,7 +56,6 @@ from backupkit.analysis.jobs import (
     drop_implausible_times,
     job_times,
     last_attempts,
-    skew_corrections,
     strikes,
     totals_of,
 )
@@ -96,6 +96,7 @@ __all__ = [
     "AnomalyLimits",
     "Catalogue",
     "Cause",
+    "Clocks",
     "Exclusions",
     "TrendStep",
     "anomalies",
