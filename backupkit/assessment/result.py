@@ -8,6 +8,7 @@ from typing import Final
 import pandas as pd
 from markupsafe import Markup
 
+from backupkit import analysis
 from backupkit.assessment.periods import describe_period
 from backupkit.assessment.verdict import TARGET_LABELS, PeriodVerdict, Verdict, build_ratio
 from backupkit.display import Cell, render_container, render_paragraph, state_badge, table
@@ -167,6 +168,19 @@ class Assessment:
         scoped = rows["state"].isin(IN_SCOPE_STATES) | rows["onboarding_until"].notna()
         read = self.coverage["last_ok"].reindex(rows.index).notna()
         return rows.index[scoped & read & rows["last_success"].isna()]
+
+    @property
+    def warnings(self) -> pd.DataFrame:
+        """Warnings of a breach that is still to come, of `backupkit.tables.WARNINGS`.
+
+        They are issued at the period's end. `backupkit.compare` scores those of the earlier
+        assessment.
+        """
+        rows = self.appliances
+        rules = self.policy_until(self.end).rules(rows.index)
+        at_risk = analysis.warn_at_risk(rows.loc[self.at_risk], rules["rpo"], at=self.end)
+        slower = analysis.warn_slower(rows, self.jobs, rules["threshold"], at=self.end)
+        return pd.concat([at_risk, slower], ignore_index=True)
 
     def ratio(self, metric: str) -> Ratio:
         """Return a figure of the fleet, a row of `backupkit.tables.METRICS`."""

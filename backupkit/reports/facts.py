@@ -216,6 +216,7 @@ class Changes(NamedTuple):
     since: pd.Timestamp
     sentence: str
     groups: tuple[ChangeGroup, ...]
+    warnings: str = ""
 
 
 class ActionItem(NamedTuple):

@@ -283,6 +283,7 @@ def build_changes(comparison: Comparison, links: Mapping[str, Link], *, timezone
         since=comparison.now,
         sentence=comparison.sentence,
         groups=tuple(groups),
+        warnings=comparison.warning_sentence,
     )
 
 

@@ -40,6 +40,8 @@ from backupkit.tables.diagnosis import (
     LOADS,
     TREND,
     VERDICTS,
+    WARNING_SCORES,
+    WARNINGS,
 )
 from backupkit.tables.frames import (
     APPLIANCES,
@@ -130,6 +132,8 @@ __all__ = [
     "TREND",
     "UNCOUNTED_SLOTS",
     "VERDICTS",
+    "WARNINGS",
+    "WARNING_SCORES",
     "WEEKDAYS",
     "Column",
     "HistoryView",
