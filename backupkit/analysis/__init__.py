@@ -5,6 +5,7 @@ takes the frames it reads, the period as ``start`` and ``end``, and the moment a
 """
 
 from backupkit.analysis.baselines import AnomalyLimits, anomalies, baselines
+from backupkit.analysis.clocks import Clocks, skew_corrections
 from backupkit.analysis.clusters import clusters, find_shared_values
 from backupkit.analysis.compliance import (
     compliance_amounts,
@@ -48,7 +49,6 @@ from backupkit.analysis.jobs import (
     drop_implausible_times,
     job_times,
     last_attempts,
-    skew_corrections,
     strikes,
     totals_of,
 )
@@ -88,6 +88,7 @@ __all__ = [
     "AnomalyLimits",
     "Catalogue",
     "Cause",
+    "Clocks",
     "Exclusions",
     "TrendStep",
     "anomalies",

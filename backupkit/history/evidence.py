@@ -34,7 +34,8 @@ from backupkit.tables import (
     TOTALS,
     HistoryView,
     find_implausible_times,
-    list_was_read,
+    find_set_clocks,
+    list_measured_skews,
 )
 from backupkit.tables.constants import (
     BASELINE_RUNS,
@@ -74,13 +75,18 @@ def read_evidence(reader: Reader, wanted: Filter, *, start: int, end: int, now: 
     if has_newer_rows(reader, moment):
         return read_view(reader, Filter(at=moment, appliances=wanted.appliances))
     schedules = read_table(reader, SCHEDULES, wanted)
-    polls = _read_polls(reader, wanted, end)
+    polls = _read_polls(reader, wanted, start, end)
+    times = {"start": _to_timestamp(start), "end": _to_timestamp(end)}
+    set_clocks = find_set_clocks(polls, **times)
+    if set_clocks:
+        polls = _add_measured_skews(reader, polls, set_clocks)
     appliances = _read_totals(reader, wanted)
     jobs = _read_jobs(
         reader,
         appliances,
         _find_large_skews(polls),
         _find_largest_retention(schedules),
+        set_clocks,
         start=start,
         end=end,
     )
@@ -108,7 +114,28 @@ def _read_totals(reader: Reader, wanted: Filter) -> pd.DataFrame:
     return frame.sort_index()
 
 
-def _read_polls(reader: Reader, wanted: Filter, end: int) -> pd.DataFrame:
+def _to_timestamp(moment: int) -> pd.Timestamp:
+    return pd.Timestamp(moment, unit="us", tz="UTC")
+
+
+def _add_measured_skews(
+    reader: Reader, polls: pd.DataFrame, appliances: frozenset[str]
+) -> pd.DataFrame:
+    """Add all good polls with a clock skew of the appliances whose clock was set."""
+    columns, types = build_select_list("polls", POLLS.names, "p.")
+    names = Filter(appliances=tuple(sorted(appliances)))
+    owners = " AND ".join(names.build_appliance_conditions(reader, "p.appliance_id"))
+    read = LIST_READ.format("p.")
+    rows = reader.table(
+        f"SELECT {columns} FROM polls p WHERE {owners} AND {read} = 1 AND p.clock_skew IS NOT NULL",
+        types,
+    )
+    by = ["polled_at", "appliance"]
+    combined = pd.concat([polls, to_frame(reader, POLLS, rows, by=by)], ignore_index=True)
+    return combined.drop_duplicates(by).sort_values(by, ignore_index=True)
+
+
+def _read_polls(reader: Reader, wanted: Filter, start: int, end: int) -> pd.DataFrame:
     """Read the polls that coverage needs: first, newest, and those that make the cadence."""
     columns, types = build_select_list("polls", POLLS.names, "p.")
     owners = " AND ".join(["a.id > 0", *wanted.build_appliance_conditions(reader, "a.id")])
@@ -121,6 +148,7 @@ def _read_polls(reader: Reader, wanted: Filter, end: int) -> pd.DataFrame:
 
     read = LIST_READ.format("q.")
     newest_good = one(f"{read} = 1", "DESC")
+    measured = f"{read} = 1 AND q.clock_skew IS NOT NULL"
     single_polls = " UNION ".join(
         f"SELECT a.id, {single} FROM appliances a WHERE {owners}"
         for single in (
@@ -131,6 +159,10 @@ def _read_polls(reader: Reader, wanted: Filter, end: int) -> pd.DataFrame:
             one(f"{read} = 1 AND q.schedules_read IS NOT NULL", "ASC"),
             one(f"{read} = 1 AND q.details = 1 AND q.schedules_error IS NULL", "ASC"),
             one(f"{read} IS NOT NULL AND q.polled_at > {newest_good}", "ASC"),
+            one(measured, "ASC"),
+            one(measured, "DESC"),
+            one(f"{measured} AND q.polled_at <= {start}", "DESC"),
+            one(f"{measured} AND q.polled_at <= {end}", "DESC"),
         )
     )
     rows = reader.table(
@@ -145,8 +177,8 @@ def _read_polls(reader: Reader, wanted: Filter, end: int) -> pd.DataFrame:
 
 def _find_large_skews(polls: pd.DataFrame) -> dict[str, int]:
     """Return the clock skew of the appliances where it is large enough to count [us]."""
-    good = polls[list_was_read(polls).fillna(value=False).astype("bool")]
-    skew = good.drop_duplicates("appliance", keep="last").set_index("appliance")["clock_skew"]
+    newest = list_measured_skews(polls).drop_duplicates("appliance", keep="last")
+    skew = newest.set_index("appliance")["clock_skew"]
     large = skew[skew.abs() > TOLERATED_SKEW].astype("int64")
     return {str(name): int(value) for name, value in large.items()}
 
@@ -162,6 +194,7 @@ def _read_jobs(
     appliances: pd.DataFrame,
     skews: Mapping[str, int],
     retention: int,
+    set_clocks: frozenset[str],
     *,
     start: int,
     end: int,
@@ -172,6 +205,7 @@ def _read_jobs(
     listed = f"j.id, {columns}"
     skew = pd.Series({name: skews.get(name, 0) for name in appliances.index}, dtype="int64")
     period_starts = start + skew.clip(upper=0)  # in SQL, times are not corrected
+    period_starts[period_starts.index.isin(set_clocks)] = _MIN_TIME  # all are read
     numbers = ", ".join(map(str, appliances["id"]))
     still_open = reader.table(
         f"SELECT {listed} FROM jobs j "
