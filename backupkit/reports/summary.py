@@ -260,6 +260,7 @@ def build_changes(comparison: Comparison, links: Mapping[str, Link]) -> Changes:
         since=comparison.now,
         sentence=comparison.sentence,
         groups=tuple(groups),
+        warnings=comparison.warning_sentence,
     )
 
 

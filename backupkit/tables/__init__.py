@@ -37,6 +37,8 @@ from backupkit.tables.diagnosis import (
     LINT,
     LOADS,
     TREND,
+    WARNING_SCORES,
+    WARNINGS,
 )
 from backupkit.tables.frames import (
     APPLIANCES,
@@ -124,6 +126,8 @@ __all__ = [
     "TOTALS",
     "TREND",
     "UNCOUNTED_SLOTS",
+    "WARNINGS",
+    "WARNING_SCORES",
     "WEEKDAYS",
     "Column",
     "HistoryView",
