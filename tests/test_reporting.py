@@ -314,6 +314,21 @@ class TestMail:
         assert two_collections.report(out, *self.quick, "--fail-on", "breach") == 5
         assert out.exists()
 
+    def test_month(
+        self, two_collections: Stored, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A closed month in a zone missed its targets, and is compared with the month before."""
+        out = tmp_path / "report.html"
+        month = ("--as-of", AS_OF, "--last-month", "--timezone", "Europe/Berlin")
+        assert two_collections.report(out, *month, "--fail-on", "missed") == 5
+        assert capsys.readouterr().out.startswith("TARGET MISSED, BREACH ")
+        document = json.loads(out.with_suffix(".json").read_bytes())
+        assert document["period"] == "October 2026, Europe/Berlin"
+        assert document["start"] == "2026-09-30T22:00:00+00:00"
+        assert document["period_verdict"]["state"] == "missed"
+        assert two_collections.report(out, *month, "--fail-on", "met", "--month", "2026-10") == 1
+        assert "--month and --last-month exclude each other" in capsys.readouterr().err
+
 
 class TestRedact:
     """--redact and --redact-key."""
