@@ -48,6 +48,7 @@ from backupkit.analysis.failures import (
     failures,
 )
 from backupkit.analysis.feasibility import feasibility
+from backupkit.analysis.forecast import Forecasts, forecast_breach
 from backupkit.analysis.incidents import incident_figures, incidents, observed_time
 from backupkit.analysis.jobs import (
     attempt_counts,
@@ -98,6 +99,7 @@ __all__ = [
     "Cause",
     "Clocks",
     "Exclusions",
+    "Forecasts",
     "TrendStep",
     "anomalies",
     "attempt_counts",
@@ -131,6 +133,7 @@ __all__ = [
     "feasibility",
     "find_shared_values",
     "fleet_metrics",
+    "forecast_breach",
     "group_metrics",
     "incident_figures",
     "incidents",

@@ -3,6 +3,7 @@
 from backupkit.assessment.breakdown import failures_by
 from backupkit.assessment.diff import CHANGE_KINDS, Comparison, compare
 from backupkit.assessment.evaluation import evaluate, evaluate_frames
+from backupkit.assessment.outlook import forecast
 from backupkit.assessment.result import Assessment, Verdict
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "evaluate",
     "evaluate_frames",
     "failures_by",
+    "forecast",
 ]
