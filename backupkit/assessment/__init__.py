@@ -4,12 +4,15 @@ from backupkit.assessment.breakdown import failures_by
 from backupkit.assessment.diff import CHANGE_KINDS, Comparison, compare
 from backupkit.assessment.evaluation import evaluate, evaluate_frames
 from backupkit.assessment.outlook import forecast
-from backupkit.assessment.result import Assessment, Verdict
+from backupkit.assessment.result import Assessment
+from backupkit.assessment.verdict import PeriodVerdict, TargetResult, Verdict
 
 __all__ = [
     "CHANGE_KINDS",
     "Assessment",
     "Comparison",
+    "PeriodVerdict",
+    "TargetResult",
     "Verdict",
     "compare",
     "evaluate",
