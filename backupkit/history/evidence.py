@@ -121,16 +121,19 @@ def _read_polls(reader: Reader, wanted: Filter, end: int) -> pd.DataFrame:
 
     read = LIST_READ.format("q.")
     newest_good = one(f"{read} = 1", "DESC")
+    newest_good_by_end = one(f"{read} = 1 AND q.polled_at <= {end}", "DESC")
     single_polls = " UNION ".join(
         f"SELECT a.id, {single} FROM appliances a WHERE {owners}"
         for single in (
             one(f"{read} IS NOT NULL", "ASC"),
             one(f"{read} IS NOT NULL", "DESC"),
             one(f"{read} = 1", "ASC"),
-            one(f"{read} = 1 AND q.polled_at <= {end}", "DESC"),
+            newest_good_by_end,
+            one(f"{read} IS NOT NULL AND q.polled_at <= {end}", "DESC"),
             one(f"{read} = 1 AND q.schedules_read IS NOT NULL", "ASC"),
             one(f"{read} = 1 AND q.details = 1 AND q.schedules_error IS NULL", "ASC"),
             one(f"{read} IS NOT NULL AND q.polled_at > {newest_good}", "ASC"),
+            one(f"{read} IS NOT NULL AND q.polled_at > {newest_good_by_end}", "ASC"),
         )
     )
     rows = reader.table(

@@ -28,6 +28,7 @@ from backupkit.reports.facts import (
     Summary,
     UnreadAppliance,
 )
+from backupkit.reports.period import PERIOD_OVER, is_over
 
 __all__ = ["build_changes", "build_figures", "build_links", "summarize"]
 
@@ -53,6 +54,7 @@ def summarize(
         state=assessment.verdict.state,
         sentence=assessment.verdict.sentence,
         period=period,
+        ages_as_of=assessment.end,
         generated=assessment.now,
         data_until=assessment.coverage["last_poll"].max(),
         data_version=assessment.version,
@@ -141,7 +143,9 @@ def _list_action_items(assessment: Assessment, links: Mapping[str, Link]) -> Row
             last_success=row["last_success"],
             strikes=0 if pd.isna(row["strikes"]) else int(row["strikes"]),
             reason=sanitise(row["reason"], limit=600) or "no reason known",
-            advice=advice.advise_breach(row, schedules.get(str(name), none)),
+            advice=PERIOD_OVER
+            if is_over(assessment)
+            else advice.advise_breach(row, schedules.get(str(name), none)),
         )
         for name, row in selected.head(_MAX_ACTION_ITEMS).iterrows()
     )
@@ -164,13 +168,15 @@ def _list_unread(assessment: Assessment, links: Mapping[str, Link]) -> Rows[Unre
             error=sanitise(coverage["error"], limit=80)
             or advice.describe_missing_data(coverage, assessment.end),
             failing_since=coverage["failing_since"],
-            last_ok=Aged(coverage["last_ok"], assessment.now),
+            last_ok=Aged(coverage["last_ok"], assessment.end),
             detail=next(
                 text
                 for column in (coverage["detail"], coverage["schedules_error"], row["reason"], "")
                 if (text := sanitise(column, limit=600)) or column == ""
             ),
-            advice=advice.advise_unread(coverage, assessment.end),
+            advice=PERIOD_OVER
+            if is_over(assessment)
+            else advice.advise_unread(coverage, assessment.end),
         )
         for (name, row), (_, coverage) in pairs
     )

@@ -54,8 +54,9 @@ def report(  # noqa: PLR0913 # one parameter per option
         str,
         typer.Option(
             metavar="EARLIER",
-            help="Show changes since: previous (the period before), a duration ago (1d), a time, "
-            "an earlier report (its file), or none.",
+            help="Show changes since: previous (the period before; of a calendar month or quarter, "
+            "that before), a duration before the end (1d), a time, an earlier report (its file), "
+            "or none.",
         ),
     ] = "previous",
     redact: Annotated[
@@ -140,14 +141,15 @@ def _assess_earlier_period(
     text: str, current: "Assessment", history: str, fleet: "SettingsFile"
 ) -> "Assessment | None":
     """Return the assessment to compare with, by the data known at its time."""
+    from backupkit.assessment import previous_period  # noqa: PLC0415 # keeps --help fast
     from backupkit.settings import parse_instant  # noqa: PLC0415 # keeps --help fast
 
     if text == "none":
         return None
     length = current.end - current.start
     if text == "previous":
-        end = moment = current.start
-        start = end - length
+        start, end = previous_period(current.start, current.end)
+        moment = end
     elif (sidecar := Path(text).with_suffix(".json")).is_file():
         period = _read_earlier_report(sidecar)
         start, end, moment = (
@@ -167,12 +169,12 @@ def _assess_earlier_period(
 
 
 def _parse_time_option(text: str, current: "Assessment") -> "pd.Timestamp":
-    """Parse a time, or a duration back from now."""
+    """Parse a time, or a duration back from the period's end."""
     from backupkit.settings import parse_duration, parse_instant  # noqa: PLC0415 # fast --help
 
     where = "--compare-with"
     try:
-        return current.now - parse_duration(text, where=where)
+        return current.end - parse_duration(text, where=where)
     except SettingsError:  # not a duration: try a time
         try:
             return parse_instant(text, where=where)
