@@ -159,9 +159,14 @@ JUDGED: Final[Mapping[str, Frame]] = {
     ),
     "CLUSTERS": Frame(
         "one property (target, build, site or group) that the appliances with one failure "
-        "signature share more often than the rest",
+        "signature share more often than chance explains",
         "`Assessment.clusters`",
         "`signature`, `property`, `value`",
+    ),
+    "CLUSTER_TESTS": Frame(
+        "one kind of value (target, build, site or group), tested for one failure signature",
+        "`Assessment.cluster_tests`",
+        "`signature`, `property`",
     ),
     "BASELINES": Frame(
         "one appliance: its usual duration and size, and its growth",

@@ -43,8 +43,10 @@ ORDINARY = set(
     polled possible property ratio read recent repeated request restrict result right route rule
     running sample scenario seen segment selection sent server setting severity share sharing
     simulated size sized spec stalled start step stopped summary sync table text timeline
-    timezone to tolerated total trait uncounted unit unreachable value view warning was watcher
+    timezone to tolerated total trait uncounted unit unreachable view warning was watcher
     weekday widget worker zone
+
+    asked compared shared smallest test
         """,
     )
 )

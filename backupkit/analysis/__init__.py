@@ -6,7 +6,7 @@ takes the frames it reads, the period as ``start`` and ``end``, and the moment a
 
 from backupkit.analysis.baselines import AnomalyLimits, anomalies, baselines
 from backupkit.analysis.causes import Cause, cause_of
-from backupkit.analysis.clusters import clusters, duplicate_appliances, recent_jobs
+from backupkit.analysis.clusters import clusters, find_shared_values
 from backupkit.analysis.compliance import (
     compliance_amounts,
     coverage_ratio,
@@ -23,6 +23,7 @@ from backupkit.analysis.coverage import (
     poll_summary,
 )
 from backupkit.analysis.drift import describe_schedule_change, schedule_drift
+from backupkit.analysis.duplicates import duplicate_appliances, recent_jobs
 from backupkit.analysis.exposure import (
     exposure,
     exposure_at,
@@ -117,6 +118,7 @@ __all__ = [
     "failure_signatures",
     "failures",
     "feasibility",
+    "find_shared_values",
     "fleet_metrics",
     "group_metrics",
     "incident_figures",

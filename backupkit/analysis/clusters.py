@@ -1,19 +1,28 @@
-"""Values that failing appliances share, and appliances with two names."""
+"""Values that failing appliances share more often than chance explains."""
 
+import math
 from collections.abc import Hashable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backupkit.analysis.arrays import find_sort_order, to_codes, to_times
+from backupkit.analysis.exact_tests import (
+    FALSE_DISCOVERY_RATE,
+    askable_limit,
+    hypergeometric_tail,
+    q_values,
+)
 from backupkit.analysis.failures import select_ended_jobs
 from backupkit.analysis.target_load import target_of
-from backupkit.tables import CLUSTERS
-from backupkit.tables.constants import DUPLICATE_JOBS
+from backupkit.tables import CLUSTER_TESTS, CLUSTERS
 
-__all__ = ["clusters", "duplicate_appliances", "recent_jobs"]
+__all__ = [
+    "SharedValues",
+    "clusters",
+    "find_shared_values",
+]
 
 _PHRASE_BY_PROPERTY: Final = {
     "target": "on the same target",
@@ -21,9 +30,25 @@ _PHRASE_BY_PROPERTY: Final = {
     "site": "at the same site",
     "group": "in the same group",
 }
-_MIN_SHARED_JOBS: Final = 3  # fewest jobs that two names share
 _MAX_VALUE_LENGTH: Final = 100  # characters of a value in a sentence
 _MIN_APPLIANCES: Final = 2  # fewest appliances that share a value
+_SMALLEST_SHOWN: Final = 1e-6  # p and q values below it are shown as "below"
+_COUNTED: Final = ["affected", "compared"]
+
+
+class SharedValues(NamedTuple):
+    """Values that the appliances with a failure share, and what was tested to find them.
+
+    Attributes
+    ----------
+    clusters : DataFrame
+        Of `backupkit.tables.CLUSTERS`: the findings.
+    tests : DataFrame
+        Of `backupkit.tables.CLUSTER_TESTS`: all questions, by signature and kind of value.
+    """
+
+    clusters: pd.DataFrame
+    tests: pd.DataFrame
 
 
 def clusters(
@@ -34,7 +59,7 @@ def clusters(
     start: pd.Timestamp,
     end: pd.Timestamp,
 ) -> pd.DataFrame:
-    """Find values that appliances with the same failure share more often than the others.
+    """Find values that appliances with the same failure share more often than chance explains.
 
     Parameters
     ----------
@@ -51,133 +76,76 @@ def clusters(
     -------
     DataFrame
         Of `backupkit.tables.CLUSTERS`: the signature with the most appliances first, then by
-        lift; a value that no other appliance has comes first.
+        p value.
 
     Notes
     -----
     Only appliances with a finished job in the period are compared. The target and the build of an
     appliance are the newest of its jobs in the period; for a signature, the newest of its jobs with
     this signature. An appliance without a value is not counted for that kind of value.
-    A value is reported if at least two, and more than half, of the affected appliances share it.
-    Appliances with it must also be affected more than 1.5 times as often as the others. A value
-    that all appliances share is not reported.
-    A cluster is a hint, no proof: with few appliances it may be chance.
+    A question is: do the appliances with this signature share this value by chance? Its p value is
+    the upper tail of the hypergeometric distribution, which is exact for any number of appliances.
+    A value is reported from two affected appliances on, if its q value is at most 5 %. So of all
+    findings of a report, at most 5 % are expected to be chance. The q value counts all questions
+    that were asked, also about values that no affected appliance has. A question that no outcome
+    could answer with yes is not asked.
+
+    References
+    ----------
+    .. [1] docs/sla.md, section 4, number 26.
 
     Examples
     --------
     >>> from backupkit.analysis import failure_signatures
     >>> from backupkit.tables import JOBS
     >>> day = pd.Timestamp("2026-11-02", tz="UTC")
+    >>> names = [f"vc-{number}" for number in range(12)]
     >>> jobs = JOBS.frame(
     ...     {
-    ...         "appliance": ["a", "b", "c"],
-    ...         "outcome": ["failure", "failure", "success"],
-    ...         "end_time": [day] * 3,
-    ...         "location": ["sftp://nas-1/a", "sftp://nas-1/b", "sftp://nas-2/c"],
+    ...         "appliance": names,
+    ...         "outcome": ["failure"] * 4 + ["success"] * 8,
+    ...         "end_time": [day] * 12,
+    ...         "location": ["sftp://nas-1/x"] * 4 + ["sftp://nas-2/x"] * 8,
     ...     }
     ... )
-    >>> members = pd.DataFrame({"site": "Hamburg", "group": "test"}, index=list("abc"))
+    >>> members = pd.DataFrame({"site": "Hamburg", "group": "test"}, index=names)
     >>> signatures = failure_signatures(jobs)
     >>> result = clusters(jobs, signatures, members, start=day, end=day + pd.Timedelta(days=1))
     >>> result["finding"].to_list()
-    ['2 of 2 on the same target sftp://nas-1, no other appliance (0 of 1)']
+    ['4 of 4 on the same target sftp://nas-1, no other appliance (0 of 8); p = 0.002, q = 0.002']
     """
+    return find_shared_values(jobs, signatures, members, start=start, end=end).clusters
+
+
+def find_shared_values(
+    jobs: pd.DataFrame,
+    signatures: pd.DataFrame,
+    members: pd.DataFrame,
+    *,
+    start: pd.Timestamp,
+    end: pd.Timestamp,
+) -> SharedValues:
+    """Return the findings of `clusters`, and the tests behind them."""
     ended = select_ended_jobs(jobs, start, end).sort_values("ended_at", kind="stable")
     failed = ended[ended["outcome"] == "failure"].join(signatures["signature"])
     appliance_values = _list_attribute_values(ended, ["appliance"], members)
     affected_values = _list_attribute_values(failed, ["signature", "appliance"], members)
-    shared = pd.concat(
-        [_find_shared_values(by, appliance_values, affected_values) for by in _PHRASE_BY_PROPERTY],
-        ignore_index=True,
-    )
     size = affected_values.groupby("signature").size()
-    ranked = shared.assign(
-        size=shared["signature"].map(size),
-        order=shared["lift"].fillna(np.inf),
-        finding=[_describe_shared_value(row) for row in shared.to_dict("records")],
-    ).sort_values(["size", "signature", "order"], ascending=[False, True, False], kind="stable")
-    return CLUSTERS.conform(ranked)
-
-
-def duplicate_appliances(jobs: pd.DataFrame) -> pd.DataFrame:
-    """Find pairs of names that list the same jobs: one appliance, configured twice.
-
-    Parameters
-    ----------
-    jobs : DataFrame
-        Of `backupkit.tables.JOBS`, each job once; or the result of `recent_jobs`.
-
-    Returns
-    -------
-    DataFrame
-        appliance, duplicate (str) and jobs (int64, number of shared jobs), sorted by name.
-
-    Notes
-    -----
-    The newest 100 jobs of each name are compared. Equal jobs have the same id, start and end; the
-    id alone is not enough, because it is made of the start. At least 3 jobs, and half of the jobs
-    of the smaller name, must be equal.
-    Of three names of one appliance, the first is paired with each of the others.
-
-    References
-    ----------
-    .. [1] docs/sla.md, section 4, number 32; section 5, "duplicate records"; section 7, L.
-
-    Examples
-    --------
-    >>> from backupkit.tables import JOBS
-    >>> days = [pd.Timestamp(f"2026-11-0{day}", tz="UTC") for day in (1, 2, 3)]
-    >>> ids = {"job_id": ["1", "2", "3"] * 2, "start_time": days * 2, "end_time": days * 2}
-    >>> duplicate_appliances(
-    ...     JOBS.frame({"appliance": ["a"] * 3 + ["b"] * 3} | ids)
-    ... ).to_numpy().tolist()
-    [['a', 'b', 3]]
-    """
-    key = ["job_id", "start_time", "end_time"]
-    listed = recent_jobs(jobs)
-    size = listed["appliance"].value_counts()
-    listed = listed[listed.duplicated(["start_time", "end_time"], keep=False)]  # cheap filter first
-    shared = listed[listed.duplicated(key, keep=False)].sort_values([*key, "appliance"])
-    first = shared.groupby(key)["appliance"].transform("first")
-    pairs = shared.assign(duplicate=shared["appliance"], appliance=first)
-    pairs = pairs[pairs["appliance"] != pairs["duplicate"]]
-    pair_counts = pairs.groupby(["appliance", "duplicate"]).size().rename("jobs").reset_index()
-    smaller = np.minimum(
-        *(size.reindex(pair_counts[name]).to_numpy() for name in ("appliance", "duplicate"))
-    )
-    duplicates: pd.DataFrame = pair_counts[
-        (pair_counts["jobs"] >= _MIN_SHARED_JOBS) & (2 * pair_counts["jobs"] >= smaller)
+    counted = [
+        _count_shared_values(by, appliance_values, affected_values) for by in _PHRASE_BY_PROPERTY
     ]
-    return duplicates.reset_index(drop=True)
-
-
-def recent_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
-    """Return the newest jobs of each appliance, which `duplicate_appliances` compares.
-
-    Parameters
-    ----------
-    jobs : DataFrame
-        Of `backupkit.tables.JOBS`, each job once. Of two with the same start, the last is newer.
-
-    Returns
-    -------
-    DataFrame
-        appliance, job_id, start_time and end_time, none missing: the newest 100 per appliance.
-
-    Examples
-    --------
-    >>> from backupkit.tables import JOBS
-    >>> day = pd.Timestamp("2026-11-01", tz="UTC")
-    >>> ids = {"appliance": ["a"], "job_id": ["1"], "start_time": [day], "end_time": [day]}
-    >>> len(recent_jobs(JOBS.frame(ids)))
-    1
-    """
-    listed = jobs[["appliance", "job_id", "start_time", "end_time"]].dropna()
-    names = pd.Index(listed["appliance"].unique())
-    codes = to_codes(listed["appliance"], names)
-    order = find_sort_order(codes, to_times(listed["start_time"]))
-    ends = np.searchsorted(codes[order], codes[order], side="right")
-    return listed.iloc[order[ends - np.arange(len(order)) <= DUPLICATE_JOBS]]
+    shared = pd.concat([rows for rows, _ in counted], ignore_index=True)
+    unshared = pd.concat([rows for _, rows in counted], ignore_index=True)
+    found, limit = _test_values(shared, unshared)
+    ranked = found.assign(
+        size=found["signature"].map(size),
+        finding=pd.Series(
+            [_describe_shared_value(row) for row in found.to_dict("records")],
+            index=found.index,
+            dtype="str",
+        ),
+    ).sort_values(["size", "signature", "p_value"], ascending=[False, True, True], kind="stable")
+    return SharedValues(CLUSTERS.conform(ranked), _list_tests(shared, unshared, found, limit, size))
 
 
 def _list_attribute_values(
@@ -194,10 +162,14 @@ def _list_attribute_values(
     return pd.DataFrame({name: column.astype("str") for name, column in values.items()})
 
 
-def _find_shared_values(
+def _count_shared_values(
     column: str, appliance_values: pd.DataFrame, affected_values: pd.DataFrame
-) -> pd.DataFrame:
-    """Return the value that most appliances of each signature share, if its lift is above 1.5."""
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Count the appliances of each signature and value.
+
+    The first result has the values that an affected appliance has. The second counts the other
+    values by the number of appliances that share them.
+    """
     usual = appliance_values[column].rename("usual")
     failed = affected_values[column].dropna().rename("value").reset_index()
     names = affected_values.index.get_level_values("appliance")
@@ -209,10 +181,14 @@ def _find_shared_values(
     total = _count_group_rows(failed.groupby("signature"), signature)
     # an affected appliance counts with the value of its failed jobs, not with its usual one
     with_usual_value = _count_group_rows(usual_values.groupby(["signature", "usual"]), counts.index)
-    sharing = _count_group_rows(usual.groupby(usual), value) - with_usual_value + affected_sharing
-    appliance_count = (
+    usual_sharing = _count_group_rows(usual.groupby(usual), value)
+    sharing = usual_sharing - with_usual_value + affected_sharing
+    compared = (
         usual.count() - _count_group_rows(usual_values.groupby("signature"), signature) + total
     )
+    others = compared - sharing
+    affected_others = total - affected_sharing
+    rate = pd.Series(affected_others) / pd.Series(others).where(affected_others > 0)
     shared = pd.DataFrame(
         {
             "signature": signature.astype("str"),
@@ -221,23 +197,87 @@ def _find_shared_values(
             "appliances": affected_sharing,
             "affected": total,
             "sharing": sharing,
-            "others": appliance_count - sharing,
+            "others": others,
+            "compared": compared,
+            "lift": ((affected_sharing / sharing) / rate).astype("Float64"),
         }
     )
-    affected_others = total - affected_sharing
-    other_appliances = shared["others"].where(affected_others > 0)
-    shared["lift"] = ((affected_sharing / sharing) / (affected_others / other_appliances)).astype(
-        "Float64"
+    sizes, size_counts = np.unique(usual.value_counts().to_numpy("int64"), return_counts=True)
+    every = shared.drop_duplicates("signature")[["signature", "property", *_COUNTED]]
+    unshared = every.merge(
+        pd.DataFrame({"sharing": sizes, "value_count": size_counts}), how="cross"
     )
-    # in integers, so that a lift of exactly 1.5 is excluded
-    has_lift = 2 * affected_sharing * shared["others"] > 3 * affected_others * sharing
-    kept: pd.DataFrame = shared[
-        (affected_sharing >= _MIN_APPLIANCES)
-        & (affected_sharing > affected_others)
-        & (shared["others"] > 0)
-        & has_lift
+    taken = pd.DataFrame({"signature": shared["signature"], "sharing": usual_sharing})
+    taken_counts = taken.groupby(["signature", "sharing"]).size()
+    keys = pd.MultiIndex.from_frame(unshared[["signature", "sharing"]])
+    unshared["value_count"] -= taken_counts.reindex(keys, fill_value=0).to_numpy()
+    return shared, unshared
+
+
+def _test_values(shared: pd.DataFrame, unshared: pd.DataFrame) -> tuple[pd.DataFrame, float]:
+    """Return the findings with p and q value, and the largest useful p value of a question.
+
+    Both frames get the column ``smallest``: the p value of the most extreme outcome.
+    """
+    for frame in (shared, unshared):
+        frame["smallest"] = _compute_p_values(frame, frame[["sharing", "affected"]].min(axis=1))
+    limit = askable_limit(
+        np.concatenate([shared["smallest"], unshared["smallest"]]),
+        np.concatenate([np.ones(len(shared), dtype=np.int64), unshared["value_count"]]),
+        rate=FALSE_DISCOVERY_RATE,
+    )
+    asked = (shared["smallest"] <= limit).sum() + unshared.loc[
+        unshared["smallest"] <= limit, "value_count"
+    ].sum()
+    possible = shared[(shared["smallest"] <= limit) & (shared["appliances"] >= _MIN_APPLIANCES)]
+    p_values = _compute_p_values(possible, possible["appliances"])
+    tested = possible.assign(p_value=p_values, q_value=q_values(p_values, int(asked)))
+    found: pd.DataFrame = tested[tested["q_value"] <= FALSE_DISCOVERY_RATE]
+    return found, limit
+
+
+def _compute_p_values(rows: pd.DataFrame, observed: pd.Series) -> npt.NDArray[np.float64]:
+    """Return the chance of at least `observed` affected that share the value; 1 below two."""
+    p_values = np.ones(len(rows))
+    is_possible = (observed >= _MIN_APPLIANCES).to_numpy()
+    population, sharing, affected, least = (
+        column.to_numpy("int64")[is_possible]
+        for column in (rows["compared"], rows["sharing"], rows["affected"], observed)
+    )
+    p_values[is_possible] = hypergeometric_tail(population, sharing, affected, least)
+    return p_values
+
+
+def _list_tests(
+    shared: pd.DataFrame,
+    unshared: pd.DataFrame,
+    found: pd.DataFrame,
+    limit: float,
+    size: pd.Series,
+) -> pd.DataFrame:
+    """Return the number of questions of each signature and kind of value, and the result."""
+    key = ["signature", "property"]
+    questions = pd.concat([shared.assign(value_count=1), unshared], ignore_index=True)
+    questions = questions[
+        (questions["value_count"] > 0) & (questions["affected"] >= _MIN_APPLIANCES)
     ]
-    return kept
+    asked = questions["value_count"].where(questions["smallest"] <= limit, 0)
+    groups = questions.assign(asked=asked).groupby(key, sort=False)
+    tests = groups.agg(
+        affected=("affected", "first"),
+        compared=("compared", "first"),
+        value_count=("value_count", "sum"),
+        asked=("asked", "sum"),
+        smallest_p=("smallest", "min"),
+    )
+    tests["found"] = found.groupby(key).size().reindex(tests.index, fill_value=0)
+    tests["result"] = np.select(
+        [tests["found"] > 0, tests["asked"] > 0], ["shared", "no finding"], "no test can tell"
+    )
+    tests = tests.reset_index()
+    order = tests.assign(size=tests["signature"].map(size), rank=np.arange(len(tests)))
+    by = ["size", "signature", "rank"]
+    return CLUSTER_TESTS.conform(order.sort_values(by, ascending=[False, True, True]))
 
 
 def _count_group_rows(groups: Any, keys: pd.Index) -> npt.NDArray[np.int64]:  # noqa: ANN401 # of a Series or a frame
@@ -247,11 +287,31 @@ def _count_group_rows(groups: Any, keys: pd.Index) -> npt.NDArray[np.int64]:  # 
 
 
 def _describe_shared_value(row: dict[Hashable, Any]) -> str:
-    """Describe a row of `_find_shared_values` in a sentence."""
+    """Describe a row of `CLUSTERS` in a sentence."""
     value = row["value"][:_MAX_VALUE_LENGTH]
     shared = (
         f"{row['appliances']} of {row['affected']} {_PHRASE_BY_PROPERTY[row['property']]} {value}"
     )
-    if pd.isna(row["lift"]):
-        return f"{shared}, no other appliance (0 of {row['others']})"
-    return f"{shared}, {row['lift']:.1f}x more often than the rest"
+    compared = (
+        f"no other appliance (0 of {row['others']})"
+        if pd.isna(row["lift"])
+        else f"{row['lift']:.1f}x more often than the rest "
+        f"({row['affected'] - row['appliances']} of {row['others']})"
+    )
+    return f"{shared}, {compared}; {_format_chance('p', row['p_value'])}, " + _format_chance(
+        "q", row["q_value"]
+    )
+
+
+def _format_chance(name: str, chance: float) -> str:
+    """Format a p or q value with two digits.
+
+    Examples
+    --------
+    >>> _format_chance("p", 0.00123456), _format_chance("q", 1e-9)
+    ('p = 0.0012', 'q < 0.000001')
+    """
+    if chance < _SMALLEST_SHOWN:
+        return f"{name} < {_SMALLEST_SHOWN:.6f}"
+    digits = max(2, 1 - math.floor(math.log10(chance)))
+    return f"{name} = {chance:.{digits}f}".rstrip("0")

@@ -215,6 +215,7 @@ def merge_assessments(
     jobs = scoped.drop(columns=signatures.columns)
     baselines = _concat([partial.baselines for partial in partials])
     schedules = _concat([partial.schedules for partial in partials])
+    shared = analysis.find_shared_values(jobs, signatures, resolved_policy, start=start, end=end)
     return Assessment(
         start=start,
         end=end,
@@ -230,7 +231,8 @@ def merge_assessments(
         incidents=_concat([partial.incidents for partial in partials]),
         failures=analysis.failures(jobs, signatures, start=start, end=end),
         failure_counts=analysis.failure_counts(jobs, signatures, start=start, end=end),
-        clusters=analysis.clusters(jobs, signatures, resolved_policy, start=start, end=end),
+        clusters=shared.clusters,
+        cluster_tests=shared.tests,
         baselines=baselines,
         anomalies=_concat([partial.anomalies for partial in partials]),
         loads=analysis.target_concurrency(

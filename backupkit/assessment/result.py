@@ -127,9 +127,9 @@ class Assessment:
     fleet, groups, appliances, intervals, slots, incidents : DataFrame
         Of `backupkit.tables.METRICS`, ``GROUPS``, ``APPLIANCES`` (the worst first), ``INTERVALS``,
         ``SLOTS`` and ``INCIDENTS``.
-    failures, failure_counts, clusters : DataFrame
-        Of ``FAILURES``, ``FAILURE_COUNTS`` and ``CLUSTERS``: the failures, and what the affected
-        appliances have in common.
+    failures, failure_counts, clusters, cluster_tests : DataFrame
+        Of ``FAILURES``, ``FAILURE_COUNTS``, ``CLUSTERS`` and ``CLUSTER_TESTS``: the failures, what
+        the affected appliances have in common, and what was tested to find that.
     baselines, anomalies, loads, lint : DataFrame
         Of ``BASELINES``, ``ANOMALIES``, ``LOADS`` and ``LINT``: usual values, deviations, load of
         the targets, and findings of the schedule and policy checks.
@@ -156,6 +156,7 @@ class Assessment:
     failures: pd.DataFrame
     failure_counts: pd.DataFrame
     clusters: pd.DataFrame
+    cluster_tests: pd.DataFrame
     baselines: pd.DataFrame
     anomalies: pd.DataFrame
     loads: pd.DataFrame

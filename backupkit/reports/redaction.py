@@ -19,7 +19,7 @@ NOT_SENSITIVE: Final = frozenset(
         *("job_id", "message_id", "build", "builds", "version", "api"),
         *("timezone", "timezone_source", "days", "parts"),
         *("state", "outcome", "first_outcome", "last_outcome", "error", "kind", "severity"),
-        *("property", "metric", "unit", "cause", "next_step", "source"),
+        *("property", "metric", "unit", "cause", "next_step", "source", "result"),
     }
 )
 """Text columns that hold no names: ids, versions, time zones, and fixed words."""

@@ -12,6 +12,7 @@ from backupkit.assessment.result import HEAD_FIGURES, exposure
 from backupkit.display import Badge, Rows, state_badge
 from backupkit.display.format import STATE_LABELS, Ratio, format_timestamp, sanitise
 from backupkit.reports import advice
+from backupkit.reports.chance import describe_shared_values
 from backupkit.reports.facts import (
     ActionItem,
     Aged,
@@ -36,7 +37,6 @@ _MAX_ACTION_ITEMS: Final = 25
 _MAX_UNREAD: Final = 100
 _MAX_SIGNATURES: Final = 25
 _MAX_NAMES: Final = 5
-_MAX_SHARED: Final = 5
 _MAX_CHANGES: Final = 25  # of each kind
 _HEAD_DIGITS: Final = 64  # of a SHA-256
 
@@ -68,7 +68,7 @@ def summarize(
         finding=_describe_top_signature(assessment.failures),
         failed_jobs=int(assessment.failures["jobs"].sum()),
         signatures=_list_signatures(assessment.failures, links),
-        shared=_list_shared_values(assessment.clusters),
+        shared=describe_shared_values(assessment.clusters, assessment.cluster_tests),
         exclusions=_list_exclusions(assessment.appliances, links),
         versions=(
             f"backupkit {__version__}, pandas {pd.__version__}, Python {platform.python_version()}"
@@ -219,15 +219,6 @@ def _list_signatures(failures: pd.DataFrame, links: Mapping[str, Link]) -> Rows[
             )
         )
     return Rows(signatures, len(ranked))
-
-
-def _list_shared_values(clusters: pd.DataFrame) -> tuple[str, ...]:
-    """Return what appliances with the same failure signature have in common."""
-    rows = clusters.head(_MAX_SHARED)
-    return tuple(
-        f"“{sanitise(signature, limit=200)}”: {sanitise(finding, limit=400)}"
-        for signature, finding in zip(rows["signature"], rows["finding"], strict=True)
-    )
 
 
 def _join_texts(value: object) -> list[str]:

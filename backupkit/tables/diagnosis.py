@@ -103,10 +103,32 @@ CLUSTERS = Table(
             "Its rate among those that share it / among the rest; "
             "missing where no other appliance has it.",
         ),
+        Column("p_value", NUMBER, "Chance that as many share it by accident (exact test)."),
+        Column(
+            "q_value",
+            NUMBER,
+            "False discovery rate, over all questions, from which on it is reported.",
+        ),
         Column("finding", TEXT, "The same in a sentence."),
     ),
 )
-"""Values that appliances with the same failure share more often than the others."""
+"""Values that appliances with the same failure share more often than chance explains."""
+
+CLUSTER_TESTS = Table(
+    "cluster tests",
+    (
+        Column("signature", TEXT, "The signature of the failures."),
+        Column("property", TEXT, "The kind of value: target, build, site or group."),
+        Column("affected", COUNT, "Appliances with the signature whose value is known."),
+        Column("compared", COUNT, "All appliances with jobs in the period and a known value."),
+        Column("value_count", COUNT, "Values that occur, each counted once."),
+        Column("asked", COUNT, "Those for which a test can tell: the questions asked."),
+        Column("smallest_p", NUMBER, "Smallest p value that any outcome could have."),
+        Column("found", COUNT, "Those that are reported in CLUSTERS."),
+        Column("result", TEXT, "shared, no finding, or no test can tell."),
+    ),
+)
+"""Tests behind CLUSTERS, for each signature of at least two appliances and each kind of value."""
 
 GROUPS = Table(
     "groups",
