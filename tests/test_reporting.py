@@ -145,7 +145,8 @@ class TestReproducible:
             history = History(stored.history)
             history.append(collect(running.fleet, known=history, limits=QUICK, clock=later))
         second = self.write(stored, tmp_path / "second", seed="2", zone="America/New_York")
-        endings = ("csv", "html", "jobs.csv", "json", "xlsx")
+        tables = ("appliances.csv", "csv", "days.csv", "jobs.csv", "trend.csv")
+        endings = sorted([*tables, "html", "json", "xlsx"])
         assert sorted(first) == [f"report.{ending}" for ending in endings]
         assert first == second
         version = json.loads(first["report.json"])["data_version"]
@@ -326,7 +327,7 @@ class TestRedact:
             out = tmp_path / name / "report.html"
             assert stored.report(out, *self.quick, "--redact") == 0
             files = sorted(out.parent.iterdir())
-            assert len(files) == 4
+            assert len(files) == 7
             texts.append([file.read_text(encoding="utf-8") for file in files])
         assert texts[0] == texts[1]
         assert not [name for name in names for text in texts[0] if name in text]
