@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # without PostgreSQL its half of the history is not covered
 UNCOVERED := $(if $(shell command -v initdb)$(wildcard /usr/lib/postgresql/*/bin/initdb),,--cov-fail-under=0)
 # tests of single functions; the others start servers, browsers or processes
-UNIT := backupkit tests/analysis tests/display tests/policy tests/tables tests/test_errors.py \
+UNIT := backupkit tests/analysis tests/causes tests/display tests/policy tests/tables tests/test_errors.py \
 	tests/test_fleet.py tests/test_protocol.py tests/test_settings.py tests/test_wire.py
 ROOT_FLAG := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 

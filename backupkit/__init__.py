@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from backupkit import errors, plots, simulator, widgets
     from backupkit._version import __version__
-    from backupkit.assessment import Assessment, compare, evaluate, evaluate_frames
+    from backupkit.assessment import (
+        Assessment,
+        compare,
+        evaluate,
+        evaluate_frames,
+        failures_by,
+    )
     from backupkit.collection import Snapshot, collect, watch
     from backupkit.diagnostics import doctor
     from backupkit.fleet import Appliance, Fleet
@@ -44,6 +50,7 @@ __all__ = [
     "evaluate",
     "evaluate_dask",
     "evaluate_frames",
+    "failures_by",
     "plots",
     "report",
     "simulator",
@@ -69,6 +76,7 @@ _HOME = {
     "evaluate": "assessment",
     "evaluate_dask": "scale",
     "evaluate_frames": "assessment",
+    "failures_by": "assessment",
     "plots": "",
     "report": "reports",
     "simulator": "",

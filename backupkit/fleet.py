@@ -42,7 +42,10 @@ _COLUMNS: Final = {
     "Excluded": "text",
 }
 
-_TABLES = ("defaults", "limits", "policy", "mail", "history", "appliance")
+_KEYS = (
+    *("causes", "cause"),
+    *("defaults", "limits", "policy", "mail", "history", "appliance"),
+)
 _HOST = re.compile(
     r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?"
 )
@@ -265,10 +268,10 @@ class Fleet:
             If the file is missing or an entry is wrong; the message names file, table and key.
         """
         file = read_toml(path)
-        if unknown := sorted(set(file.tables) - set(_TABLES)):
+        if unknown := sorted(set(file.tables) - set(_KEYS)):
             raise SettingsError(
                 f'{path}: unknown table "{unknown[0]}"; fleet.toml has [defaults], [limits], '
-                "[policy], [mail], [history] and one [[appliance]] for each appliance."
+                "[policy], [mail], [history], [[cause]] and one [[appliance]] for each appliance."
             )
         defaults, entries = file.table("defaults"), file.tables.get("appliance", [])
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):

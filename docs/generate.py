@@ -1,9 +1,10 @@
-"""Write docs/data-model.md, and the table of the SLA's parameters in docs/sla.md.
+"""Write docs/data-model.md, docs/failure-causes.md, and the table of parameters in docs/sla.md.
 
-``python docs/generate.py`` writes both pages. ``python docs/generate.py --check`` writes nothing
+``python docs/generate.py`` writes the pages. ``python docs/generate.py --check`` writes nothing
 and exits with 1 if a page differs from what it would write.
 
-The parameters come from `backupkit.policy.parameters`. The data model comes from the contracts of
+The parameters come from `backupkit.policy.parameters`, the causes of failures from
+`backupkit.causes` and docs/failure-texts.toml. The data model comes from the contracts of
 the frames and the schema of a history.
 
 Names, types, units and meanings come from `backupkit.tables` and `backupkit.history.schema`. This
@@ -16,6 +17,7 @@ import json
 import re
 import sqlite3
 import sys
+import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ from pathlib import Path
 from typing import Final
 
 from backupkit import Policy, evaluate_frames, tables
+from backupkit.analysis import failure_signatures
+from backupkit.causes import Cause, known_causes
 from backupkit.history.schema import (
     COLUMNS,
     SCHEMA_VERSION,
@@ -45,6 +49,8 @@ from backupkit.tables.contract import (
 
 PAGE: Final = Path(__file__).with_name("data-model.md")
 SLA: Final = Path(__file__).with_name("sla.md")
+CAUSES: Final = Path(__file__).with_name("failure-causes.md")
+REAL_TEXTS: Final = Path(__file__).with_name("failure-texts.toml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +159,15 @@ JUDGED: Final[Mapping[str, Frame]] = {
         "`signature`",
     ),
     "FAILURE_COUNTS": Frame(
-        "the failed jobs of one appliance with one signature on one UTC day",
+        "the failed jobs of one appliance with one signature, build and target in one UTC hour",
         "`Assessment.failure_counts`",
-        "`signature`, `appliance`, `day`",
+        "`signature`, `appliance`, `day`, `hour`, `build`, `target`",
+    ),
+    "FAILURE_PARTS": Frame(
+        "the failed jobs of one signature on one appliance, site, group, target, build, hour or "
+        "day",
+        "`backupkit.failures_by`",
+        "`signature`, `part`",
     ),
     "CLUSTERS": Frame(
         "one property (target, build, site or group) that the appliances with one failure "
@@ -414,6 +426,88 @@ The views whose names begin with `v_` are for people: they hold names and texts 
 and times as ISO 8601 text in UTC.
 """
 
+CAUSES_INTRODUCTION: Final = """\
+# Causes of failures
+
+<!-- Written by docs/generate.py from backupkit/causes/known.toml and docs/failure-texts.toml. -->
+
+backupkit reads the messages of a failed job and looks for a known cause. This page lists the
+causes, shows how to add your own, and shows what backupkit makes of published failures.
+[sla.md](sla.md#25-error-patterns) defines the error patterns.
+
+* [Known causes](#known-causes)
+* [Your own causes](#your-own-causes)
+* [Published failures](#published-failures)
+
+## Known causes
+
+The first cause that fits a message counts, so the list begins with the most specific ones. Most
+messages of an appliance are not documented. They come from the tools that it uses, so a source is
+often the page of such a tool. The messages are matched in English.
+"""
+
+OWN_CAUSES: Final = """\
+## Your own causes
+
+Write a table `[[cause]]` for each cause into fleet.toml, or into a file that fleet.toml names.
+The key `causes` stands at the top of fleet.toml, before any table. The path is relative to its
+folder.
+
+```toml
+# fleet.toml
+causes = "causes.toml"
+```
+
+```toml
+# causes.toml
+[[cause]]
+name = "storage-gateway"
+texts = ["gateway closed the session"]
+patterns = ['gateway error 7\\d{2}']
+cause = "The storage gateway was restarted."
+next_step = "Ask the storage team, extension 4711."
+source = "our wiki, Backup"
+```
+
+| Key | Meaning |
+| --- | --- |
+| `name` | Short name. With the name of a known cause, your advice replaces that one's. |
+| `texts` | Texts in the message, as whole words. Upper and lower case do not matter. |
+| `patterns` | Regular expressions. Write them in single quotes. |
+| `ids` | Ids of the message. |
+| `cause`, `next_step` | What the report shows. |
+| `source` | Optional; without it, the name of the file. |
+| `tells` | Optional: what the message says: `"cause"`, `"place"` (where) or `"nothing"`. |
+
+One of `texts`, `patterns` and `ids` must be there. Your causes are preferred to the known ones,
+whichever message of a job they fit. An error names the file, the table and the key.
+
+Messages come from outside, so a search must be quick whatever they say. A regular expression with
+a repetition inside a repetition can take years. backupkit refuses such patterns when it reads the
+file, so it needs no time limit:
+
+* Only the first 4,000 characters of a message are searched.
+* Each repetition has an upper limit: `.{0,60}` instead of `.*`.
+* What repeats has no repetition and no alternative inside.
+* The product of all limits and alternatives is at most 1,000, and a pattern has at most 500
+  characters. A file has at most 500 causes.
+* Groups are written `(...)` or `(?:...)`; a pattern does not refer to an earlier group.
+"""
+
+PUBLISHED: Final = """\
+## Published failures
+
+These texts were published by people whose backup failed. A test checks the table. "Really" is what
+the source found in the end. No complete response of a real appliance was found in public, so the
+messages of one job are those that the source lists together.
+"""
+
+PUBLISHED_LATER: Final = """\
+These ten were looked up after the catalogue was written. "At first" is what it said then: it named
+{hits} of {total}. After that, entries were added for texts that tell a cause. So the next unknown
+texts will fare like the first column, and not like the second.
+"""
+
 _POSTGRESQL: Final = {"REAL": "DOUBLE PRECISION", "BLOB": "BYTEA"}
 _BIG: Final = "BIGINT"  # SQLite takes any word for a type, and gives it back
 _SQL_TYPES: Final = {
@@ -428,6 +522,79 @@ _UNITS: Final = frozenset({"bytes", "%"})  # those that the type of a column doe
 def page() -> str:
     """Return the whole page as Markdown."""
     return "\n".join([*_introduction(), *_frames(), *_figures(), *_history()])
+
+
+def causes() -> str:
+    """Return the page of the causes of failures."""
+    known = known_causes().causes
+    rows = [
+        (f"`{cause.name}`", cause.cause, cause.next_step, _fitting(cause), cause.source)
+        for cause in known
+    ]
+    texts = tomllib.loads(REAL_TEXTS.read_text(encoding="utf-8"))["text"]
+    judged = [(text, *_judge(text["messages"])) for text in texts]
+    first = [item for item in judged if item[0]["kind"] != "later"]
+    later = [item for item in judged if item[0]["kind"] == "later"]
+    hits = sum(1 for text, *_ in later if text["first"])
+    return "\n".join(
+        [
+            CAUSES_INTRODUCTION,
+            f"There are {len(known)} causes.\n",
+            *_table(("Name", "Cause", "Next step", "Fits, for example", "Source"), rows),
+            "",
+            OWN_CAUSES,
+            PUBLISHED,
+            *_table(
+                ("Messages", "Error pattern", "Cause", "Really", "Source"),
+                [
+                    (
+                        _quote(text["messages"]),
+                        f"`{signature}`",
+                        name,
+                        text["truth"],
+                        text["source"],
+                    )
+                    for text, signature, name in first
+                ],
+            ),
+            "",
+            PUBLISHED_LATER.format(hits=hits, total=len(later)),
+            *_table(
+                ("Messages", "At first", "Now", "Really", "Source"),
+                [
+                    (
+                        _quote(text["messages"]),
+                        f"`{text['first']}`" if text["first"] else "not known",
+                        name,
+                        text["truth"],
+                        text["source"],
+                    )
+                    for text, _, name in later
+                ],
+            ),
+            "",
+        ]
+    )
+
+
+def _fitting(cause: Cause) -> str:
+    """Return a text, a pattern or an id of a cause."""
+    return f"`{next(iter((*cause.texts, *cause.patterns, *cause.ids)))}`"
+
+
+def _quote(messages: Iterable[str]) -> str:
+    return "; ".join(f"`{message}`" for message in messages)
+
+
+def _judge(messages: Iterable[str]) -> tuple[str, str]:
+    """Return signature and cause of a job with these messages."""
+    given = [
+        {"id": "", "default_message": message, "args": [], "localized": None}
+        for message in messages
+    ]
+    jobs = JOBS.frame({"appliance": ["a"], "outcome": ["failure"], "messages": [given]})
+    signature, name = failure_signatures(jobs)[["signature", "cause_name"]].iloc[0]
+    return str(signature), f"`{name}`" if isinstance(name, str) else "not known"
 
 
 def sla() -> str:
@@ -641,7 +808,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write the generated parts of the documentation.")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a page differs")
     check = parser.parse_args().check
-    for path, wanted in ((PAGE, page()), (SLA, sla())):
+    for path, wanted in ((PAGE, page()), (SLA, sla()), (CAUSES, causes())):
         if not check:
             path.write_text(wanted, encoding="utf-8")
         elif not path.exists() or path.read_text(encoding="utf-8") != wanted:

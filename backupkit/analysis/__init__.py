@@ -5,7 +5,6 @@ takes the frames it reads, the period as ``start`` and ``end``, and the moment a
 """
 
 from backupkit.analysis.baselines import AnomalyLimits, anomalies, baselines
-from backupkit.analysis.causes import Cause, cause_of
 from backupkit.analysis.clusters import clusters, find_shared_values
 from backupkit.analysis.compliance import (
     compliance_amounts,
@@ -34,12 +33,11 @@ from backupkit.analysis.exposure import (
     time_in_states,
     worst_exposure,
 )
+from backupkit.analysis.failure_parts import failure_parts
 from backupkit.analysis.failures import (
     failure_counts,
     failure_signatures,
     failures,
-    message_of,
-    signature_of,
 )
 from backupkit.analysis.feasibility import feasibility
 from backupkit.analysis.incidents import incident_figures, incidents, observed_time
@@ -56,6 +54,7 @@ from backupkit.analysis.jobs import (
 )
 from backupkit.analysis.lint import lint
 from backupkit.analysis.mean_exposure import mean_exposure
+from backupkit.analysis.messages import message_of
 from backupkit.analysis.period import restrict_to_period
 from backupkit.analysis.polls_at_end import polls_at_end
 from backupkit.analysis.reasons import reasons
@@ -66,6 +65,7 @@ from backupkit.analysis.schedules import (
     expected_slots,
     schedule_zones,
 )
+from backupkit.analysis.signatures import signature_of
 from backupkit.analysis.slots import (
     infer_types,
     judge_slots,
@@ -82,10 +82,12 @@ from backupkit.analysis.undecided import (
     possible_recovery_points,
 )
 from backupkit.analysis.windows import backup_days, duration_runs, window_runs
+from backupkit.causes import Catalogue, Cause, cause_of, known_causes
 
 __all__ = [
     "NO_EXCLUSIONS",
     "AnomalyLimits",
+    "Catalogue",
     "Cause",
     "Exclusions",
     "TrendStep",
@@ -115,6 +117,7 @@ __all__ = [
     "exposure",
     "exposure_at",
     "failure_counts",
+    "failure_parts",
     "failure_signatures",
     "failures",
     "feasibility",
@@ -126,6 +129,7 @@ __all__ = [
     "infer_types",
     "job_times",
     "judge_slots",
+    "known_causes",
     "last_attempts",
     "lint",
     "mean_exposure",

@@ -1,188 +1,141 @@
 """Failed jobs grouped by the signature of their messages."""
 
-import re
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
 from backupkit.analysis.arrays import from_codes, to_instant, to_utc_column
-from backupkit.analysis.causes import cause_of
 from backupkit.analysis.jobs import job_times
+from backupkit.analysis.messages import order_messages, plain_text_of
+from backupkit.analysis.signatures import NO_MESSAGE, signature_of
 from backupkit.analysis.target_load import encode_targets
+from backupkit.causes import MAX_SEARCHED_LENGTH, Catalogue, Cause, known_causes
 from backupkit.tables import FAILURE_COUNTS, FAILURES
 from backupkit.tables.contract import TEXTS
 
 __all__ = [
+    "DIFFERENT_CAUSES",
+    "NO_ADVICE",
     "NO_MESSAGE",
     "failure_counts",
     "failure_signatures",
     "failures",
-    "message_of",
     "select_ended_jobs",
-    "signature_of",
 ]
 
-NO_MESSAGE: Final = "(no message)"
-"""The signature of a failed job without a message."""
+NO_ADVICE: Final = (
+    "No specific advice is known. Read /var/log/vmware/applmgmt/backup.log on the appliance around"
+    " the job's end."
+)
+"""The next step where no cause is known."""
 
-_MAX_TEXT_LENGTH: Final = 4_000  # characters of a message that are read
-_MAX_SIGNATURE_LENGTH: Final = 300  # characters of a signature
-_MAX_ARGS: Final = 10  # args that are replaced
-_MAX_ARG_LENGTH: Final = 60  # a longer arg is a sentence and is kept
+DIFFERENT_CAUSES: Final = "Read the messages of its jobs: their causes differ."
+"""The next step where jobs with one signature have different causes."""
+
+_NO_OWN: Final = Catalogue(())
+_MAX_ARGS: Final = 10  # args of a message that are replaced
 _MAX_VALUES: Final = 50  # names, builds and targets of one signature
 
-_HOST_NAME: Final = (  # at least two dots, and not the name of a Java class or a message
-    r"(?<![\w.@-])(?!(?:com|org|net|java|javax|python|vmware)\.)"
-    r"[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,8}\.[a-z]{2,24}(?::\d{1,5})?(?![\w-])"
-)
 
-# Each pattern is linear: no nested repetition, bounded lengths where a prefix repeats.
-_PLACEHOLDERS: Final = tuple(
-    (re.compile(pattern, re.IGNORECASE), placeholder)
-    for pattern, placeholder in (
-        (r"(?<![\w+.-])[a-z][a-z0-9+.-]{1,15}://[^\s'\"<>,;)]+", "<uri>"),
-        (r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", "<id>"),
-        (r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?", "<time>"),
-        (r"\b\d{8}-\d{6}(?:-\d{1,12})?\b", "<id>"),
-        (r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}", "<user>"),
-        (r"(?<![\w/<>\\])[a-z]:\\[^\s'\",;]+|\\\\[^\s'\",;]+", "<path>"),
-        (r"(?<![\w/<>])/[\w.@%+~:/-]{2,}(?<![.:])", "<path>"),
-        (r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?(?![\w.]\d)", "<host>"),
-        (r"(?<![\w:])(?:[0-9a-f]{1,4}:){3,7}[0-9a-f]{1,4}(?![\w:])", "<host>"),
-        (_HOST_NAME, "<host>"),
-        (r"\b0x[0-9a-f]+\b|\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{8,64}\b", "<id>"),
-        (r"(?<!\w)'[^'<>]{1,120}'(?!\w)", "'<name>'"),
-        (r'(?<!\w)"[^"<>]{1,120}"(?!\w)', '"<name>"'),
-        (r"(?<![\w<])[+-]?\d+(?:[.,:]\d+)*", "<n>"),
-    )
-)
-_PLACEHOLDER_NAMES: Final = frozenset(placeholder for _, placeholder in _PLACEHOLDERS)
-_FAILURE_WORDS: Final = re.compile(r"error|fail|exception|unhealthy|denied|refused", re.IGNORECASE)
-_WHITESPACE: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
+class _Explained(NamedTuple):
+    """Content of the messages of a job; missing values are None."""
+
+    signature: str
+    message_id: str | None
+    text: str | None
+    chain: str | None
+    cause_name: str | None
 
 
-def signature_of(text: str, args: Iterable[str] = ()) -> str:
-    """Replace the parts of a message that differ from job to job.
-
-    Parameters
-    ----------
-    text : str
-        The message; only its first 4,000 characters are read.
-    args : iterable of str
-        The values that the appliance inserted into the text.
-
-    Returns
-    -------
-    str
-        The text with ``<uri>``, ``<path>``, ``<host>``, ``<user>``, ``<id>``, ``<time>``,
-        ``<name>``, ``<n>`` and ``<arg>`` in place of numbers and names, at most 300 characters.
-
-    Examples
-    --------
-    >>> signature_of("Error 28 writing /backup/vc-1/db.gz on sftp://nas.example.com:22/vc")
-    'Error <n> writing <path> on <uri>'
-    >>> signature_of("Component wcp failed after 12.5 s.", args=["wcp"])
-    'Component <arg> failed after <n> s.'
-    """
-    plain = _WHITESPACE.sub(" ", text[:_MAX_TEXT_LENGTH]).strip()
-    for arg in sorted(set(_list_short_args(args)), key=lambda name: (-len(name), name)):
-        replaced = _insert_placeholders(arg)
-        placeholder = replaced if replaced in _PLACEHOLDER_NAMES else "<arg>"
-        plain = re.sub(rf"(?<![\w<]){re.escape(arg)}(?![\w>])", placeholder, plain)
-    return _insert_placeholders(plain)[:_MAX_SIGNATURE_LENGTH] or NO_MESSAGE
+_SILENT: Final = _Explained(NO_MESSAGE, None, None, None, None)
 
 
-def _list_short_args(args: Iterable[str]) -> list[str]:
-    """Return the args that are names, not sentences or single letters."""
-    given = [arg.strip() for arg, _ in zip(args, range(_MAX_ARGS), strict=False)]
-    return [arg for arg in given if 1 < len(arg) <= _MAX_ARG_LENGTH and arg.count(" ") <= 1]
-
-
-def _insert_placeholders(text: str) -> str:
-    for pattern, placeholder in _PLACEHOLDERS:
-        text = pattern.sub(placeholder, text)
-    return text
-
-
-def message_of(messages: object) -> dict[str, Any] | None:
-    """Return the message that explains why a job failed.
-
-    Parameters
-    ----------
-    messages : list of dict or NA
-        One cell of the column ``messages``.
-
-    Returns
-    -------
-    dict or None
-        The message: id, default_message, args, localized; None if all are empty.
-
-    Notes
-    -----
-    Messages have no severity, so the first one that mentions an error or a failure is returned,
-    else the first one.
-
-    Examples
-    --------
-    >>> note = {"id": "a", "default_message": "Started", "args": [], "localized": None}
-    >>> why = {"id": "b", "default_message": "Backup failed", "args": [], "localized": None}
-    >>> message_of([note, why])["id"]
-    'b'
-    """
-    if not isinstance(messages, list):
-        return None
-    candidates: list[dict[str, Any]] = [
-        item for item in messages if item["default_message"] or item["localized"] or item["id"]
-    ]
-    return next(
-        (item for item in candidates if _mentions_failure(item)),
-        candidates[0] if candidates else None,
-    )
-
-
-def _mentions_failure(message: dict[str, Any]) -> bool:
-    text = message["default_message"] or message["localized"] or message["id"]
-    return _FAILURE_WORDS.search(text[:_MAX_TEXT_LENGTH]) is not None
-
-
-def failure_signatures(jobs: pd.DataFrame) -> pd.DataFrame:
-    """Return the signature of each failed job.
+def failure_signatures(jobs: pd.DataFrame, own: Catalogue = _NO_OWN) -> pd.DataFrame:
+    """Return what the messages of each failed job say.
 
     Parameters
     ----------
     jobs : DataFrame
         Of `backupkit.tables.JOBS`.
+    own : Catalogue
+        Causes that are preferred to those of `backupkit.analysis.known_causes`.
 
     Returns
     -------
     DataFrame
-        signature, message_id and text (complete, as the appliance shows it), on the index of
-        `jobs`; missing unless the job failed.
+        On the index of `jobs`, missing unless the job failed: signature, message_id and text
+        (complete, as the appliance shows it) of the most specific message; chain (all texts, the
+        most general first, one in a line; missing if there is only one); cause_name (short name of
+        the known cause).
 
     Notes
     -----
     Signatures are made of the untranslated text, so that appliances with different languages are
-    grouped together. Each distinct text is processed once.
+    grouped together. Each distinct list of messages is processed once.
     """
     failed = jobs["outcome"].eq("failure").to_numpy()
-    cache: dict[tuple[str, tuple[str, ...]], str] = {}
+    cache: dict[object, _Explained] = {}
+    signatures: dict[object, str] = {}
     rows = []
     for messages in jobs["messages"].array[failed]:
-        message = message_of(messages)
-        if message is None:
-            rows.append((NO_MESSAGE, None, None))
+        if not isinstance(messages, list):
+            rows.append(_SILENT)
             continue
-        text = message["localized"] or message["default_message"] or message["id"]
-        untranslated = message["default_message"] or text
-        args = tuple(arg for arg in (message["args"] or [])[:_MAX_ARGS] if arg)
-        key = (untranslated[:_MAX_TEXT_LENGTH], args)
-        if key not in cache:
-            cache[key] = signature_of(*key)
-        rows.append((cache[key], message["id"] or None, text))
-    columns = ["signature", "message_id", "text"]
-    frame = pd.DataFrame(rows, columns=columns, index=jobs.index[failed], dtype="str")
+        key = tuple(map(_key_of, messages))
+        explained = cache.get(key)
+        if explained is None:
+            explained = cache[key] = _explain(messages, own, signatures)
+        rows.append(explained)
+    frame = pd.DataFrame(
+        rows, columns=list(_Explained._fields), index=jobs.index[failed], dtype="str"
+    )
     return frame.reindex(jobs.index)
+
+
+def _key_of(message: Mapping[str, Any]) -> tuple[object, ...]:
+    args = message["args"]
+    return (
+        message["default_message"],
+        message["localized"],
+        message["id"],
+        tuple(args) if args else (),
+    )
+
+
+def _explain(
+    messages: list[dict[str, Any]], own: Catalogue, signatures: dict[object, str]
+) -> _Explained:
+    ordered = order_messages(messages)
+    if not ordered:
+        return _SILENT
+    best = ordered[-1]
+    args = tuple(arg for arg in (best["args"] or [])[:_MAX_ARGS] if arg)
+    key = (plain_text_of(best)[:MAX_SEARCHED_LENGTH], args)
+    if key not in signatures:
+        signatures[key] = signature_of(*key)
+    cause = _find_cause(ordered, own)
+    shown = [str(item["localized"] or plain_text_of(item)) for item in ordered]
+    return _Explained(
+        signatures[key],
+        best["id"] or None,
+        shown[-1],
+        "\n".join(" ".join(text.split()) for text in shown) if len(shown) > 1 else None,
+        None if cause is None else cause.name,
+    )
+
+
+def _find_cause(ordered: list[dict[str, Any]], own: Catalogue) -> Cause | None:
+    """Return the cause of a chain of messages: an own one, else that of the last with one.
+
+    A message that tells only that the job failed does not explain one that tells more.
+    """
+    for catalogue in (own, known_causes()) if own.causes else (known_causes(),):
+        for item in reversed(ordered):
+            cause = catalogue.find(plain_text_of(item), item["id"])
+            if cause is not None and (cause.tells != "nothing" or item is ordered[-1]):
+                return cause
+    return None
 
 
 def select_ended_jobs(jobs: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
@@ -196,7 +149,7 @@ def select_ended_jobs(jobs: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp
 def failure_counts(
     jobs: pd.DataFrame, signatures: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp
 ) -> pd.DataFrame:
-    """Count the failed jobs of a period by signature, appliance and day.
+    """Count the failed jobs of a period by signature, appliance, time, build and target.
 
     Parameters
     ----------
@@ -210,8 +163,7 @@ def failure_counts(
     Returns
     -------
     DataFrame
-        Of `backupkit.tables.FAILURE_COUNTS`, sorted by signature, appliance and day [UTC midnight].
-        Days without a failure have no row.
+        Of `backupkit.tables.FAILURE_COUNTS`, sorted. Days without a failure have no row.
 
     Examples
     --------
@@ -222,19 +174,37 @@ def failure_counts(
     >>> day = pd.Timestamp("2026-11-02", tz="UTC")
     >>> signatures = failure_signatures(jobs)
     >>> failure_counts(jobs, signatures, start=day, end=day + pd.Timedelta(days=1))[
-    ...     "jobs"
-    ... ].to_list()
-    [1, 1]
+    ...     ["appliance", "hour", "jobs"]
+    ... ].to_numpy().tolist()
+    [['a', 1, 1], ['b', 2, 1]]
     """
-    ended = select_ended_jobs(jobs, start, end)
-    failed = ended[ended["outcome"] == "failure"].join(signatures["signature"])
-    failed = failed.assign(day=failed["ended_at"].dt.floor("D"))
-    by = failed.groupby(["signature", "appliance", "day"], sort=True)
+    failed = _select_failed_jobs(jobs, signatures, start, end)
+    failed = failed.assign(
+        day=failed["ended_at"].dt.floor("D"), hour=failed["ended_at"].dt.hour.astype("Int64")
+    )
+    by = failed.groupby(
+        ["signature", "appliance", "day", "hour", "build", "target"], sort=True, dropna=False
+    )
     return FAILURE_COUNTS.conform(by.size().rename("jobs").reset_index())
 
 
+def _select_failed_jobs(
+    jobs: pd.DataFrame, signatures: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp
+) -> pd.DataFrame:
+    """Return the failed jobs that ended in the period, with what their messages say."""
+    ended = select_ended_jobs(jobs, start, end)
+    failed = ended[ended["outcome"] == "failure"].join(signatures)
+    targets = from_codes(*encode_targets(failed["location"])).set_axis(failed.index)
+    return failed.assign(target=targets)
+
+
 def failures(
-    jobs: pd.DataFrame, signatures: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp
+    jobs: pd.DataFrame,
+    signatures: pd.DataFrame,
+    own: Catalogue = _NO_OWN,
+    *,
+    start: pd.Timestamp,
+    end: pd.Timestamp,
 ) -> pd.DataFrame:
     """Group the failed jobs of a period by their signature.
 
@@ -244,6 +214,8 @@ def failures(
         Of `backupkit.tables.JOBS`, each job once.
     signatures : DataFrame
         Result of `failure_signatures` for at least these jobs.
+    own : Catalogue
+        The own causes that `failure_signatures` used.
     start, end : Timestamp
         The period, half-open; a job counts by its end.
 
@@ -251,11 +223,10 @@ def failures(
     -------
     DataFrame
         Of `backupkit.tables.FAILURES`, the most frequent first. At most 50 names, builds and
-        targets are listed for each.
+        targets are listed for each. Jobs of one signature with different causes get the advice of
+        none of them.
     """
-    ended = select_ended_jobs(jobs, start, end)
-    failed = ended[ended["outcome"] == "failure"].join(signatures)
-    failed["target"] = from_codes(*encode_targets(failed["location"])).set_axis(failed.index)
+    failed = _select_failed_jobs(jobs, signatures, start, end)
     ordered = failed.sort_values("ended_at", kind="stable")
     by = ordered.groupby("signature", sort=True)
     groups = by.agg(
@@ -268,20 +239,45 @@ def failures(
     )
     newest = ordered.drop_duplicates("signature", keep="last").set_index("signature")
     groups["text"] = newest["text"]
+    chains = newest["chain"].reindex(groups.index)
+    groups["chain"] = pd.Series(
+        [None if pd.isna(chain) else chain.split("\n") for chain in chains], groups.index, TEXTS
+    )
     groups["message_id"] = groups["message_id"].where(groups["ids"] == 1)
     groups["share"] = groups["jobs"] / len(failed)
     for name, column in (("names", "appliance"), ("builds", "build"), ("targets", "target")):
         groups[name] = _list_most_frequent_values(ordered, column, groups.index)
-    causes = [
-        cause_of(None if pd.isna(text) else text, None if pd.isna(message_id) else message_id)
-        for text, message_id in groups[["text", "message_id"]].itertuples(index=False)
-    ]
-    for name in ("cause", "next_step", "source"):
-        groups[name] = [None if cause is None else getattr(cause, name) for cause in causes]
-    ranked = groups.reset_index().sort_values(
+    advice = _advise_groups(ordered, groups.index, own)
+    ranked = pd.concat([groups, advice], axis="columns").reset_index()
+    ranked = ranked.sort_values(
         ["jobs", "last_seen", "signature"], ascending=[False, False, True], kind="stable"
     )
     return FAILURES.conform(ranked)
+
+
+def _advise_groups(failed: pd.DataFrame, signatures: pd.Index, own: Catalogue) -> pd.DataFrame:
+    """Return cause_name, cause, next_step and source of each signature."""
+    counted = failed.groupby(["signature", "cause_name"], dropna=False).size()
+    jobs: dict[str, dict[str | None, int]] = {}
+    for signature, name, number in counted.rename("jobs").reset_index().itertuples(index=False):
+        jobs.setdefault(signature, {})[None if pd.isna(name) else name] = int(number)
+    rows = [_advise_group(jobs[signature], own) for signature in signatures]
+    columns = ["cause_name", "cause", "next_step", "source"]
+    return pd.DataFrame(rows, columns=columns, index=signatures, dtype="str")
+
+
+def _advise_group(
+    jobs: Mapping[str | None, int], own: Catalogue
+) -> tuple[str | None, str | None, str, str | None]:
+    if len(jobs) > 1:
+        ranked = sorted(jobs.items(), key=lambda item: (-item[1], item[0] or ""))
+        counted = ", ".join(f"{name or 'not known'} ({number:,})" for name, number in ranked)
+        return None, f"Different causes, by number of jobs: {counted}.", DIFFERENT_CAUSES, None
+    (name,) = jobs
+    if name is None:
+        return None, None, NO_ADVICE, None
+    cause = own[name] if name in own else known_causes()[name]
+    return cause.name, cause.cause, cause.next_step, cause.source
 
 
 def _list_most_frequent_values(

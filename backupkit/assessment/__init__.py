@@ -1,5 +1,6 @@
 """Assessment of a fleet over a period under a policy."""
 
+from backupkit.assessment.breakdown import failures_by
 from backupkit.assessment.diff import CHANGE_KINDS, Comparison, compare, previous_period
 from backupkit.assessment.evaluation import evaluate, evaluate_frames
 from backupkit.assessment.result import Assessment, Verdict
@@ -12,5 +13,6 @@ __all__ = [
     "compare",
     "evaluate",
     "evaluate_frames",
+    "failures_by",
     "previous_period",
 ]

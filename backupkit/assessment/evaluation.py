@@ -15,6 +15,7 @@ from backupkit.assessment.partial import (
     find_without_schedule_api,
 )
 from backupkit.assessment.result import Assessment, Verdict
+from backupkit.causes import Catalogue
 from backupkit.policy import Policy
 from backupkit.settings import Instant
 from backupkit.tables import (
@@ -211,7 +212,7 @@ def merge_assessments(
     scoped = overlapping[
         ~overlapping["appliance"].isin(resolved_policy.index[resolved_policy["exclude"].notna()])
     ]
-    signatures = overlapping[["signature", "message_id", "text"]]
+    signatures = overlapping[["signature", "message_id", "text", "chain", "cause_name"]]
     jobs = scoped.drop(columns=signatures.columns)
     baselines = _concat([partial.baselines for partial in partials])
     schedules = _concat([partial.schedules for partial in partials])
@@ -229,7 +230,9 @@ def merge_assessments(
         intervals=_concat([partial.intervals for partial in partials]),
         slots=_concat([partial.slots for partial in partials]),
         incidents=_concat([partial.incidents for partial in partials]),
-        failures=analysis.failures(jobs, signatures, start=start, end=end),
+        failures=analysis.failures(
+            jobs, signatures, Catalogue(context.policy.causes), start=start, end=end
+        ),
         failure_counts=analysis.failure_counts(jobs, signatures, start=start, end=end),
         clusters=shared.clusters,
         cluster_tests=shared.tests,

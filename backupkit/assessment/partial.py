@@ -9,6 +9,7 @@ from backupkit import analysis
 from backupkit.analysis import Exclusions
 from backupkit.analysis.arrays import to_codes, to_instant, to_utc_column
 from backupkit.assessment.context import EvaluationContext, Period, Revisions
+from backupkit.causes import Catalogue
 from backupkit.policy import Policy
 from backupkit.tables import ASSESSED_JOBS, JOBS, SCHEDULES, SLOTS, HistoryView, list_was_read
 from backupkit.tables.constants import LATEST_START, RECENT
@@ -151,7 +152,7 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
     facts["lookback_from"] = end - facts["lookback"]
     facts["zone"], facts["zone_source"] = zones["zone"], zones["source"]
     facts["read"] = facts.index.isin(_find_read_appliances(data.polls, start, end))
-    signatures = analysis.failure_signatures(data.jobs)
+    signatures = analysis.failure_signatures(data.jobs, Catalogue(context.policy.causes))
     failures = _find_current_failures(jobs, signatures["text"], facts["last_success_end"], end)
     reasons = _find_exclusion_reasons(context.exclusion_rows, end, resolved_policy.index)
     facts["excluded_because"] = facts["exclude"].fillna(reasons)
@@ -172,9 +173,9 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
     assessed_jobs = analysis.describe_jobs(data.jobs, corrections).assign(
         type=jobs["type"],
         type_inferred=jobs["type_inferred"],
-        signature=signatures["signature"],
         throughput=analysis.throughput(jobs),
         in_period=overlapping,
+        **signatures[["signature", "cause_name"]],
     )
     return PartialAssessment(
         facts=facts,

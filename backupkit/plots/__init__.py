@@ -2,6 +2,7 @@
 
 from backupkit.plots.compliance import compliance, exposure
 from backupkit.plots.durations import durations
+from backupkit.plots.failure_matrix import failure_matrix
 from backupkit.plots.failures import failures, failures_over_time
 from backupkit.plots.load import load
 from backupkit.plots.matrix import matrix
@@ -12,6 +13,7 @@ __all__ = [
     "compliance",
     "durations",
     "exposure",
+    "failure_matrix",
     "failures",
     "failures_over_time",
     "load",

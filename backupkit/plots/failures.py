@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from backupkit.errors import TableError
 from backupkit.plots import style
 
 __all__ = ["failures", "failures_over_time"]
@@ -36,7 +37,8 @@ def failures(
         Axes to draw on; a new figure by default.
     by : DataFrame, optional
         Breakdown of the jobs of each signature: ``signature``, ``part`` (an appliance, a group)
-        and ``jobs``. Each of the five largest parts has its own pattern; the others share one.
+        and ``jobs``, the result of `backupkit.failures_by`. Each of the five largest parts has
+        its own pattern; the others share one.
     limit : int
         Maximum number of signatures to draw; the others share the last bar.
     theme : {"light", "dark"}
@@ -48,6 +50,11 @@ def failures(
         With one bar per signature, the most frequent on top. A second horizontal axis shows the
         cumulative share [%].
 
+    Raises
+    ------
+    TableError
+        If `by` is no such frame.
+
     Examples
     --------
     >>> from backupkit.tables import FAILURES
@@ -55,6 +62,11 @@ def failures(
     >>> float(ax.patches[0].get_width())
     3.0
     """
+    if by is not None and not {"signature", "part", "jobs"} <= {*getattr(by, "columns", ())}:
+        raise TableError(
+            "by: must be a frame with signature, part and jobs; for example:"
+            ' by=backupkit.failures_by(a, by="site").'
+        )
     ranked = failures.sort_values("jobs", ascending=False, kind="stable")
     top, others = ranked.iloc[:limit], ranked.iloc[limit:]
     with style.apply_style(theme) as active_theme:

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import pandas as pd
 
+from backupkit.causes import Cause, load_causes
 from backupkit.display import render_container, render_key_value_table, table
 from backupkit.display.format import format_exactly
 from backupkit.errors import SettingsError
@@ -52,6 +53,8 @@ class Policy(Parameters):
         Maintenance windows and appliances out of scope.
     changes : mapping of moment to Policy
         The policies by effective date; this policy applies before the first.
+    causes : iterable of Cause
+        The fleet's own causes of failures, which are preferred to the known ones.
 
     Raises
     ------
@@ -77,6 +80,7 @@ class Policy(Parameters):
     changes: Field[Mapping[Any, "Policy"] | None, Mapping[pd.Timestamp, "Policy"]] = Field(
         None, _parse_changes
     )
+    causes: Field[Iterable[Cause], tuple[Cause, ...]] = Field((), tuple)
 
     def __post_init__(self) -> None:
         owners = [(f'appliance "{item.appliance}"', item.policy) for item in self.members]
@@ -91,7 +95,7 @@ class Policy(Parameters):
 
     @classmethod
     def load(cls, path: str | Path | SettingsFile) -> Self:
-        """Read ``[policy]``, ``[policy.NAME]`` and the appliances of fleet.toml.
+        """Read the policies, the appliances and the own causes of fleet.toml.
 
         Parameters
         ----------
@@ -110,7 +114,7 @@ class Policy(Parameters):
             If the file is missing or an entry is wrong; the message names file, table and key.
         """
         file = read_toml(path)
-        fleet, tables = Fleet.load(file), read_policy_tables(file)
+        fleet, tables, causes = Fleet.load(file), read_policy_tables(file), load_causes(file)
         members = [
             Member(
                 appliance=appliance.name,
@@ -134,6 +138,7 @@ class Policy(Parameters):
                 groups=tables.groups,
                 members=members,
                 exclusions=tables.exclusions,
+                causes=causes,
             )
         except SettingsError as error:
             raise SettingsError(f"{path}: {error}") from error
@@ -158,7 +163,7 @@ class Policy(Parameters):
         Returns
         -------
         Policy
-            With the same members, groups and exclusions.
+            With the same members, groups, exclusions and causes.
 
         Examples
         --------
@@ -177,6 +182,7 @@ class Policy(Parameters):
             groups=self.groups,
             exclusions=self.exclusions,
             changes={},
+            causes=self.causes,
         )
 
     def plans(self, appliances: Iterable[str] = ()) -> pd.DataFrame:
@@ -301,7 +307,7 @@ class Policy(Parameters):
     def __repr__(self) -> str:
         counts = [
             (len(getattr(self, name)), name)
-            for name in ("members", "named", "exclusions", "changes")
+            for name in ("members", "named", "exclusions", "changes", "causes")
         ]
         counted = "".join(f", {count:,} {name}" for count, name in counts if count)
         return f"<Policy: {self}{counted}>"

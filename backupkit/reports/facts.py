@@ -18,6 +18,7 @@ from backupkit.plots.picture import render_png, render_svg
 
 __all__ = [
     "ActionItem",
+    "Advice",
     "Aged",
     "ApplianceFacts",
     "Change",
@@ -113,7 +114,7 @@ class Aged(NamedTuple):
 
 
 class Example(NamedTuple):
-    """Failure signature, which opens to the message of one job."""
+    """Failure signature, which opens to the messages of one job, the most general first."""
 
     signature: str
     message: str
@@ -124,6 +125,19 @@ class Example(NamedTuple):
         return Markup(
             '<details><summary>{}</summary><p class="quiet pre">{}{}</p></details>'
         ).format(self.signature or "(no message)", self.message, code)
+
+
+class Advice(NamedTuple):
+    """Cause of failures if it is known, the next step, and the source of both."""
+
+    cause: str
+    next_step: str
+    source: str
+
+    def __html__(self) -> str:
+        cause = Markup("{}<br>").format(self.cause) if self.cause else ""
+        source = Markup('<br><span class="quiet">Source: {}</span>').format(self.source)
+        return Markup("{}{}{}").format(cause, self.next_step, source if self.source else "")
 
 
 class Finding(NamedTuple):
@@ -232,6 +246,7 @@ class Signature(NamedTuple):
 
     example: Example
     share: Ratio
+    advice: Advice
     appliances: Named
     first_seen: Time
     last_seen: Time

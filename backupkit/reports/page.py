@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from backupkit import plots
-from backupkit.assessment import Assessment, Comparison
+from backupkit.assessment import Assessment, Comparison, failures_by
 from backupkit.display import style_sheet, table
 from backupkit.display.format import FILTERS, format_timestamp
 from backupkit.policy.policy import digest_of
@@ -44,6 +44,7 @@ def render_page(
         s=summary,
         d=build_details(assessment),
         figure=_draw_pareto(assessment),
+        failure_matrix=_draw_failure_matrix(assessment),
         sidecars=sidecars,
         aliased=aliased,
         rows={"slots": len(assessment.slots), "jobs": len(select_period_jobs(assessment))},
@@ -64,6 +65,7 @@ def render_fragment(assessment: Assessment, comparison: Comparison | None = None
         "fragment.html",
         s=summarize(assessment, comparison, anchors=False),
         figure=_draw_pareto(assessment),
+        failure_matrix="",
         is_full_page=False,
     )
 
@@ -115,3 +117,10 @@ def _hash_text(text: str) -> str:
 def _draw_pareto(assessment: Assessment) -> str:
     """Draw the failure signatures as a data URI; return "" if no job failed."""
     return "" if assessment.failures.empty else build_data_uri(plots.failures(assessment.failures))
+
+
+def _draw_failure_matrix(assessment: Assessment) -> str:
+    """Draw the failures by appliance as a data URI; return "" if at most one appliance failed."""
+    if assessment.failure_counts["appliance"].nunique() < 2:  # noqa: PLR2004 # nothing to compare
+        return ""
+    return build_data_uri(plots.failure_matrix(failures_by(assessment)))

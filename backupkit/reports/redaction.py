@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import pandas as pd
 
+from backupkit.analysis import known_causes
+from backupkit.analysis.failures import DIFFERENT_CAUSES, NO_ADVICE
 from backupkit.assessment import Assessment
 from backupkit.policy import Exclusion, Member, Policy
 from backupkit.reports.aliases import Aliases
@@ -19,12 +22,13 @@ NOT_SENSITIVE: Final = frozenset(
         *("job_id", "message_id", "build", "builds", "version", "api"),
         *("timezone", "timezone_source", "days", "parts"),
         *("state", "outcome", "first_outcome", "last_outcome", "error", "kind", "severity"),
-        *("property", "metric", "unit", "cause", "next_step", "source", "result"),
+        *("property", "metric", "unit", "result"),
     }
 )
 """Text columns that hold no names: ids, versions, time zones, and fixed words."""
 
 _LOCATIONS: Final = ("location", "target")
+_ADVICE: Final = ("cause_name", "cause", "next_step", "source")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +140,8 @@ def _redact_column(flat: pd.DataFrame, name: str, aliases: Aliases) -> pd.Series
     if column.dtype == MESSAGES:
         return _redact_messages(column, aliases)
     if column.dtype == TEXTS and name not in NOT_SENSITIVE:
-        redact_text = (
-            aliases.location if name == "targets" else _choose_redactor("appliance", aliases)
-        )
+        kind = {"targets": "target", "chain": "text"}.get(name, "appliance")
+        redact_text = _choose_redactor(kind, aliases)
         lists = [
             [redact_text(text) for text in cell] if _is_list(cell) else None
             for cell in column.array
@@ -157,7 +160,17 @@ def _choose_redactor(name: str, aliases: Aliases) -> Callable[[str], str]:
         return lambda text: aliases.name(name, text)
     if name in _LOCATIONS:
         return aliases.location
+    if name in _ADVICE:
+        return lambda text: text if text in _known_advice() else aliases.text(text)
     return aliases.schedule if name == "schedule" else aliases.text
+
+
+@cache
+def _known_advice() -> frozenset[str]:
+    """Return the advice that backupkit brings; that of a fleet may have names."""
+    causes = known_causes().causes
+    known = {text for cause in causes for text in (cause.name, cause.cause, cause.next_step)}
+    return frozenset({*known, *(cause.source for cause in causes), NO_ADVICE, DIFFERENT_CAUSES})
 
 
 def _redact_by_kind(kinds: pd.Series, column: pd.Series, aliases: Aliases) -> pd.Series:
@@ -208,6 +221,7 @@ def _redact_policy(policy: Policy, aliases: Aliases) -> Policy:
             for group, name in policy.groups.items()
         },
         exclusions=tuple(_redact_exclusion(exclusion, aliases) for exclusion in policy.exclusions),
+        causes=(),  # they may hold names, and the frames have what they say
     )
 
 

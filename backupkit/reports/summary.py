@@ -15,6 +15,7 @@ from backupkit.reports import advice
 from backupkit.reports.chance import describe_shared_values
 from backupkit.reports.facts import (
     ActionItem,
+    Advice,
     Aged,
     Change,
     ChangeGroup,
@@ -208,10 +209,13 @@ def _list_signatures(failures: pd.DataFrame, links: Mapping[str, Link]) -> Rows[
             Signature(
                 example=Example(
                     sanitise(row["signature"], limit=600),
-                    sanitise(row["text"]) or "The job has no message.",
+                    _format_chain(row) or "The job has no message.",
                     sanitise(row["message_id"], limit=200),
                 ),
                 share=Ratio(row["jobs"], total),
+                advice=Advice(
+                    *(sanitise(row[name], limit=400) for name in ("cause", "next_step", "source"))
+                ),
                 appliances=Named(int(row["appliances"]), names),
                 first_seen=row["first_seen"],
                 last_seen=row["last_seen"],
@@ -219,6 +223,12 @@ def _list_signatures(failures: pd.DataFrame, links: Mapping[str, Link]) -> Rows[
             )
         )
     return Rows(signatures, len(ranked))
+
+
+def _format_chain(failure: pd.Series) -> str:
+    """Return all messages of the newest job of a signature, the most general first."""
+    chain = _join_texts(failure["chain"])
+    return "\n".join(sanitise(text) for text in chain) or sanitise(failure["text"])
 
 
 def _join_texts(value: object) -> list[str]:

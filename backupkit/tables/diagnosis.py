@@ -82,10 +82,24 @@ FAILURE_COUNTS = Table(
         Column("signature", TEXT, "The signature of the failures."),
         _APPLIANCE,
         Column("day", TIME, "The UTC day of the jobs' ends.", "UTC"),
+        Column("hour", COUNT, "The UTC hour of the jobs' ends, from 0 to 23.", "UTC"),
+        Column("build", TEXT, "The build that ran."),
+        Column("target", TEXT, "The backup target: scheme and host."),
         Column("jobs", COUNT, "Failed jobs."),
     ),
 )
-"""Failed jobs by signature, appliance and day."""
+"""Failed jobs by signature, appliance, day, hour, build and target."""
+
+FAILURE_PARTS = Table(
+    "failure parts",
+    (
+        Column("signature", TEXT, "The signature of the failures."),
+        Column("part", TEXT, "The appliance, site, ... of the jobs; missing if not known."),
+        Column("jobs", COUNT, "Failed jobs."),
+        Column("appliances", COUNT, "Appliances with such a job."),
+    ),
+)
+"""Failed jobs by signature and one more property, such as the appliance or the site."""
 
 CLUSTERS = Table(
     "clusters",

@@ -107,6 +107,7 @@ ASSESSED_JOBS = Table(
     (
         *JOBS.columns,
         Column("signature", TEXT, "The failure's signature; missing unless the job failed."),
+        Column("cause_name", TEXT, "Short name of the failure's cause; missing if not known."),
         Column("type_inferred", FLAG, "Whether `type` was inferred from the schedule."),
         Column("remark", TEXT, "What is odd about the job; missing if nothing is."),
         Column("throughput", NUMBER, "size / duration; missing unless it succeeded.", "bytes/s"),
@@ -365,9 +366,15 @@ FAILURES = Table(
         Column("names", TEXTS, "The appliances' names, the most affected first."),
         Column("builds", TEXTS, "The builds it was seen on."),
         Column("targets", TEXTS, "The backup targets, scheme and host."),
-        Column("cause", TEXT, "Cause of the failures; missing if it is not known."),
-        Column("next_step", TEXT, "Next step; missing if none is known."),
-        Column("source", TEXT, "Source of cause and next step."),
+        Column(
+            "chain",
+            TEXTS,
+            "All messages of the newest failure, the most general first; missing if it has one.",
+        ),
+        Column("cause_name", TEXT, "Short name of the cause; missing if not one is known."),
+        Column("cause", TEXT, "Cause of the failures, in a sentence; missing if none is known."),
+        Column("next_step", TEXT, "What to check next, or where to read why."),
+        Column("source", TEXT, "Source of cause and next step; missing if no cause is known."),
     ),
 )
 """The failure signatures of the period, the most frequent first."""

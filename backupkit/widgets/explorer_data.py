@@ -22,6 +22,7 @@ from backupkit.analysis import (
 from backupkit.analysis.arrays import to_codes, to_times
 from backupkit.analysis.target_load import encode_targets
 from backupkit.assessment import Assessment, evaluate
+from backupkit.causes import Catalogue
 from backupkit.policy import Policy
 from backupkit.settings import Instant, parse_instant
 from backupkit.tables import OUTCOMES
@@ -123,8 +124,13 @@ class AssessmentIndex:
 
     @cached_property
     def failure_texts(self) -> pd.DataFrame:
-        """Signature and text of each failed job, from `backupkit.analysis.failure_signatures`."""
-        return failure_signatures(self.jobs)
+        """Content of each failed job's messages, from `backupkit.analysis.failure_signatures`."""
+        return failure_signatures(self.jobs, self.own_causes)
+
+    @cached_property
+    def own_causes(self) -> Catalogue:
+        """The own causes of the fleet."""
+        return Catalogue(self.assessment.policy.causes)
 
     @cached_property
     def slot_appliances(self) -> Codes:

@@ -283,6 +283,7 @@ class FilteredView:
         return failures(
             self.index.jobs.iloc[rows],
             self.index.failure_texts.iloc[rows],
+            self.index.own_causes,
             start=self.start,
             end=self.end,
         )

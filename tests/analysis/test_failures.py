@@ -1,113 +1,15 @@
-"""Error patterns."""
+"""Failed jobs grouped by their messages."""
 
-import re
-import time
+from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from backupkit.analysis import failure_signatures, failures, message_of, signature_of
-from backupkit.analysis.failures import NO_MESSAGE
+from backupkit.analysis import Catalogue, Cause, failure_counts, failure_signatures, failures
+from backupkit.analysis.failures import DIFFERENT_CAUSES, NO_ADVICE, NO_MESSAGE
 from tests.builders import jobs_of, message, moment
 
-
-class TestSignatureOf:
-    """`signature_of`."""
-
-    @pytest.mark.parametrize(
-        ("text", "signature"),
-        [
-            (
-                "Db health is UNHEALTHY, Backup Failed.Disable health check to take backup.",
-                "Db health is UNHEALTHY, Backup Failed.Disable health check to take backup.",
-            ),
-            ("Error during component wcp backup", "Error during component wcp backup"),
-            ("Failed after 12.5 s, 3 of 4 parts", "Failed after <n> s, <n> of <n> parts"),
-            ("No space left: /storage/db/vpostgres_1/x.gz", "No space left: <path>"),
-            ("cannot open /a/b. Aborted.", "cannot open <path>. Aborted."),
-            (r"no file C:\backup\vc-1\x.log here", "no file <path> here"),
-            (r"no share \\nas\backup", "no share <path>"),
-            ("put sftp://me@nas.example.com:22/vc failed", "put <uri> failed"),
-            ("ftps://[fe80::1]/x", "<uri>"),
-            ("Host nas-01.lab.example.com:443 is down", "Host <host> is down"),
-            ("Host 10.0.0.17:22 is down, not 10.0.0.18", "Host <host> is down, not <host>"),
-            ("Host 2001:db8:0:0:0:0:0:1 is down", "Host <host> is down"),
-            ("mail root@vc.example.com", "mail <user>"),
-            ("task 0dc1a6c5-0a45-4a3f-9b59-3e3b8d2d0e7f", "task <id>"),
-            ("session deadbeef01 ended, not deadbeef", "session <id> ended, not deadbeef"),
-            ("code 0x80070005", "code <id>"),
-            ("job 20261105-010000-12345678 failed", "job <id> failed"),
-            ("at 2026-11-05T01:00:03.123Z it failed", "at <time> it failed"),
-            ("component 'vum' failed, \"wcp\" too", "component '<name>' failed, \"<name>\" too"),
-            ("couldn't start, isn't there", "couldn't start, isn't there"),
-            ("java.lang.NullPointerException: null", "java.lang.NullPointerException: null"),
-            ("sha256 of vcdb1 differs", "sha256 of vcdb1 differs"),
-            ("two\n  lines\t\x1b[31mred\x00", "two lines [<n>mred"),
-            ("", NO_MESSAGE),
-            (" \n ", NO_MESSAGE),
-        ],
-    )
-    def test_words(self, text: str, signature: str) -> None:
-        """Numbers, names and addresses become placeholders; words stay."""
-        assert signature_of(text) == signature
-
-    @pytest.mark.parametrize(
-        ("text", "args", "signature"),
-        [
-            ("Component wcp failed", ["wcp"], "Component <arg> failed"),
-            ("wcp: wcp-wcp failed, not wcpx", ["wcp"], "<arg>: <arg>-<arg> failed, not wcpx"),
-            ("Copy to 3\\A failed", ["3\\A"], "Copy to <arg> failed"),
-            ("Copy to /a/b failed", ["/a/b"], "Copy to <path> failed"),
-            ("Copy to nas failed", [" nas ", "", "n"], "Copy to <arg> failed"),
-            ("nas and nas two", ["nas", "nas two"], "<arg> and <arg>"),
-            ("All of it is an argument", ["All of it is an argument"], "All of it is an argument"),
-        ],
-    )
-    def test_args(self, text: str, args: list[str], signature: str) -> None:
-        """Arguments become a placeholder, except one that is the complete sentence."""
-        assert signature_of(text, args) == signature
-
-    def test_bounded(self) -> None:
-        """A text of 1 MB takes little time and has a short signature."""
-        begin = time.process_time()
-        for piece in ("a", "/", "1.", "a.", "'", "a:", "\\\\", "a@", "0-", "http:/", "x'y "):
-            assert len(signature_of(piece * (1_000_000 // len(piece)), [piece * 50])) <= 300
-        assert time.process_time() - begin < 3
-
-    @pytest.mark.property
-    @given(text=st.text(max_size=200), args=st.lists(st.text(max_size=20), max_size=3))
-    def test_any_text(self, text: str, args: list[str]) -> None:
-        """Any text has one printable line as its signature."""
-        signature = signature_of(text, args)
-        assert signature
-        assert not re.search(r"[\x00-\x1f\x7f]", signature)
-        assert signature == signature_of(text, list(reversed(args)))
-
-    @pytest.mark.property
-    @given(first=st.integers(0, 10**9), second=st.integers(0, 10**9))
-    def test_numbers_do_not_matter(self, first: int, second: int) -> None:
-        """Two messages that differ in a number have the same signature."""
-        assert signature_of(f"Error {first} on disk") == signature_of(f"Error {second} on disk")
-
-
-class TestMessageOf:
-    """`message_of`."""
-
-    @pytest.mark.parametrize("nothing", [None, pd.NA, [], [message("", "")]])
-    def test_none(self, nothing: object) -> None:
-        """No message, or only empty ones, is None."""
-        assert message_of(nothing) is None
-
-    def test_choice(self) -> None:
-        """The first message about a failure is chosen, otherwise the first."""
-        first, second = (
-            message("Backup started", "1"),
-            message("Copy failed", "2"),
-        )
-        assert message_of([first, second]) == second
-        assert message_of([first, message("Copied", "3")]) == first
+PERIOD = {"start": moment("02T00:00"), "end": moment("07T00:00")}
 
 
 class TestFailures:
@@ -165,6 +67,7 @@ class TestFailures:
         assert (silent["signature"], silent["jobs"]) == (NO_MESSAGE, 1)
         assert (copy["signature"], copy["message_id"]) == ("Copy to <arg> failed", "copy")
         assert pd.isna(copy["targets"])
+        assert pd.isna(full["chain"])
 
     def test_only_the_period(self, jobs: pd.DataFrame) -> None:
         """Only failures that ended in the period count."""
@@ -181,15 +84,92 @@ class TestFailures:
         assert signatures.iloc[5].isna().all()
 
 
-def test_known_causes() -> None:
-    """A known text has its cause and source; an unknown one has neither."""
-    texts = ["Db health is UNHEALTHY, Backup Failed.", "Something nobody has seen"]
-    rows = [("a", "failure", "02T01:00", "02T01:05"), ("b", "failure", "03T01:00", "03T01:05")]
-    jobs = jobs_of(rows, messages=[[message(text)] for text in texts])
-    signatures = failure_signatures(jobs)
-    got = failures(jobs, signatures, start=moment("02T00:00"), end=moment("07T00:00")).set_index(
-        "text"
+class TestCauses:
+    """The causes and the advice of `failures`."""
+
+    @staticmethod
+    def group(*jobs: list[str], own: Catalogue | None = None) -> list[dict[Any, Any]]:
+        """Return the groups of failed jobs with these messages."""
+        frame = jobs_of(
+            [("a", "failure", "02T01:00", f"02T01:{place:02}") for place in range(len(jobs))],
+            messages=[[message(text) for text in texts] for texts in jobs],
+        )
+        catalogue = own or Catalogue([])
+        signatures = failure_signatures(frame, catalogue)
+        return failures(frame, signatures, catalogue, **PERIOD).to_dict("records")
+
+    def test_known(self) -> None:
+        """A known text has its cause, next step and source."""
+        (group,) = self.group(["Db health is UNHEALTHY, Backup Failed."])
+        assert group["cause_name"] == "database-health"
+        assert str(group["cause"]).startswith("The health check of its database")
+        assert group["source"] == "VMware KB 86084"
+
+    @pytest.mark.parametrize("texts", [["Something nobody has seen"], []])
+    def test_not_known(self, texts: list[str]) -> None:
+        """Without a known cause the advice says so, and names the log."""
+        (group,) = self.group(texts)
+        assert pd.isna([group["cause_name"], group["cause"], group["source"]]).all()
+        assert group["next_step"] == NO_ADVICE
+        assert "backup.log" in NO_ADVICE
+
+    def test_chain(self) -> None:
+        """The specific message is the signature; the chain has all, the most general first."""
+        (group,) = self.group(["No space left on device", "Backup\njob failed."])
+        assert group["signature"] == group["text"] == "No space left on device"
+        assert group["cause_name"] == "no-space"
+        assert group["chain"] == ["Backup job failed.", "No space left on device"]
+
+    def test_general_cause(self) -> None:
+        """A message without a known cause has that of the place where it happened."""
+        (group,) = self.group(["Error during component wcp backup", "Token was rejected"])
+        assert (group["signature"], group["cause_name"]) == ("Token was rejected", "component-wcp")
+
+    def test_message_without_reason(self) -> None:
+        """A message that tells only that it failed is no cause of a more specific one."""
+        (group,) = self.group(["BackupManager encountered an exception", "Token was rejected"])
+        assert group["signature"] == "Token was rejected"
+        assert pd.isna(group["cause_name"])
+
+    def test_different_causes(self) -> None:
+        """Jobs of one signature with different causes have the advice of none."""
+        wcp, vtsdb = (f"Error during component {name} backup" for name in ("wcp", "vtsdb"))
+        rejected = "Token was rejected"
+        (group,) = self.group([wcp, rejected], [vtsdb, rejected], [rejected], [vtsdb, rejected])
+        assert pd.isna([group["cause_name"], group["source"]]).all()
+        assert group["cause"] == (
+            "Different causes, by number of jobs: component (2), not known (1), component-wcp (1)."
+        )
+        assert group["next_step"] == DIFFERENT_CAUSES
+
+    def test_own_causes(self) -> None:
+        """An own cause is preferred, whichever message of the job it is about."""
+        values: Any = {"cause": "It.", "next_step": "Ask Kim.", "source": "wiki"}
+        own = Catalogue([Cause(name="ours", texts=("Copied to nas-7",), **values)])
+        texts = ["Copied to nas-7", "No space left on device"]
+        (group,) = self.group(texts, own=own)
+        assert (group["cause_name"], group["next_step"]) == ("ours", "Ask Kim.")
+        assert group["signature"] == "No space left on device"
+        (group,) = self.group(texts[1:], own=own)
+        assert group["cause_name"] == "no-space"
+
+
+def test_counts() -> None:
+    """Failures are counted by appliance, day, hour, build and target."""
+    jobs = jobs_of(
+        [
+            ("a", "failure", "02T01:00", "02T02:59"),
+            ("a", "failure", "02T01:00", "02T02:00"),
+            ("a", "failure", "02T01:00", "02T02:00"),
+            ("b", "failure", "02T01:00", "03T00:00"),
+        ],
+        messages=[[message("x")]] * 4,
+        build=["1", "1", "2", None],
+        location=["sftp://nas.example.com/vc", "sftp://nas.example.com/other", None, None],
     )
-    assert got["source"].str.startswith("VMware KB 86084")[texts[0]]
-    assert got.loc[texts[0], ["cause", "next_step"]].notna().all()
-    assert got.loc[texts[1], ["cause", "next_step", "source"]].isna().all()
+    counts = failure_counts(jobs, failure_signatures(jobs), **PERIOD)
+    assert counts.fillna("-").to_numpy().tolist() == [
+        ["x", "a", moment("02T00:00"), 2, "1", "sftp://nas.example.com", 2],
+        ["x", "a", moment("02T00:00"), 2, "2", "-", 1],
+        ["x", "b", moment("03T00:00"), 0, "-", "-", 1],
+    ]

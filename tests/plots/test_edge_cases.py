@@ -15,7 +15,7 @@ from matplotlib.text import Text
 from backupkit import plots
 from backupkit.plots.picture import render_svg
 from backupkit.plots.style import THEMES
-from backupkit.tables import FAILURES, INTERVALS, JOBS, SLOTS
+from backupkit.tables import FAILURE_PARTS, FAILURES, INTERVALS, JOBS, SLOTS
 from tests import builders
 
 NIGHT = pd.Timestamp("2026-11-08T01:00Z")
@@ -100,6 +100,7 @@ PLOTS: Mapping[str, tuple[Callable[..., Axes], Callable[[pd.DataFrame], Argument
     "matrix": (plots.matrix, lambda frame: {"slots": slots(frame)}),
     "failures": (plots.failures, lambda frame: {"failures": counts(frame)}),
     "parts": (plots.failures, lambda frame: {"failures": counts(frame), "by": counts(frame)}),
+    "failure_matrix": (plots.failure_matrix, lambda frame: {"parts": counts(frame)}),
     "failures_over_time": (plots.failures_over_time, lambda frame: {"jobs": frame}),
     "compliance": (plots.compliance, lambda frame: {"intervals": intervals(frame)}),
     "durations": (plots.durations, lambda frame: {"jobs": frame}),
@@ -156,6 +157,7 @@ EXCLUDED = builders.frame(
             "No recovery point is known",
         ),
         (plots.failures, FAILURES.empty(), "No backup job failed"),
+        (plots.failure_matrix, FAILURE_PARTS.empty(), "No backup job failed"),
         (plots.failures_over_time, jobs().iloc[:0], "No backup job failed"),
         (
             plots.load,

@@ -1,6 +1,6 @@
 """The Pareto chart of error patterns."""
 
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from backupkit.errors import TableError
 from backupkit.plots import failures
 from backupkit.plots.picture import NotebookFigure, render_png, render_svg
 from backupkit.tables import FAILURES
@@ -120,3 +121,9 @@ class TestNotebookFigure:
         figure = chart([1]).figure
         assert isinstance(figure, NotebookFigure)
         assert figure._repr_png_().startswith(b"\x89PNG")
+
+    @pytest.mark.parametrize("by", ["site", pd.DataFrame({"signature": ["a"], "jobs": [1]})])
+    def test_no_parts(self, by: Any) -> None:  # noqa: ANN401 # a wrong argument
+        """Another argument is an error that says how to get the parts."""
+        with pytest.raises(TableError, match=r"for example: by=backupkit\.failures_by"):
+            failures(FAILURES.frame({"signature": ["a"], "jobs": [1]}), by=by)
