@@ -71,7 +71,7 @@ def _list_budgets(assessment: Assessment) -> Iterator[Level]:
             yield Level(name, NO_DATA, "no slot, or the target allows no miss")
             continue
         missed = "missed or unknown" if metric == "error_budget_strict" else "missed"
-        basis = f"{share.numerator:g} of {round(share.denominator, 2):g} allowed"
+        basis = f"{format_number(share.numerator)} of {share.denominator:.4g} allowed"
         result = (
             f"{share.percent} ({basis})"
             if metric in _BUDGETS

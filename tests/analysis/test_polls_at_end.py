@@ -19,7 +19,7 @@ def at_end(*polls: dict[str, Any]) -> dict[str, Any]:
     summary = poll_summary(rows, appliances=INDEX)
     found = polls_at_end(rows, summary, end=END)
     [row] = found.to_dict("records")
-    return row
+    return {str(name): value for name, value in row.items()}
 
 
 def test_later_polls_are_ignored() -> None:
