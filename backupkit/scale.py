@@ -45,6 +45,7 @@ _SELECTION_COLUMNS: Final[Mapping[str, list[str]]] = {
         "outcome",
         "start_time",
         "end_time",
+        "first_seen_at",
         "last_seen_at",
         "vanished_at",
         "size",

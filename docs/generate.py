@@ -180,6 +180,16 @@ JUDGED: Final[Mapping[str, Frame]] = {
         "`Assessment.cluster_tests`",
         "`signature`, `property`",
     ),
+    "WARNINGS": Frame(
+        "one warning about one appliance",
+        "`Assessment.warnings`",
+        "`appliance`, `kind`",
+    ),
+    "WARNING_SCORES": Frame(
+        "one warning of the earlier assessment, or one breach without a warning",
+        "`backupkit.compare(...).warnings`",
+        "`appliance`, `kind`",
+    ),
     "BASELINES": Frame(
         "one appliance: its usual duration and size, and its growth",
         "`Assessment.baselines`",

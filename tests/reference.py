@@ -7,7 +7,7 @@ matters.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import cached_property
 from itertools import pairwise
 from statistics import median
@@ -30,14 +30,15 @@ class Job:
 
 @dataclass(frozen=True)
 class ScheduleRow:
-    """A schedule as seen at a time."""
+    """A schedule as seen at a time; without one, it covers all earlier time."""
 
     schedule: str
-    seen: datetime
+    seen: datetime | None
     enabled: bool
     hour: int
     minute: int
     days: tuple[int, ...]
+    zone: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,24 @@ class Numbers:
     anchor: str
     unknown_mode: str
     backup_day: timedelta
+    window: tuple[timedelta, timedelta] | None
+    window_tolerance: timedelta
+    duration_limit: timedelta | None
+    schedule: tuple[int, int, tuple[int, ...]] | None
+
+    @property
+    def longest_early(self) -> timedelta:
+        """The time before a slot in which its run may start, at most half a week."""
+        return min(self.early, timedelta(days=3, hours=12))
+
+
+@dataclass(frozen=True)
+class Poll:
+    """A poll, and how many schedules it says that it read."""
+
+    at: datetime
+    ok: bool
+    schedules: int | None = None
 
 
 class Run(NamedTuple):
@@ -61,6 +80,7 @@ class Run(NamedTuple):
     dst_tolerance: timedelta
     following: datetime
     next_dst_tolerance: timedelta
+    previous: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -88,11 +108,13 @@ class Appliance:
     """One appliance and the period for which it is evaluated."""
 
     jobs: tuple[Job, ...]
-    polls: tuple[tuple[datetime, bool], ...]
-    schedules: tuple[ScheduleRow, ...]
+    polls: tuple[Poll, ...]
+    reported: tuple[ScheduleRow, ...]
     exclusions: tuple[tuple[datetime, datetime], ...]
-    zone: str
-    numbers: Numbers
+    own_zone: str | None  # as it reports it
+    set_zone: str | None  # as fleet.toml has it
+    details: bool | None  # of the API, in each good poll
+    changes: tuple[tuple[datetime, Numbers], ...]  # the first has the earliest date
     start: datetime
     end: datetime
     now: datetime
@@ -102,30 +124,38 @@ class Appliance:
     @cached_property
     def last_good(self) -> datetime | None:
         """Time of the newest good poll."""
-        return max((at for at, ok in self.polls if ok), default=None)
+        return max((poll.at for poll in self.polls if poll.ok), default=None)
+
+    def numbers_at(self, moment: datetime) -> Numbers:
+        """Return the policy in force at a moment."""
+        return next(numbers for date, numbers in reversed(self.changes) if date <= moment)
+
+    @property
+    def numbers(self) -> Numbers:
+        """The policy in force right before the end of the period."""
+        return self.numbers_at(self.end - timedelta(microseconds=1))
 
     @cached_property
     def known_since(self) -> datetime | None:
         """The first good poll or the start of the oldest job; None without a good poll."""
         if self.last_good is None:
             return None
-        first = min(at for at, ok in self.polls if ok)
+        first = min(poll.at for poll in self.polls if poll.ok)
         return min([first, *(job.start for job in self.jobs)])
 
-    @cached_property
-    def known_until(self) -> datetime | None:
-        """The last good poll plus the allowance, but not later than the next failed poll."""
+    def known_by(self, numbers: Numbers) -> datetime | None:
+        """Return the last good poll plus the allowance, but not after the next failed poll."""
         if self.last_good is None:
             return None
-        good = sorted({at for at, ok in self.polls if ok})
+        good = sorted({poll.at for poll in self.polls if poll.ok})
         apart = good[-1:]  # counted back, in steps of an hour or more
         for at in reversed(good):
             if at <= apart[-1] - HOUR:
                 apart.append(at)
         gaps = [later - earlier for later, earlier in pairwise(apart[:21])]
         usual = median(gap / HOUR for gap in gaps) * HOUR if len(gaps) >= 10 else DAY
-        allowance = usual if self.numbers.staleness is None else self.numbers.staleness
-        failed = [at for at, ok in self.polls if not ok and at > self.last_good]
+        allowance = usual if numbers.staleness is None else numbers.staleness
+        failed = [poll.at for poll in self.polls if not poll.ok and poll.at > self.last_good]
         return min([self.last_good + allowance, *failed])
 
     @cached_property
@@ -134,7 +164,7 @@ class Appliance:
         if self.known_since is not None:
             return self.known_since
         # an appliance that was never read is unknown, with or without a poll
-        return min([self.start, *(at for at, _ in self.polls)])
+        return min([self.start, *(poll.at for poll in self.polls)])
 
     def is_excluded(self, moment: datetime) -> bool:
         """Return whether an exclusion holds at a moment."""
@@ -142,32 +172,32 @@ class Appliance:
 
     # recovery points and states
 
-    @cached_property
-    def successes(self) -> list[tuple[datetime, datetime]]:
-        """Each success: when it was available, and the time that it can restore."""
-        by_start = self.numbers.anchor == "start"
+    def successes(self, numbers: Numbers) -> list[tuple[datetime, datetime]]:
+        """Return each success: when it was available, and the time that it can restore."""
+        by_start = numbers.anchor == "start"
         return [
             (job.end, job.start if by_start else job.end)
             for job in self.jobs
             if job.outcome == "success" and job.end is not None
         ]
 
-    def exposure(self, moment: datetime) -> timedelta | None:
+    def exposure(self, moment: datetime, numbers: Numbers) -> timedelta | None:
         """Return the age of the newest recovery point; None without a success."""
-        points = [point for available, point in self.successes if available <= moment]
+        points = [point for available, point in self.successes(numbers) if available <= moment]
         return max(moment - max(points), NOTHING) if points else None
 
     def state(self, moment: datetime) -> str:  # noqa: PLR0911 # one for each rule
         """Return the state at a moment, which must not be that of a change."""
-        numbers, exposed = self.numbers, self.exposure(moment)
+        numbers = self.numbers_at(moment)
+        exposed, known_until = self.exposure(moment, numbers), self.known_by(numbers)
         compliant = exposed is not None and exposed <= numbers.threshold
         if self.is_excluded(moment):
             return "excluded"
         if moment < self.since:
             return "unobserved"
-        if self.known_until is None or self.known_since is None:
+        if known_until is None or self.known_since is None:
             return "unknown"
-        if moment >= self.known_until and self.end > self.known_until:
+        if moment >= known_until and self.end > known_until:
             evident = numbers.unknown_mode == "evidence" and compliant
             return "compliant" if evident else "unknown"
         if compliant:
@@ -179,12 +209,14 @@ class Appliance:
     @cached_property
     def pieces(self) -> list[tuple[datetime, datetime, str]]:
         """The period, cut wherever the state may change."""
-        theta = self.numbers.threshold
-        cuts = {self.since, self.since + theta, *(at for pair in self.exclusions for at in pair)}
-        for available, point in self.successes:
-            cuts |= {available, point + theta}
-        if self.known_until is not None:
-            cuts.add(self.known_until)
+        cuts = {self.since, *(at for pair in self.exclusions for at in pair)}
+        for date, numbers in self.changes:
+            theta = numbers.threshold
+            cuts |= {date, self.since + theta}
+            for available, point in self.successes(numbers):
+                cuts |= {available, point + theta}
+            if (known_until := self.known_by(numbers)) is not None:
+                cuts.add(known_until)
         inside = sorted(cut for cut in cuts if self.start < cut < self.end)
         bounds = [self.start, *inside, self.end]
         return [
@@ -209,9 +241,11 @@ class Appliance:
         """Return the largest exposure in observed time, at the end of a piece."""
         found = []
         for begin, end, state in self.pieces:
-            exposed = self.exposure(begin)
+            numbers = self.numbers_at(begin)
+            exposed = self.exposure(begin, numbers)
             if state in ("compliant", "breach") and exposed is not None:
-                points = [point for available, point in self.successes if available <= begin]
+                successes = self.successes(numbers)
+                points = [point for available, point in successes if available <= begin]
                 found.append(max(end - max(points), NOTHING))
         return max(found, default=None)
 
@@ -219,7 +253,7 @@ class Appliance:
         """Return the exposure in observed time with a recovery point, averaged over that time."""
         area = hours = 0.0
         for begin, end, state in self.pieces:
-            exposed = self.exposure(begin)
+            exposed = self.exposure(begin, self.numbers_at(begin))
             if state in ("compliant", "breach") and exposed is not None:
                 length = (end - begin) / HOUR
                 area += length * (exposed / HOUR + length / 2)
@@ -228,10 +262,57 @@ class Appliance:
 
     # slots
 
-    def instant(self, day: date, plan: ScheduleRow) -> tuple[datetime, timedelta]:
+    @cached_property
+    def schedules(self) -> tuple[ScheduleRow, ...]:
+        """The schedules: those reported, else those of the policy if the API has none."""
+        if self.reported or self.details is not False or self.last_good is None:
+            return self.reported
+        plans = [
+            (None if number == 0 else date, numbers.schedule)
+            for number, (date, numbers) in enumerate(self.changes)
+        ]
+        if all(plan is None for _, plan in plans):
+            return ()
+        return tuple(
+            ScheduleRow("policy", date, plan is not None, *(plan or (0, 0, ())))
+            for date, plan in plans
+        )
+
+    @cached_property
+    def first_read(self) -> datetime | None:
+        """Time of the first poll that read the schedules."""
+        stated = [poll.at for poll in self.polls if poll.ok and poll.schedules is not None]
+        silent = [poll.at for poll in self.polls if poll.ok and self.details]
+        return min(stated or silent, default=None)
+
+    def zone_of(self, plan: ScheduleRow | None) -> str:
+        """Return the zone of a schedule."""
+        own = None if self.last_good is None else self.own_zone
+        zones = (None if plan is None else plan.zone, own, self.set_zone, "UTC")
+        return next(zone for zone in zones if zone is not None)
+
+    @cached_property
+    def zone(self) -> str:
+        """The zone of the appliance at the end of the period: of its first schedule by name."""
+        current = {}
+        for plan in self._in_order():
+            covers_start = plan.schedule not in current and not self._is_created(plan)
+            if covers_start or (plan.seen is not None and plan.seen <= self.end):
+                current[plan.schedule] = plan
+        return self.zone_of(current[min(current)] if current else None)
+
+    def _in_order(self) -> list[ScheduleRow]:
+        return sorted(self.schedules, key=lambda plan: (plan.seen is not None, plan.seen))
+
+    def _is_created(self, plan: ScheduleRow) -> bool:
+        """Return whether an earlier poll had read the schedules without it."""
+        first = next(row for row in self._in_order() if row.schedule == plan.schedule)
+        read = self.first_read
+        return first.seen is not None and read is not None and read < first.seen
+
+    def instant(self, wall: datetime, zone: str) -> tuple[datetime, timedelta]:
         """Return the instant of a wall time, and the tolerance if the clock skips it."""
-        wall = datetime.combine(day, time(plan.hour, plan.minute))
-        aware = wall.replace(tzinfo=ZoneInfo(self.zone))
+        aware = wall.replace(tzinfo=ZoneInfo(zone))
         before, after = aware.utcoffset(), aware.replace(fold=1).utcoffset()
         assert before is not None
         assert after is not None
@@ -243,18 +324,24 @@ class Appliance:
         last = (self.now + 20 * DAY).date()
         days = [first + number * DAY for number in range((last - first).days)]
         wanted = [day for day in days if not plan.days or day.weekday() in plan.days]
-        runs = sorted(self.instant(day, plan) for day in wanted)
-        for run, following in pairwise(runs):
+        clock, zone = time(plan.hour, plan.minute), self.zone_of(plan)
+        found: dict[datetime, timedelta] = {}
+        for day in wanted:
+            at, tolerance = self.instant(datetime.combine(day, clock), zone)
+            found[at] = min(tolerance, found.get(at, tolerance))
+        for run, following in pairwise(sorted(found.items())):
             yield Run(*run, *following)
 
     @cached_property
     def planned(self) -> list[Run]:
         """The runs that all schedules together expect."""
         found: dict[datetime, tuple[str, Run]] = {}
-        for plan in self.schedules:
-            rows = sorted(other.seen for other in self.schedules if other.schedule == plan.schedule)
-            begin = None if plan.seen == rows[0] else plan.seen
-            until = min((seen for seen in rows if seen > plan.seen), default=None)
+        ordered = self._in_order()
+        for number, plan in enumerate(ordered):
+            is_first = all(other.schedule != plan.schedule for other in ordered[:number])
+            begin = None if is_first and not self._is_created(plan) else plan.seen
+            later = [row.seen for row in ordered[number + 1 :] if row.schedule == plan.schedule]
+            until = later[0] if later else None
             if not plan.enabled:
                 continue
             for run in self._runs_of(plan):
@@ -262,12 +349,18 @@ class Appliance:
                     entry = (plan.schedule, run)
                     found[run.at] = min(found.get(run.at, entry), entry)
         times = sorted(found)
-        listed = []
+        listed: list[Run] = []
         for number, at in enumerate(times):
             run = found[at][1]
             after = times[number + 1] if number + 1 < len(times) else None
             if after is not None and after <= run.following:
-                run = Run(at, run.dst_tolerance, after, found[after][1].dst_tolerance)
+                run = run._replace(
+                    following=after, next_dst_tolerance=found[after][1].dst_tolerance
+                )
+            before = listed[-1] if listed else None
+            if before is not None:
+                is_planned_between = before.following < at
+                run = run._replace(previous=before.following if is_planned_between else before.at)
             listed.append(run)
         return listed
 
@@ -279,25 +372,24 @@ class Appliance:
     @cached_property
     def slots(self) -> list[Slot]:
         """The slots up to the end of the period."""
-        numbers, expected = self.numbers, self.expected
-        lowers = []
-        for number, (at, dst_tolerance, _, _) in enumerate(expected):
-            early = numbers.early + dst_tolerance
-            gap = at - expected[number - 1][0] if number else None
-            lowers.append(at - (early if gap is None else min(early, gap / 2)))
         slots = []
-        for number, (at, dst_tolerance, following, next_dst_tolerance) in enumerate(expected):
-            if at >= self.end:
+        for run in self.expected:
+            if run.at >= self.end:
                 break
-            upper = following - min(numbers.early + next_dst_tolerance, (following - at) / 2)
-            slots.append(self._slot(at, lowers[number], upper, dst_tolerance))
+            early = self.numbers_at(run.at).longest_early + run.dst_tolerance
+            if run.previous is not None:
+                early = min(early, (run.at - run.previous) / 2)
+            next_early = self.numbers_at(run.following).longest_early + run.next_dst_tolerance
+            upper = run.following - min(next_early, (run.following - run.at) / 2)
+            slots.append(self._slot(run.at, run.at - early, upper, run.dst_tolerance))
         return slots
 
     def _slot(
         self, at: datetime, lower: datetime, upper: datetime, dst_tolerance: timedelta
     ) -> Slot:
         """Return a slot with its state."""
-        numbers = self.numbers
+        numbers = self.numbers_at(at)
+        known_until = self.known_by(numbers)
         target = None if numbers.completion is None else at + numbers.completion
         deadline = upper if target is None else min(upper, target)
         overdue = at + numbers.late + dst_tolerance
@@ -335,7 +427,7 @@ class Appliance:
             state = "missed_failed"
         elif (passed or due) and not attempts:
             state = "missed_norun"
-        elif self.known_until is not None and self.known_until >= self.now:
+        elif known_until is not None and known_until >= self.now:
             state = "pending"
         else:
             state = "unknown"
@@ -438,29 +530,99 @@ class Appliance:
 
     def days(self) -> tuple[int, int]:
         """Count the backup days that were observed completely, and those without a success."""
-        schedule = ScheduleRow("", self.start, True, 0, 0, ())
+        days = [(self.start - 4 * DAY).date() + number * DAY for number in range(60)]
+        ends = [*(date for date, _ in self.changes[1:]), None]
         total = missed = 0
-        day = (self.start - 3 * DAY).date()
-        while day < (self.end + 3 * DAY).date():
-            begin, end = self._day_start(day, schedule), self._day_start(day + DAY, schedule)
-            day += DAY
-            if begin < self.start or end > self.end:
-                continue
-            gone = any(
-                max(begin, first) < min(end, last)
-                and (state in ("unknown", "unobserved") or self.is_excluded(first))
-                for first, last, state in self.pieces
-            )
-            if not gone:
+        free = datetime.min.replace(tzinfo=UTC)
+        for (since, numbers), until in zip(self.changes, ends, strict=True):
+            clock = time(*divmod(numbers.backup_day // timedelta(minutes=1), 60))
+            starts = {self.instant(datetime.combine(day, clock), self.zone)[0] for day in days}
+            for begin, end in pairwise(sorted(starts)):
+                if begin < max(since, free) or (until is not None and begin >= until):
+                    continue
+                free = end
+                if begin < self.start or end > self.end or self._is_partly_unobserved(begin, end):
+                    continue
                 total += 1
                 missed += not any(good and begin <= at < end for at, good in self.finished)
         return total, missed
 
-    def _day_start(self, day: date, row: ScheduleRow) -> datetime:
-        """Return the start of a backup day."""
-        hour, rest = divmod(self.numbers.backup_day, HOUR)
-        minute = rest // timedelta(minutes=1)
-        return self.instant(day, ScheduleRow(row.schedule, row.seen, True, hour, minute, ()))[0]
+    def _is_partly_unobserved(self, begin: datetime, end: datetime) -> bool:
+        return any(
+            max(begin, first) < min(end, last)
+            and (state in ("unknown", "unobserved") or self.is_excluded(first))
+            for first, last, state in self.pieces
+        )
+
+    # window and duration
+
+    def _scheduled(self) -> Iterator[tuple[Job, datetime | None, Numbers]]:
+        """Yield the scheduled jobs of the period with their ends, None for running ones."""
+        for job in self.jobs:
+            if self.kind(job) != "SCHEDULED":
+                continue
+            ended = job.end if job.outcome in ("success", "failure") else None
+            runs = job.outcome == "open" or (ended is not None and ended >= self.end)
+            if runs and job.start < self.end:
+                yield job, None, self.numbers
+            elif ended is not None and self.start <= ended < self.end:
+                yield job, ended, self.numbers_at(ended)
+
+    def window_figures(self) -> tuple[int, int, int, timedelta]:
+        """Return runs, runs inside their windows, running ones past it, and the overrun."""
+        total = inside = running = 0
+        overrun = NOTHING
+        for job, ended, numbers in self._scheduled():
+            if numbers.window is None:
+                continue
+            opened, closed = self._nearest_window(job.start, *numbers.window)
+            over = max((self.end if ended is None else ended) - closed, NOTHING)
+            if ended is None:
+                running += over > NOTHING
+                continue
+            total += 1
+            overrun += over
+            inside += job.start >= opened - numbers.window_tolerance and over == NOTHING
+        return total, inside, running, overrun
+
+    def _nearest_window(
+        self, moment: datetime, opens: timedelta, length: timedelta
+    ) -> tuple[datetime, datetime]:
+        """Return when the nearest window opened and closed; in the middle, the later one."""
+        wall = moment.astimezone(ZoneInfo(self.zone)).replace(tzinfo=None)
+        midnight = datetime.combine(wall.date(), time())
+        windows = []
+        for number in range(-3, 4):
+            clock = midnight + number * DAY + opens
+            opened, closed = (self.instant(at, self.zone)[0] for at in (clock, clock + length))
+            windows.append((opened, closed))
+        found = windows[0]
+        for window in windows[1:]:
+            gap = max(window[0] - found[1], NOTHING)
+            if moment < window[0] - gap / 2:
+                break
+            found = window
+        return found
+
+    def duration_figures(self) -> tuple[int, int]:
+        """Return the runs, and those that took no longer than the limit."""
+        total = kept = 0
+        for job, ended, numbers in self._scheduled():
+            if numbers.duration_limit is not None:
+                total += 1
+                kept += (ended or self.end) - job.start <= numbers.duration_limit
+        return total, kept
+
+    def has_rule(self, name: str) -> bool:
+        """Return whether a policy of some part of the period has a value."""
+        begins = [max(date, self.start) for date, _ in self.changes]
+        ends = [*begins[1:], self.end]
+        parts = zip(self.changes, begins, ends, strict=True)
+        return any(
+            getattr(numbers, name) is not None
+            for (_, numbers), begin, end in parts
+            if begin < min(end, self.end)
+        )
 
 
 def share(part: float, total: float) -> float | None:
@@ -484,6 +646,7 @@ def figures(appliance: Appliance) -> dict[str, object]:
     strikes, worst = appliance.failures_in_a_row()
     mttr, mtbf = appliance.mean_times()
     days, missed = appliance.days()
+    windows, runs = appliance.window_figures(), appliance.duration_figures()
     firsts, attempts = appliance.first_attempts(), appliance.attempts()
     since: Callable[[Sequence[Incident]], datetime | None] = lambda found: next(  # noqa: E731
         (incident.onset for incident in found if incident.recovery is None), None
@@ -491,7 +654,7 @@ def figures(appliance: Appliance) -> dict[str, object]:
     return {
         **{state: appliance.spent(state) for state in STATES},
         **{f"slots_{state}": slots.count(state) for state in SLOT_STATES},
-        "exposure": appliance.exposure(appliance.end),
+        "exposure": appliance.exposure(appliance.end, appliance.numbers),
         "worst_exposure": appliance.worst_exposure(),
         "mean_exposure": appliance.mean_exposure(),
         "rpo_strict": share(compliant, compliant + breach + unknown),
@@ -516,9 +679,20 @@ def figures(appliance: Appliance) -> dict[str, object]:
         "mtbf": mtbf,
         "days": days,
         "days_missed": missed,
+        **dict(zip(WINDOW, windows if appliance.has_rule("window") else NO_WINDOW, strict=True)),
+        **dict(
+            zip(
+                DURATION,
+                runs if appliance.has_rule("duration_limit") else (None, None),
+                strict=True,
+            )
+        ),
     }
 
 
+WINDOW = ("window_runs", "window_ok", "window_running", "window_overrun")
+NO_WINDOW = (None, None, None, None)
+DURATION = ("duration_runs", "duration_ok")
 STATES = ("compliant", "breach", "unknown", "excluded", "unobserved")
 SLOT_STATES = (
     "met",

@@ -11,7 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import backupkit.tables as t
-from backupkit.assessment import Assessment, Verdict, evaluate
+from backupkit.assessment import Assessment, Verdict, evaluate, failures_by
+from backupkit.causes import Cause
 from backupkit.errors import SettingsError, TableError
 from backupkit.policy import Member, Policy
 from backupkit.tables import JOBS, POLLS, SCHEDULES
@@ -649,6 +650,24 @@ class TestFailures:
         assert (row["signature"], row["jobs"], row["share"]) == ("Db health is BAD (<n>).", 3, 1.0)
         assert row_of(a.appliances)["reason"].endswith("06 01:05 UTC: Db health is BAD (3).")
         assert a.jobs["signature"].dropna().unique().tolist() == ["Db health is BAD (<n>)."]
+
+    def test_own_causes_and_parts(self) -> None:
+        """An own cause of the policy is in failures and jobs; the parts of failures add up."""
+        known = example("ex03")
+        failed = known.jobs["outcome"] == "failure"
+        values = [[message("Backup failed"), message("Error: the moon is 3/4 full")]] * len(failed)
+        messages = pd.Series(values, index=known.jobs.index, dtype=object).where(failed, None)
+        jobs = JOBS.conform(known.jobs.assign(messages=messages))
+        cause = Cause(
+            name="moon", texts=("moon is",), cause="Moon.", next_step="Wait.", source="wiki"
+        )
+        a = replace(known, jobs=jobs).evaluate(replace(EXACT, causes=[cause]))
+        [row] = a.failures.to_dict("records")
+        assert (row["cause_name"], row["next_step"], row["source"]) == ("moon", "Wait.", "wiki")
+        assert row["chain"] == ["Backup failed", "Error: the moon is 3/4 full"]
+        assert a.jobs["cause_name"].dropna().unique().tolist() == ["moon"]
+        for by in ("appliance", "site", "group", "target", "build", "hour", "day"):
+            assert failures_by(a, by=by)["jobs"].sum() == row["jobs"] == 3
 
 
 class TestPeriod:

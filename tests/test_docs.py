@@ -46,7 +46,7 @@ ORDINARY = set(
     timezone to tolerated total trait uncounted unit unreachable view warning was watcher
     weekday widget worker zone
 
-    asked compared shared smallest test
+    asked compared issued shared slower smallest test warn
         """,
     )
 )

@@ -16,7 +16,7 @@ from backupkit.policy import Exclusion, Member
 from backupkit.tables import JOBS, POLLS, SCHEDULES
 from tests.builders import frame
 from tests.conftest import repeats
-from tests.reference import HOUR, Appliance, Job, Numbers, ScheduleRow, figures
+from tests.reference import HOUR, Appliance, Job, Numbers, Poll, ScheduleRow, figures
 
 HISTORIES = 50
 """Appliances in a fleet: an evaluation costs about the same for one and for fifty."""
@@ -25,10 +25,27 @@ EXAMPLES = repeats(16, 84)
 """Number of fleets."""
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
-ORIGINS = [datetime(2026, *day, tzinfo=UTC) for day in ((10, 22), (10, 29), (3, 26), (3, 5))]
-"""A week around each change of the clocks in Berlin and New York."""
+EVER = datetime(1990, 1, 1, tzinfo=UTC)
+ORIGINS = [
+    datetime(*day, tzinfo=UTC)
+    for day in (
+        (2026, 10, 22),
+        (2026, 10, 29),
+        (2026, 3, 26),
+        (2026, 3, 5),
+        (2026, 4, 1),
+        (2026, 9, 28),
+        (2026, 4, 21),
+        (2011, 12, 26),
+    )
+]
+"""A week around changes of the clocks on both hemispheres, and the day that Samoa skipped."""
 
-ZONES = ["UTC", "Europe/Berlin", "America/New_York"]
+ZONES = [
+    *("UTC", "Europe/Berlin", "America/New_York", "Australia/Sydney", "Australia/Lord_Howe"),
+    *("Asia/Kathmandu", "Asia/Kolkata", "Pacific/Apia", "Pacific/Chatham", "America/St_Johns"),
+    *("America/Santiago", "Africa/Cairo", "Antarctica/Troll", "Pacific/Kiritimati"),
+]
 WEEKDAYS = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
 STATE_OF = {
     "success": "SUCCEEDED",
@@ -48,16 +65,30 @@ AROUND = [-130, -61, -60, -59, -10, -1, 0, 1, 10, 11, 30, 59, 60, 61, 119, 120, 
 
 def some_numbers(random: Random) -> Numbers:
     """Return a random policy."""
+    clocks = [2 * HOUR, 1 * HOUR + 30 * MINUTE, 22 * HOUR, 0 * HOUR, 12 * HOUR]
+    lengths = [3 * HOUR, 8 * HOUR, 30 * MINUTE, 24 * HOUR, 23 * HOUR]
     return Numbers(
         threshold=random.choice([6 * HOUR, 24 * HOUR, 26 * HOUR, 36 * HOUR]),
-        early=random.choice([HOUR, HOUR, 0 * HOUR, 3 * HOUR]),
-        late=random.choice([HOUR, HOUR, 0 * HOUR, 3 * HOUR]),
+        early=random.choice([HOUR, HOUR, 0 * HOUR, 3 * HOUR, 30 * HOUR, 100 * HOUR]),
+        late=random.choice([HOUR, HOUR, 0 * HOUR, 3 * HOUR, 30 * HOUR]),
         completion=random.choice([None, None, 2 * HOUR, 20 * MINUTE, 30 * HOUR]),
         staleness=random.choice([None, 0 * HOUR, 2 * HOUR, 12 * HOUR]),
         anchor=random.choice(["start", "end"]),
         unknown_mode=random.choice(["strict", "evidence"]),
         backup_day=random.choice([12 * HOUR, 2 * HOUR + 30 * MINUTE, 0 * HOUR]),
+        window=random.choice([None, (random.choice(clocks), random.choice(lengths))]),
+        window_tolerance=random.choice([0 * HOUR, 5 * MINUTE, HOUR]),
+        duration_limit=random.choice([None, 20 * MINUTE, HOUR]),
+        schedule=random.choice(
+            [None, (1, 0, ()), (2, 30, ()), (random.randrange(24), 15, ()), (1, 0, (6,))]
+        ),
     )
+
+
+def some_changes(random: Random, origin: datetime) -> tuple[tuple[datetime, Numbers], ...]:
+    """Return a random policy and its changes."""
+    dates = {origin + random.randrange(500) * HOUR / 2 for _ in range(random.choice([0, 1, 2]))}
+    return tuple((date, some_numbers(random)) for date in (EVER, *sorted(dates)))
 
 
 def some_schedules(random: Random, origin: datetime) -> list[ScheduleRow]:
@@ -68,25 +99,27 @@ def some_schedules(random: Random, origin: datetime) -> list[ScheduleRow]:
             # no two rows of a schedule have the same time
             seen=origin + random.randrange(-48, 192) * HOUR + number * MINUTE,
             enabled=random.random() < 0.9,
-            hour=random.choice([random.randrange(24), 1, 2]),
+            hour=random.choice([random.randrange(24), 0, 1, 2, 3]),
             minute=random.choice([0, 30, 59, 15]),
             days=random.choice([(), (), (), (0, 2, 4, 6), (6,)]),
+            zone=random.choice([None, *ZONES]),
         )
         for number in range(random.choice([0, 1, 1, 1, 2, 3]))
     ]
 
 
-def some_polls(random: Random, origin: datetime, now: datetime) -> dict[datetime, bool]:
-    """Return random polls, most of them good; some appliances do not respond at the end."""
+def some_polls(random: Random, origin: datetime, now: datetime) -> Iterator[Poll]:
+    """Yield random polls, most of them good; some appliances do not respond at the end."""
     steps = (now - origin) // (15 * MINUTE)
     number = random.choice([0, 1, 3, 8, 8])
-    polls = {
-        origin + random.randrange(steps + 1) * 15 * MINUTE: random.random() < 0.8
-        for _ in range(number)
-    }
+    times = {origin + random.randrange(steps + 1) * 15 * MINUTE for _ in range(number)}
     if number and random.random() < 0.6:
-        polls[now] = random.random() < 0.8
-    return polls
+        times.add(now)
+    says_schedules = random.choice([0.0, 0.0, 0.5, 1.0])
+    for at in sorted(times):
+        ok = random.random() < 0.8
+        has_read = ok and random.random() < says_schedules
+        yield Poll(at, ok, random.randrange(3) if has_read else None)
 
 
 def some_jobs(random: Random, appliance: Appliance, origin: datetime) -> Iterator[Job]:
@@ -114,38 +147,93 @@ def some_jobs(random: Random, appliance: Appliance, origin: datetime) -> Iterato
 
 
 def some_fleet(random: Random) -> dict[str, Appliance]:
-    """Return a random fleet with one policy."""
-    numbers, origin = some_numbers(random), random.choice(ORIGINS)
+    """Return a random fleet with three policies, which change."""
+    origin = random.choice(ORIGINS)
+    policies = [some_changes(random, origin) for _ in range(3)]
     start = origin + random.randrange(24 * 12) * 10 * MINUTE
     end = start + DAY + random.randrange(24 * 20) * 15 * MINUTE
+    if random.random() < 0.2:  # a change at exactly the end
+        policies[0] = (policies[0][0], (end, some_numbers(random)))
     now = end + random.choice([0 * HOUR, 0 * HOUR, HOUR, 5 * HOUR, 2 * DAY])
     fleet = {}
     for number in range(HISTORIES):
         begins = [
             origin + random.randrange(480) * HOUR / 2 for _ in range(random.choice([0, 0, 2]))
         ]
+        rows = some_schedules(random, origin)
         appliance = Appliance(
             jobs=(),
-            polls=tuple(sorted(some_polls(random, origin, now).items())),
-            schedules=tuple(row for row in some_schedules(random, origin) if row.seen <= now),
+            polls=tuple(some_polls(random, origin, now)),
+            reported=tuple(row for row in rows if row.seen is None or row.seen <= now),
             exclusions=tuple((at, at + random.randrange(1, 48) * HOUR / 2) for at in begins),
-            zone=random.choice(ZONES),
-            numbers=numbers,
+            own_zone=random.choice([None, *ZONES]),
+            set_zone=random.choice([None, *ZONES]),
+            details=random.choice([None, True, False]),
+            changes=random.choice(policies),
             start=start,
             end=end,
             now=now,
         )
+        if origin.year < 2016:  # times of jobs are not plausible then
+            fleet[f"vc-{number:02}"] = appliance
+            continue
         fleet[f"vc-{number:02}"] = replace(
             appliance, jobs=tuple(some_jobs(random, appliance, origin))
         )
     return fleet
 
 
+def clock(span: timedelta) -> str:
+    """Return a time of day as text."""
+    return f"{span // HOUR % 24:02}:{span % HOUR // MINUTE:02}"
+
+
+def policy_of(
+    changes: tuple[tuple[datetime, Numbers], ...],
+    **more: Any,  # noqa: ANN401 # any field
+) -> Policy:
+    """Return a policy of backupkit."""
+    (_, numbers), *later = changes
+    plan, window = numbers.schedule, numbers.window
+    return Policy(
+        rpo=numbers.threshold,
+        grace="0h",
+        early=numbers.early,
+        late=numbers.late,
+        completion=numbers.completion,
+        staleness=numbers.staleness,
+        anchor="start" if numbers.anchor == "start" else "end",
+        unknown_mode="strict" if numbers.unknown_mode == "strict" else "evidence",
+        backup_day=clock(numbers.backup_day),
+        window=window and f"{clock(window[0])}-{clock(sum(window, 0 * HOUR))}",
+        window_tolerance=numbers.window_tolerance,
+        duration_limit=numbers.duration_limit,
+        schedule=plan
+        and {
+            "time": f"{plan[0]:02}:{plan[1]:02}",
+            "days": [WEEKDAYS[day] for day in plan[2]] or list(WEEKDAYS),
+        },
+        changes={date: policy_of(((date, changed),)) for date, changed in later},
+        **more,
+    )
+
+
 def assess_fleet(fleet: dict[str, Appliance]) -> Assessment:
     """Evaluate a fleet by backupkit."""
     any_appliance = next(iter(fleet.values()))
     jobs = [(name, job) for name, appliance in fleet.items() for job in appliance.jobs]
-    polls = [(name, *poll) for name, appliance in fleet.items() for poll in appliance.polls]
+    polls = [
+        {
+            "appliance": name,
+            "polled_at": poll.at,
+            "ok": poll.ok,
+            "details": appliance.details if poll.ok else None,
+            "timezone": appliance.own_zone,
+            "schedules_read": poll.schedules,
+        }
+        for name, appliance in fleet.items()
+        for poll in appliance.polls
+    ]
     schedules = [
         {
             "appliance": name,
@@ -155,24 +243,22 @@ def assess_fleet(fleet: dict[str, Appliance]) -> Assessment:
             "hour": row.hour,
             "minute": row.minute,
             "days": [WEEKDAYS[day] for day in row.days] or None,
-            "timezone": appliance.zone,
+            "timezone": row.zone,
         }
         for name, appliance in fleet.items()
-        for row in appliance.schedules
+        for row in appliance.reported
     ]
-    numbers = any_appliance.numbers
-    policy = Policy(
-        rpo=numbers.threshold,
-        grace="0h",
-        early=numbers.early,
-        late=numbers.late,
-        completion=numbers.completion,
-        staleness=numbers.staleness,
-        anchor="start" if numbers.anchor == "start" else "end",
-        unknown_mode="strict" if numbers.unknown_mode == "strict" else "evidence",
-        backup_day=f"{numbers.backup_day // HOUR:02}:{numbers.backup_day % HOUR // MINUTE:02}",
+    distinct = list({appliance.changes for appliance in fleet.values()})
+    policy = policy_of(
+        distinct[0],
+        named={f"p{number}": policy_of(changes) for number, changes in enumerate(distinct)},
         members=[
-            Member(appliance=name, timezone=appliance.zone) for name, appliance in fleet.items()
+            Member(
+                appliance=name,
+                timezone=appliance.set_zone,
+                policy=f"p{distinct.index(appliance.changes)}",
+            )
+            for name, appliance in fleet.items()
         ],
         exclusions=[
             Exclusion(reason="works", start=begin, end=end, appliances=[name])
@@ -196,7 +282,7 @@ def assess_fleet(fleet: dict[str, Appliance]) -> Assessment:
                 for name, job in jobs
             ),
         ),
-        frame(POLLS, ({"appliance": name, "polled_at": at, "ok": ok} for name, at, ok in polls)),
+        frame(POLLS, polls),
         frame(SCHEDULES, schedules),
         policy,
         start=any_appliance.start,

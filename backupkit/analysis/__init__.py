@@ -4,7 +4,9 @@ An appliance's row in the rules (`backupkit.policy.Policy.rules`) holds its poli
 takes the frames it reads, the period as ``start`` and ``end``, and the moment as ``at`` or ``now``.
 """
 
-from backupkit.analysis.baselines import AnomalyLimits, anomalies, baselines
+from backupkit.analysis.anomalies import AnomalyLimits, anomalies
+from backupkit.analysis.baselines import baselines
+from backupkit.analysis.clocks import Clocks, skew_corrections
 from backupkit.analysis.clusters import clusters, find_shared_values
 from backupkit.analysis.compliance import (
     compliance_amounts,
@@ -23,6 +25,12 @@ from backupkit.analysis.coverage import (
 )
 from backupkit.analysis.drift import describe_schedule_change, schedule_drift
 from backupkit.analysis.duplicates import duplicate_appliances, recent_jobs
+from backupkit.analysis.early_warnings import (
+    WARNING_RESULTS,
+    score_warnings,
+    warn_at_risk,
+    warn_slower,
+)
 from backupkit.analysis.exposure import (
     exposure,
     exposure_at,
@@ -48,7 +56,6 @@ from backupkit.analysis.jobs import (
     drop_implausible_times,
     job_times,
     last_attempts,
-    skew_corrections,
     strikes,
     totals_of,
 )
@@ -86,9 +93,11 @@ from backupkit.causes import Catalogue, Cause, cause_of, known_causes
 
 __all__ = [
     "NO_EXCLUSIONS",
+    "WARNING_RESULTS",
     "AnomalyLimits",
     "Catalogue",
     "Cause",
+    "Clocks",
     "Exclusions",
     "TrendStep",
     "anomalies",
@@ -148,6 +157,7 @@ __all__ = [
     "restrict_to_period",
     "schedule_drift",
     "schedule_zones",
+    "score_warnings",
     "segments",
     "signature_of",
     "skew_corrections",
@@ -163,6 +173,8 @@ __all__ = [
     "totals_of",
     "trend",
     "typical_throughput",
+    "warn_at_risk",
+    "warn_slower",
     "window_runs",
     "worst_exposure",
 ]

@@ -38,6 +38,7 @@ def schedule_drift(
         ["appliance", "schedule", "seen_at"], kind="stable", na_position="first"
     )
     key = ["appliance", "schedule"]
+    ordered = ordered.drop_duplicates([*key, "seen_at"], keep="last")
     newest = ordered.drop_duplicates(key, keep="last")
     earlier = ordered.drop(newest.index).drop_duplicates(key, keep="last").set_index(key)
     rows = []

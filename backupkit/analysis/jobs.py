@@ -1,5 +1,7 @@
 """Jobs: one record of each, their times, and counts of them."""
 
+from typing import Final
+
 import numpy as np
 import pandas as pd
 
@@ -16,15 +18,14 @@ from backupkit.analysis.arrays import (
     sum_sizes,
     to_codes,
     to_instant,
-    to_spans,
     to_times,
     to_utc_column,
 )
+from backupkit.analysis.clocks import Clocks
 from backupkit.analysis.coverage import find_counted_polls
 from backupkit.tables import (
     EARLIEST_TIME,
     TERMINAL,
-    TOLERATED_SKEW,
     TOTALS,
     find_implausible_times,
     list_was_read,
@@ -38,10 +39,12 @@ __all__ = [
     "job_times",
     "last_attempts",
     "mark_implausible_times",
-    "skew_corrections",
     "strikes",
     "totals_of",
 ]
+
+_LATEST: Final = np.datetime64("2200-01-01", "us")
+_NO_SKEW: Final = np.timedelta64(0, "us")
 
 
 def deduplicate_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
@@ -116,15 +119,15 @@ def job_times(jobs: pd.DataFrame) -> tuple[Times, Times]:
     return start, np.where(finished, np.fmax(ended, np.where(np.isnat(ended), NAT, start)), NAT)
 
 
-def drop_implausible_times(jobs: pd.DataFrame, corrections: pd.Series) -> pd.DataFrame:
+def drop_implausible_times(jobs: pd.DataFrame, clocks: Clocks | pd.Series) -> pd.DataFrame:
     """Take times of jobs that cannot be right as not known.
 
     Parameters
     ----------
     jobs : DataFrame
         Of `backupkit.tables.JOBS`.
-    corrections : Series of timedelta64
-        Result of `skew_corrections`, for every appliance in `jobs`.
+    clocks : Clocks or Series of timedelta64
+        The clocks of every appliance in `jobs`, or the result of `skew_corrections`.
 
     Returns
     -------
@@ -135,34 +138,49 @@ def drop_implausible_times(jobs: pd.DataFrame, corrections: pd.Series) -> pd.Dat
     ----------
     .. [1] docs/sla.md, section 3, "Job times".
     """
-    marks = mark_implausible_times(jobs, corrections)
+    marks = mark_implausible_times(jobs, clocks)
     return jobs.assign(**{name: jobs[name].mask(marks[name]) for name in marks})
 
 
-def mark_implausible_times(jobs: pd.DataFrame, corrections: pd.Series) -> dict[str, Flags]:
+def mark_implausible_times(jobs: pd.DataFrame, clocks: Clocks | pd.Series) -> dict[str, Flags]:
     """Return which times `drop_implausible_times` drops, by column."""
-    seen, skew = to_times(jobs["last_seen_at"]), _find_skews(jobs, corrections)
+    seen, skews = to_times(jobs["last_seen_at"]), _find_skews(jobs, clocks)
     return {
         name: find_implausible_times(to_times(jobs[name]), seen, skew)
-        for name in ("start_time", "end_time")
+        for name, skew in skews.items()
     }
 
 
-def _find_skews(jobs: pd.DataFrame, corrections: pd.Series) -> Spans:
-    """Return the clock correction of each job."""
-    skews: Spans = to_spans(corrections)[to_codes(jobs["appliance"], corrections.index)]
+def _find_skews(jobs: pd.DataFrame, clocks: Clocks | pd.Series) -> dict[str, Spans]:
+    """Return the clock correction of each start and each end, by column.
+
+    The start has that of the poll that saw the job first, the end that of the poll that last saw it
+    change. Without that poll, the time itself decides.
+    """
+    if isinstance(clocks, pd.Series):
+        clocks = Clocks.constant(clocks)
+    codes = to_codes(jobs["appliance"], clocks.index)
+    if len(clocks.codes) == len(np.unique(clocks.codes)):  # no clock was set
+        skew = clocks.find_corrections(codes, np.full(len(jobs), _LATEST))
+        return {"start_time": skew, "end_time": skew}
+    skews = {}
+    for name, seen_name in (("start_time", "first_seen_at"), ("end_time", "last_seen_at")):
+        seen, times = to_times(jobs[seen_name]), to_times(jobs[name])
+        own = times - clocks.correct(codes, times)
+        skew = np.where(np.isnat(seen), own, clocks.find_corrections(codes, seen))
+        skews[name] = np.where(np.isnat(skew), _NO_SKEW, skew)
     return skews
 
 
-def correct_clock_skew(jobs: pd.DataFrame, corrections: pd.Series) -> pd.DataFrame:
+def correct_clock_skew(jobs: pd.DataFrame, clocks: Clocks | pd.Series) -> pd.DataFrame:
     """Correct job times for the clock skew of their appliances.
 
     Parameters
     ----------
     jobs : DataFrame
         Of `backupkit.tables.JOBS`.
-    corrections : Series of timedelta64
-        Result of `skew_corrections`, for every appliance in `jobs`.
+    clocks : Clocks or Series of timedelta64
+        The clocks of every appliance in `jobs`, or the result of `skew_corrections`.
 
     Returns
     -------
@@ -170,37 +188,13 @@ def correct_clock_skew(jobs: pd.DataFrame, corrections: pd.Series) -> pd.DataFra
         A copy with ``start_time`` and ``end_time`` shifted. A time that cannot be right is missing,
         as in the result of `drop_implausible_times`.
     """
-    known = drop_implausible_times(jobs, corrections)
-    skews = _find_skews(jobs, corrections)
+    known = drop_implausible_times(jobs, clocks)
     return known.assign(
         **{
-            name: to_utc_column(to_times(known[name]) - skews).set_axis(jobs.index)
-            for name in ("start_time", "end_time")
+            name: to_utc_column(to_times(known[name]) - skew).set_axis(jobs.index)
+            for name, skew in _find_skews(jobs, clocks).items()
         }
     )
-
-
-def skew_corrections(skew: pd.Series) -> pd.Series:
-    """Return the clock correction to subtract from each appliance's times.
-
-    Parameters
-    ----------
-    skew : Series of timedelta64
-        The appliance's clock minus the collector's, by appliance; missing where unknown.
-
-    Returns
-    -------
-    Series of timedelta64
-        The skew where it is larger than 5 minutes, else 0. Policies tolerate smaller errors, and
-        their measurement is not reliable.
-
-    Examples
-    --------
-    >>> skew = pd.Series(pd.to_timedelta(["-2h", "299s", None]), index=["a", "b", "c"])
-    >>> skew_corrections(skew).to_list()
-    [Timedelta('-1 days +22:00:00'), Timedelta('0 days 00:00:00'), Timedelta('0 days 00:00:00')]
-    """
-    return skew.where(skew.abs() > TOLERATED_SKEW, pd.Timedelta(0)).astype("timedelta64[us]")
 
 
 def attempt_counts(

@@ -22,27 +22,31 @@ from backupkit.analysis.arrays import (
     to_times,
 )
 from backupkit.analysis.baselines import count_retained_backups
+from backupkit.analysis.clocks import Clocks
 from backupkit.analysis.coverage import find_cadence_polls, find_counted_polls
-from backupkit.analysis.jobs import correct_clock_skew, job_times, skew_corrections, totals_of
+from backupkit.analysis.jobs import correct_clock_skew, job_times, totals_of
 from backupkit.analysis.schedules import current_schedules, mark_schedule_reads
-from backupkit.tables import HistoryView, list_was_read
+from backupkit.tables import HistoryView, find_set_clocks, list_was_read
 from backupkit.tables.constants import (
     BASELINE_RUNS,
     DUPLICATE_JOBS,
     GROWTH_SIZES,
     RECENT,
     SLOT_MARGIN,
+    SPREAD_RUNS,
 )
 
 __all__ = ["restrict_to_period"]
 
 _MIN_INSTANT: Final = np.datetime64(np.iinfo(np.int64).min + 1, "us")  # the smallest instant
+_PAST_RUNS: Final = SPREAD_RUNS + BASELINE_RUNS
 _NEEDED_COLUMNS: Final = (
     "appliance",
     "job_id",
     "outcome",
     "start_time",
     "end_time",
+    "first_seen_at",
     "last_seen_at",
     "vanished_at",
     "size",
@@ -80,8 +84,8 @@ def restrict_to_period(
     * the 10th newest end of the successes up to the period's end;
     * the earliest start of the jobs that are checked for anomalies: the successes of the period,
       and the running jobs;
-    * the 10th newest end of the successes that ended before that and have a duration, and of those
-      that ended before that and have a size;
+    * the 110th newest end of the successes that ended before that and have a duration, and of those
+      that ended before that and have a size: 100 runs, the oldest with ten before it;
     * the 100th newest end of the successes up to the period's end that have a start and a size;
     * the end of the oldest backup that the schedules in force keep, if they do not keep all;
     * the 100th newest start of all jobs that have a start and an end.
@@ -91,18 +95,18 @@ def restrict_to_period(
 
     These polls of an appliance are kept: the first, the newest, the first good one, the newest
     good one, the newest and the newest good one up to the period's end, the first after each of
-    the two newest good ones, the first that read the schedules, and those of the cadence.
+    the two newest good ones, the first that read the schedules, and those of the cadence. Of the
+    good ones that measured the clock: the first, the newest, the newest ones up to the period's
+    start and end, and all where these show that the clock was set.
     """
     totals = totals_of(data.jobs, data.polls) if data.totals is None else data.totals
-    polls = data.polls.iloc[_find_needed_polls(data.polls, end)].reset_index(drop=True)
-    good = polls[list_was_read(polls).astype("bool")].drop_duplicates("appliance", keep="last")
-    skew = good.set_index("appliance")["clock_skew"]
-    kept = _mark_needed_jobs(data, skew, totals, start=start, end=end, now=now)
+    polls = data.polls.iloc[_find_needed_polls(data.polls, start, end)].reset_index(drop=True)
+    kept = _mark_needed_jobs(data, totals, start=start, end=end, now=now)
     jobs = data.jobs if kept.all() else data.jobs[kept].reset_index(drop=True)
     return replace(data, jobs=jobs, polls=polls, totals=totals)
 
 
-def _find_needed_polls(polls: pd.DataFrame, end: pd.Timestamp) -> Codes:
+def _find_needed_polls(polls: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> Codes:
     """Return the positions of the polls to keep, sorted by appliance and time."""
     rows = find_counted_polls(polls)
     names = pd.Index(polls["appliance"].unique()).sort_values()
@@ -115,6 +119,8 @@ def _find_needed_polls(polls: pd.DataFrame, end: pd.Timestamp) -> Codes:
     is_by_end = times <= to_instant(end)
     newest_good = _find_last_rows(codes, read, number)
     newest_good_by_end = _find_last_rows(codes, read[is_by_end[read]], number)
+    measured = read[polls["clock_skew"].notna().to_numpy()[rows[read]]]
+    was_set = names.isin(find_set_clocks(polls, start=start, end=end))
     cadence = find_cadence_polls(codes[read], times[read], number)
     chosen = [
         _find_first_rows(codes, np.arange(len(rows)), number),
@@ -127,6 +133,11 @@ def _find_needed_polls(polls: pd.DataFrame, end: pd.Timestamp) -> Codes:
         newest_good_by_end[newest_good_by_end < len(rows) - 1] + 1,
         read[cadence[cadence >= 0]],
         _find_first_rows(codes, read[has_schedules[read]], number),
+        _find_first_rows(codes, measured, number),
+        _find_last_rows(codes, measured, number),
+        _find_last_rows(codes, measured[times[measured] <= to_instant(start)], number),
+        _find_last_rows(codes, measured[times[measured] <= to_instant(end)], number),
+        measured[was_set[codes[measured]]],
     ]
     needed: Codes = rows[np.unique(np.concatenate(chosen))]
     return needed
@@ -182,7 +193,6 @@ class _SortedTimes:
 
 def _mark_needed_jobs(
     data: HistoryView,
-    skew: pd.Series,
     totals: pd.DataFrame,
     *,
     start: pd.Timestamp,
@@ -192,9 +202,8 @@ def _mark_needed_jobs(
     """Return which jobs to keep; see the notes of `restrict_to_period`."""
     names = pd.Index(data.jobs["appliance"].unique()).sort_values()
     number = len(names)
-    jobs = correct_clock_skew(
-        data.jobs[list(_NEEDED_COLUMNS)], skew_corrections(skew.reindex(names))
-    )
+    clocks = Clocks.of(data.polls, names, start=start, end=end)
+    jobs = correct_clock_skew(data.jobs[list(_NEEDED_COLUMNS)], clocks)
     codes, outcome = to_codes(jobs["appliance"], names), jobs["outcome"]
     success, still_open = outcome.eq("success").to_numpy(), outcome.eq("open").to_numpy()
     started_at, ended_at = job_times(jobs)
@@ -225,8 +234,8 @@ def _mark_needed_jobs(
         by_start.find_nth_newest(~outcome.eq("void").to_numpy() & (started_at <= last), 1),
         by_end.find_nth_newest(ended_by_end, BASELINE_RUNS),
         judged,
-        by_end.find_nth_newest(earlier & (end_times >= started_at), BASELINE_RUNS),
-        by_end.find_nth_newest(earlier & sized, BASELINE_RUNS),
+        by_end.find_nth_newest(earlier & (end_times >= started_at), _PAST_RUNS),
+        by_end.find_nth_newest(earlier & sized, _PAST_RUNS),
         by_end.find_nth_newest(sized & ended_by_end & ~np.isnat(started_at), GROWTH_SIZES),
         by_end.find_nth_newest(sized & ended_by_end, kept_sizes),
         by_start.find_nth_newest(listed, DUPLICATE_JOBS),

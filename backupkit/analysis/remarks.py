@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from backupkit.analysis.arrays import NO_SPAN, Times, to_times
+from backupkit.analysis.clocks import Clocks
 from backupkit.analysis.jobs import mark_implausible_times
 from backupkit.display.format import format_count
 from backupkit.errors import one_line
@@ -16,15 +17,15 @@ from backupkit.errors import one_line
 __all__ = ["describe_jobs"]
 
 
-def describe_jobs(jobs: pd.DataFrame, corrections: pd.Series) -> pd.DataFrame:
+def describe_jobs(jobs: pd.DataFrame, clocks: Clocks | pd.Series) -> pd.DataFrame:
     """Return jobs without the times that cannot be right, and with a remark.
 
     Parameters
     ----------
     jobs : DataFrame
         Of `backupkit.tables.JOBS`.
-    corrections : Series of timedelta64
-        Result of `backupkit.analysis.skew_corrections`, for every appliance in `jobs`.
+    clocks : Clocks or Series of timedelta64
+        The clocks of every appliance in `jobs`, or the result of `skew_corrections`.
 
     Returns
     -------
@@ -40,7 +41,7 @@ def describe_jobs(jobs: pd.DataFrame, corrections: pd.Series) -> pd.DataFrame:
     >>> describe_jobs(jobs, skew)["remark"].to_list()
     ['start 1970-01-01 00:00 UTC is not plausible']
     """
-    marks = mark_implausible_times(jobs, corrections)
+    marks = mark_implausible_times(jobs, clocks)
     known = jobs.assign(**{name: jobs[name].mask(marks[name]) for name in marks})
     start, end = to_times(known["start_time"]), to_times(known["end_time"])
     is_backwards = end < start

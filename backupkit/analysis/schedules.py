@@ -16,10 +16,10 @@ from backupkit.analysis.arrays import (
     mark_group_starts,
     to_codes,
     to_instant,
-    to_spans,
     to_times,
     to_utc_column,
 )
+from backupkit.analysis.clocks import Clocks
 from backupkit.analysis.wall_times import to_utc
 from backupkit.errors import SettingsError
 from backupkit.settings import time_zone
@@ -200,7 +200,7 @@ def expected_slots(
     fallback: pd.Series,
     since: pd.Series,
     end: pd.Timestamp,
-    corrections: pd.Series | None = None,
+    clocks: Clocks | None = None,
 ) -> pd.DataFrame:
     """Return the slots of the schedules.
 
@@ -214,8 +214,8 @@ def expected_slots(
         Earliest slot by appliance [UTC], no slots where missing; same index as `fallback`.
     end : Timestamp
         End of the time to list, exclusive.
-    corrections : Series of timedelta64, optional
-        Clock correction to subtract from each appliance's times; same index as `fallback`.
+    clocks : Clocks, optional
+        The clocks of the appliances, with the index of `fallback`: a schedule follows them.
 
     Returns
     -------
@@ -278,16 +278,21 @@ def expected_slots(
     beyond = np.fmin(until, to_instant(end) + np.timedelta64(_MARGIN, "D"))
     usable &= ~np.isnat(wanted_from[codes]) & (low < beyond)
     kept = np.flatnonzero(usable)
-    # the schedule follows the appliance's clock
-    shift = np.full(len(rows), _ZERO) if corrections is None else to_spans(corrections)[codes]
+    clocks = Clocks.constant(pd.Series(_ZERO, index=index)) if clocks is None else clocks
+    behind, ahead = np.full(len(index), _ZERO), np.full(len(index), _ZERO)
+    np.minimum.at(behind, clocks.codes, clocks.corrections)
+    np.maximum.at(ahead, clocks.codes, clocks.corrections)
     planned = _list_planned_times(
         rows.loc[kept],
         schedule_zones(rows.loc[kept], fallback=fallback)["zone"],
-        low[kept] + shift[kept],
-        high[kept] + shift[kept],
+        low[kept] + behind[codes[kept]],
+        high[kept] + ahead[codes[kept]],
     )
     source = kept[planned.row]
-    slot, own_next = planned.slot - shift[source], planned.next_slot - shift[source]
+    slot = clocks.correct(codes[source], planned.slot)
+    own_next = clocks.correct(codes[source], planned.next_slot)
+    # where the clock was set past both, the next one keeps its distance
+    own_next = np.where(own_next > slot, own_next, slot + (planned.next_slot - planned.slot))
     in_force = (np.isnat(begin[source]) | (slot >= begin[source])) & (
         np.isnat(until[source]) | (slot < until[source])
     )

@@ -117,7 +117,7 @@ def judge_slots(
     * If k reaches the deadline: missed_overrun if an attempt is still open, missed_failed if there
       were attempts, missed_norun if there was none.
     * If k is before the deadline: missed_norun if `late` has passed at k and nothing has started;
-      else pending if known_until reaches now, else unknown.
+      else pending if known_until, by the policy at the slot, reaches now, else unknown.
     * excluded in any case if a rule excludes the appliance at the slot's instant.
 
     References
@@ -161,7 +161,7 @@ def judge_slots(
     late = ~rescued & (success >= 0)
     newest_good_poll = to_times(coverage["newest_good_poll"])[codes]
     reached = np.fmin(newest_good_poll, to_instant(now))
-    knows_now = to_times(coverage["known_until"])[codes] >= to_instant(now)
+    knows_now = to_times(parameters["known_until"]) >= to_instant(now)
     passed = ~np.isnat(newest_good_poll) & (reached >= deadline)
     due = ~np.isnat(newest_good_poll) & (reached >= overdue)
     conditions = (  # the first that holds counts
@@ -202,6 +202,7 @@ def judge_slots(
 def slot_parameters(
     expected: pd.DataFrame,
     revisions: Sequence[tuple[pd.Timestamp | None, pd.DataFrame]],
+    known_until: Sequence[pd.Series],
     excluded: Exclusions = NO_EXCLUSIONS,
 ) -> pd.DataFrame:
     """Return the parameters of the policy in force at each slot.
@@ -213,14 +214,16 @@ def slot_parameters(
     revisions : sequence of (Timestamp or None, DataFrame)
         Results of `Policy.rules` with the same index, each with its effective date, also of later
         ones than the last slot; the first also covers all earlier time.
+    known_until : sequence of Series of datetime64
+        The known_until of each appliance [UTC] by each of these policies, see `coverage`.
     excluded : Exclusions
         The dated exclusions.
 
     Returns
     -------
     DataFrame
-        early, late, completion (timedelta64), target (float64), excluded (bool), and next_early
-        (timedelta64, of the next slot), a row for each of `expected`.
+        early, late, completion (timedelta64), target (float64), excluded (bool), known_until [UTC],
+        and next_early (timedelta64, of the next slot), a row for each of `expected`.
 
     References
     ----------
@@ -240,7 +243,9 @@ def slot_parameters(
     parameters = {name: rules[name].to_numpy()[row] for name in names[:-1]}
     parameters["next_early"] = rules["early"].to_numpy()[find_rows(to_times(expected["next_slot"]))]
     in_rule = rules["exclude"].notna().to_numpy()[row]
-    return pd.DataFrame(parameters | {"excluded": in_rule | excluded.contains(codes, slot)})
+    parameters["excluded"] = in_rule | excluded.contains(codes, slot)
+    known = pd.concat(known_until, ignore_index=True).take(row).reset_index(drop=True)
+    return pd.DataFrame(parameters).assign(known_until=known)
 
 
 def recent_slots(

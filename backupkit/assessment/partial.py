@@ -6,8 +6,8 @@ from typing import Final
 import pandas as pd
 
 from backupkit import analysis
-from backupkit.analysis import Exclusions
-from backupkit.analysis.arrays import to_codes, to_instant, to_utc_column
+from backupkit.analysis import Clocks, Exclusions
+from backupkit.analysis.arrays import to_codes, to_instant, to_times, to_utc_column
 from backupkit.assessment.context import EvaluationContext, Period, Revisions
 from backupkit.causes import Catalogue
 from backupkit.policy import Policy
@@ -63,10 +63,10 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
     reported = analysis.complete_schedules(data.schedules, data.polls)
     schedules = _add_policy_schedules(reported, poll_summary, context.schedule_policy)
     schedules = _fill_zones(schedules, poll_summary["own_timezone"])
-    corrections = analysis.skew_corrections(poll_summary["clock_skew"])
-    known_jobs = analysis.drop_implausible_times(data.jobs, corrections)
-    jobs = analysis.correct_clock_skew(analysis.estimate_starts(known_jobs), corrections)
-    oldest = totals["oldest_start"] - corrections
+    clocks = analysis.Clocks.of(data.polls, resolved_policy.index, start=start, end=end)
+    known_jobs = analysis.drop_implausible_times(data.jobs, clocks)
+    jobs = analysis.correct_clock_skew(analysis.estimate_starts(known_jobs), clocks)
+    oldest = _correct_oldest_starts(totals["oldest_start"], clocks)
     possible = analysis.possible_recovery_points(jobs)
     segments = _build_segments(jobs, possible, oldest, poll_summary, revisions, exclusions, period)
     coverage = analysis.coverage(oldest, poll_summary, resolved_policy, start=start)
@@ -78,15 +78,13 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
         fallback=resolved_policy["timezone"],
         since=_find_first_listed_slot(jobs, coverage, since, start) - _SLOT_TOLERANCE,
         end=end + _SLOT_TOLERANCE,
-        corrections=corrections,
+        clocks=clocks,
     )
     jobs = analysis.infer_types(jobs, expected)
     owners = to_codes(expected["appliance"], resolved_policy.index)
     expected = expected[expected["slot"].array >= since.array.take(owners)]
     period_slots = expected[expected["slot"] < end].reset_index(drop=True)
-    parameters = analysis.slot_parameters(
-        period_slots, [*revisions, *context.later_revisions], exclusions
-    )
+    parameters = _find_slot_parameters(period_slots, oldest, poll_summary, context)
     judged = analysis.judge_slots(jobs, period_slots, coverage, parameters, now=now)
     in_period = judged["slot"] >= start
     slots = SLOTS.conform(judged[in_period])
@@ -170,7 +168,7 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
         ),
     )
     overlapping = analysis.overlapping_jobs(jobs, start=start, end=end)
-    assessed_jobs = analysis.describe_jobs(data.jobs, corrections).assign(
+    assessed_jobs = analysis.describe_jobs(data.jobs, clocks).assign(
         type=jobs["type"],
         type_inferred=jobs["type_inferred"],
         throughput=analysis.throughput(jobs),
@@ -284,6 +282,24 @@ def _add_policy_schedules(
     added = policy.plans(without)
     added = added[added["appliance"].isin(without)]
     return schedules if added.empty else pd.concat([schedules, added], ignore_index=True)
+
+
+def _find_slot_parameters(
+    slots: pd.DataFrame, oldest: pd.Series, poll_summary: pd.DataFrame, context: EvaluationContext
+) -> pd.DataFrame:
+    """Return the parameters of each slot, by the policy of its time."""
+    revisions = [*context.revisions, *context.later_revisions]
+    known_until = [
+        analysis.coverage(oldest, poll_summary, resolved, start=context.period.start)["known_until"]
+        for _, resolved in revisions
+    ]
+    return analysis.slot_parameters(slots, revisions, known_until, context.exclusions)
+
+
+def _correct_oldest_starts(oldest: pd.Series, clocks: Clocks) -> pd.Series:
+    """Return the start of the oldest job of each appliance by our clock."""
+    codes = clocks.index.get_indexer(oldest.index)
+    return to_utc_column(clocks.correct(codes, to_times(oldest))).set_axis(oldest.index)
 
 
 def _fill_zones(schedules: pd.DataFrame, own: pd.Series) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from typing import Final
 import pandas as pd
 from markupsafe import Markup
 
+from backupkit import analysis
 from backupkit.display import Cell, render_container, render_paragraph, state_badge, table
 from backupkit.display.format import NO_DATA, Ratio, format_duration, format_timestamp
 from backupkit.policy import Policy
@@ -181,6 +182,19 @@ class Assessment:
         resolved_policy = self.policy_until(self.end).rules(rows.index)
         late = rows["exposure"] > resolved_policy["rpo"].reindex(rows.index)
         return rows.index[(rows["state"] == "compliant") & (late | rows["incident_since"].notna())]
+
+    @property
+    def warnings(self) -> pd.DataFrame:
+        """Warnings of a breach that is still to come, of `backupkit.tables.WARNINGS`.
+
+        They are issued at the period's end. `backupkit.compare` scores those of the earlier
+        assessment.
+        """
+        rows = self.appliances
+        rules = self.policy_until(self.end).rules(rows.index)
+        at_risk = analysis.warn_at_risk(rows.loc[self.at_risk], rules["rpo"], at=self.end)
+        slower = analysis.warn_slower(rows, self.jobs, rules["threshold"], at=self.end)
+        return pd.concat([at_risk, slower], ignore_index=True)
 
     @property
     def target(self) -> float:

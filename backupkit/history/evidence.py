@@ -34,7 +34,8 @@ from backupkit.tables import (
     TOTALS,
     HistoryView,
     find_implausible_times,
-    list_was_read,
+    find_set_clocks,
+    list_measured_skews,
 )
 from backupkit.tables.constants import (
     BASELINE_RUNS,
@@ -43,6 +44,7 @@ from backupkit.tables.constants import (
     LARGEST_SUM,
     RECENT,
     SLOT_MARGIN,
+    SPREAD_RUNS,
     TOLERATED_SKEW,
 )
 
@@ -50,7 +52,8 @@ __all__ = ["read_evidence"]
 
 _Numbers = npt.NDArray[np.int64]
 
-_FIRST_READ_JOBS: Final = GROWTH_SIZES + BASELINE_RUNS + 20
+_PAST_RUNS: Final = SPREAD_RUNS + BASELINE_RUNS
+_FIRST_READ_JOBS: Final = max(GROWTH_SIZES, _PAST_RUNS) + 20
 _READ_FACTOR: Final = 8
 """Jobs before the period in the first read, and the factor for each further read.
 
@@ -74,13 +77,18 @@ def read_evidence(reader: Reader, wanted: Filter, *, start: int, end: int, now: 
     if has_newer_rows(reader, moment):
         return read_view(reader, Filter(at=moment, appliances=wanted.appliances))
     schedules = read_table(reader, SCHEDULES, wanted)
-    polls = _read_polls(reader, wanted, end)
+    polls = _read_polls(reader, wanted, start, end)
+    times = {"start": _to_timestamp(start), "end": _to_timestamp(end)}
+    set_clocks = find_set_clocks(polls, **times)
+    if set_clocks:
+        polls = _add_measured_skews(reader, polls, set_clocks)
     appliances = _read_totals(reader, wanted)
     jobs = _read_jobs(
         reader,
         appliances,
         _find_large_skews(polls),
         _find_largest_retention(schedules),
+        set_clocks,
         start=start,
         end=end,
     )
@@ -108,7 +116,28 @@ def _read_totals(reader: Reader, wanted: Filter) -> pd.DataFrame:
     return frame.sort_index()
 
 
-def _read_polls(reader: Reader, wanted: Filter, end: int) -> pd.DataFrame:
+def _to_timestamp(moment: int) -> pd.Timestamp:
+    return pd.Timestamp(moment, unit="us", tz="UTC")
+
+
+def _add_measured_skews(
+    reader: Reader, polls: pd.DataFrame, appliances: frozenset[str]
+) -> pd.DataFrame:
+    """Add all good polls with a clock skew of the appliances whose clock was set."""
+    columns, types = build_select_list("polls", POLLS.names, "p.")
+    names = Filter(appliances=tuple(sorted(appliances)))
+    owners = " AND ".join(names.build_appliance_conditions(reader, "p.appliance_id"))
+    read = LIST_READ.format("p.")
+    rows = reader.table(
+        f"SELECT {columns} FROM polls p WHERE {owners} AND {read} = 1 AND p.clock_skew IS NOT NULL",
+        types,
+    )
+    by = ["polled_at", "appliance"]
+    combined = pd.concat([polls, to_frame(reader, POLLS, rows, by=by)], ignore_index=True)
+    return combined.drop_duplicates(by).sort_values(by, ignore_index=True)
+
+
+def _read_polls(reader: Reader, wanted: Filter, start: int, end: int) -> pd.DataFrame:
     """Read the polls that coverage needs: first, newest, and those that make the cadence."""
     columns, types = build_select_list("polls", POLLS.names, "p.")
     owners = " AND ".join(["a.id > 0", *wanted.build_appliance_conditions(reader, "a.id")])
@@ -122,6 +151,7 @@ def _read_polls(reader: Reader, wanted: Filter, end: int) -> pd.DataFrame:
     read = LIST_READ.format("q.")
     newest_good = one(f"{read} = 1", "DESC")
     newest_good_by_end = one(f"{read} = 1 AND q.polled_at <= {end}", "DESC")
+    measured = f"{read} = 1 AND q.clock_skew IS NOT NULL"
     single_polls = " UNION ".join(
         f"SELECT a.id, {single} FROM appliances a WHERE {owners}"
         for single in (
@@ -134,6 +164,10 @@ def _read_polls(reader: Reader, wanted: Filter, end: int) -> pd.DataFrame:
             one(f"{read} = 1 AND q.details = 1 AND q.schedules_error IS NULL", "ASC"),
             one(f"{read} IS NOT NULL AND q.polled_at > {newest_good}", "ASC"),
             one(f"{read} IS NOT NULL AND q.polled_at > {newest_good_by_end}", "ASC"),
+            one(measured, "ASC"),
+            one(measured, "DESC"),
+            one(f"{measured} AND q.polled_at <= {start}", "DESC"),
+            one(f"{measured} AND q.polled_at <= {end}", "DESC"),
         )
     )
     rows = reader.table(
@@ -148,8 +182,8 @@ def _read_polls(reader: Reader, wanted: Filter, end: int) -> pd.DataFrame:
 
 def _find_large_skews(polls: pd.DataFrame) -> dict[str, int]:
     """Return the clock skew of the appliances where it is large enough to count [us]."""
-    good = polls[list_was_read(polls).fillna(value=False).astype("bool")]
-    skew = good.drop_duplicates("appliance", keep="last").set_index("appliance")["clock_skew"]
+    newest = list_measured_skews(polls).drop_duplicates("appliance", keep="last")
+    skew = newest.set_index("appliance")["clock_skew"]
     large = skew[skew.abs() > TOLERATED_SKEW].astype("int64")
     return {str(name): int(value) for name, value in large.items()}
 
@@ -165,6 +199,7 @@ def _read_jobs(
     appliances: pd.DataFrame,
     skews: Mapping[str, int],
     retention: int,
+    set_clocks: frozenset[str],
     *,
     start: int,
     end: int,
@@ -175,6 +210,7 @@ def _read_jobs(
     listed = f"j.id, {columns}"
     skew = pd.Series({name: skews.get(name, 0) for name in appliances.index}, dtype="int64")
     period_starts = start + skew.clip(upper=0)  # in SQL, times are not corrected
+    period_starts[period_starts.index.isin(set_clocks)] = _MIN_TIME  # all are read
     numbers = ", ".join(map(str, appliances["id"]))
     still_open = reader.table(
         f"SELECT {listed} FROM jobs j "
@@ -321,8 +357,8 @@ def _has_enough_jobs(
     has_read_all = read_start < _MIN_TIME // 2
     enough: npt.NDArray[np.bool_] = has_read_all | (
         (count(sized & started & until) >= max(GROWTH_SIZES, retention))
-        & (count(timed & earlier) >= BASELINE_RUNS)
-        & (count(sized & earlier) >= BASELINE_RUNS)
+        & (count(timed & earlier) >= _PAST_RUNS)
+        & (count(sized & earlier) >= _PAST_RUNS)
         & (
             np.minimum(recent, start - int(RECENT / _MICROSECOND)) - int(SLOT_MARGIN / _MICROSECOND)
             >= read_start

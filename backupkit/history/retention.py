@@ -26,7 +26,7 @@ from backupkit.history.rows import build_select_list, find_next_id
 from backupkit.history.schema import COLUMNS, LIST_READ, OUTCOME_IDS, TEXT_TABLES, sql_kind
 from backupkit.settings import SettingsFile, convert, parse_duration, read_toml
 from backupkit.tables import POLLS
-from backupkit.tables.constants import CADENCE_GAPS
+from backupkit.tables.constants import CADENCE_GAPS, TOLERATED_SKEW
 
 __all__ = ["KEEP_POLLS", "forget", "load_keep_polls", "prune", "thin_polls"]
 
@@ -40,6 +40,7 @@ _POLLS_PER_CALL: Final = 20_000
 """Appends, and about how many of their polls, that one call of `thin` checks."""
 
 _DAY: Final = 86_400_000_000  # us
+_TOLERATED_SKEW: Final = TOLERATED_SKEW // timedelta(microseconds=1)
 _MIN_TIME: Final = -(2**63)  # us since 1970
 
 
@@ -204,8 +205,8 @@ def thin_polls(connection: Connection, now: int, keep: int) -> int:
     -----
     A poll is removed if the polls before and after it are of the same UTC day and have the same
     result, or if it counts as neither good nor failed. So of each day the first and the last good
-    poll stay, and both sides of each change between good and failed. The good polls that give the
-    cadence stay, too, however old they are.
+    poll stay, and both sides of each change between good and failed, or of the clock by more than
+    5 minutes. The good polls that give the cadence stay, too, however old they are.
     """
     [(thinned_to,)] = connection.execute("SELECT thinned_to FROM history")
     appended = "FROM appends WHERE kind IN ('append', 'import')"
@@ -291,10 +292,12 @@ def _build_removable_condition(before: int) -> str:
 
     def beside(sign: str, order: str) -> str:
         return (
-            f"EXISTS (SELECT 1 FROM (SELECT {other} AS list_read, q.polled_at FROM polls q "
+            f"EXISTS (SELECT 1 FROM (SELECT {other} AS list_read, q.polled_at, "
+            "COALESCE(q.clock_skew, 0) AS skew FROM polls q "
             f"WHERE q.appliance_id = p.appliance_id AND q.polled_at {sign} p.polled_at "
             f"AND {other} IS NOT NULL ORDER BY q.polled_at {order} LIMIT 1) w "
-            f"WHERE w.list_read = {own} AND w.polled_at / {_DAY} = p.polled_at / {_DAY})"
+            f"WHERE w.list_read = {own} AND w.polled_at / {_DAY} = p.polled_at / {_DAY} "
+            f"AND ABS(w.skew - COALESCE(p.clock_skew, 0)) <= {_TOLERATED_SKEW})"
         )
 
     between = f"{beside('<', 'DESC')} AND {beside('>', 'ASC')}"

@@ -5,7 +5,13 @@ import pandas as pd
 from backupkit.display.format import format_timestamp
 from backupkit.errors import ADVICE
 
-__all__ = ["advise_breach", "advise_unread", "describe_missing_data", "is_up_to_date"]
+__all__ = [
+    "advise_breach",
+    "advise_unread",
+    "describe_missing_data",
+    "find_next_steps",
+    "is_up_to_date",
+]
 
 
 def advise_unread(coverage: pd.Series, at: pd.Timestamp) -> str:
@@ -57,7 +63,32 @@ def is_up_to_date(coverage: pd.Series, at: pd.Timestamp) -> bool:
     return bool(coverage["known_until"] >= at)
 
 
-def advise_breach(appliance: pd.Series, schedules: pd.DataFrame) -> str:
+def find_next_steps(jobs: pd.DataFrame, failures: pd.DataFrame, at: pd.Timestamp) -> pd.Series:
+    """Return the next step for the newest failure of each appliance, if its cause is known.
+
+    Parameters
+    ----------
+    jobs : DataFrame
+        Of `backupkit.tables.ASSESSED_JOBS`.
+    failures : DataFrame
+        Of `backupkit.tables.FAILURES`.
+    at : Timestamp
+        Later failures are ignored.
+
+    Returns
+    -------
+    Series of str
+        By appliance.
+    """
+    known = failures[failures["cause_name"].notna()].set_index("signature")["next_step"]
+    failed = jobs[(jobs["outcome"] == "failure") & (jobs["end_time"] <= at)]
+    newest = failed.sort_values("end_time", kind="stable").drop_duplicates("appliance", keep="last")
+    return newest.set_index("appliance")["signature"].map(known).dropna()
+
+
+def advise_breach(
+    appliance: pd.Series, schedules: pd.DataFrame, next_step: str | None = None
+) -> str:
     """Return the next step for an appliance in breach or at risk.
 
     Parameters
@@ -66,11 +97,13 @@ def advise_breach(appliance: pd.Series, schedules: pd.DataFrame) -> str:
         Row of the appliance in `backupkit.tables.APPLIANCES`.
     schedules : DataFrame
         Rows of the appliance in `backupkit.tables.SCHEDULES`.
+    next_step : str, optional
+        The next step for its newest failure, a sentence.
 
     Returns
     -------
     str
-        One or two sentences.
+        A few sentences.
 
     Examples
     --------
@@ -85,7 +118,8 @@ def advise_breach(appliance: pd.Series, schedules: pd.DataFrame) -> str:
             " again when it should be done."
         )
     if pd.notna(appliance["strikes"]) and appliance["strikes"] > 0:
-        return "Fix the error in the latest message, then start a backup by hand."
+        first = next_step or "Fix the error in the latest message."
+        return f"{first} Then start a backup by hand."
     if schedules.empty:
         return "Create a schedule: none is known. Then start a backup by hand."
     if not schedules["enabled"].fillna(value=False).any():

@@ -215,6 +215,7 @@ class Changes(NamedTuple):
     since: pd.Timestamp
     sentence: str
     groups: tuple[ChangeGroup, ...]
+    warnings: str = ""
 
 
 class ActionItem(NamedTuple):

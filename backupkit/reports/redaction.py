@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -100,6 +100,7 @@ def _collect_names(assessment: Assessment) -> dict[str, set[str]]:
             *policy.groups,
         },
         "user": users,
+        "cause": {cause.name for cause in policy.causes},
         "schedule": {
             *assessment.schedules["schedule"].dropna(),
             *assessment.slots["schedule"].dropna().unique(),
@@ -161,7 +162,8 @@ def _choose_redactor(name: str, aliases: Aliases) -> Callable[[str], str]:
     if name in _LOCATIONS:
         return aliases.location
     if name in _ADVICE:
-        return lambda text: text if text in _known_advice() else aliases.text(text)
+        redact_text = aliases.text if name != "cause_name" else partial(aliases.name, "cause")
+        return lambda text: text if text in _known_advice() else redact_text(text)
     return aliases.schedule if name == "schedule" else aliases.text
 
 

@@ -133,6 +133,12 @@ def _list_action_items(assessment: Assessment, links: Mapping[str, Link]) -> Row
     rows = assessment.appliances
     schedules = dict(iter(assessment.schedules.groupby("appliance")))
     none = assessment.schedules.iloc[:0]
+    next_steps = {
+        str(name): sanitise(step, limit=400)
+        for name, step in advice.find_next_steps(
+            assessment.jobs, assessment.failures, assessment.end
+        ).items()
+    }
     selected = pd.concat([rows[rows["state"] == "breach"], rows.loc[assessment.at_risk]])
     items = (
         ActionItem(
@@ -146,7 +152,9 @@ def _list_action_items(assessment: Assessment, links: Mapping[str, Link]) -> Row
             reason=sanitise(row["reason"], limit=600) or "no reason known",
             advice=PERIOD_OVER
             if is_over(assessment)
-            else advice.advise_breach(row, schedules.get(str(name), none)),
+            else advice.advise_breach(
+                row, schedules.get(str(name), none), next_steps.get(str(name))
+            ),
         )
         for name, row in selected.head(_MAX_ACTION_ITEMS).iterrows()
     )
@@ -258,6 +266,7 @@ def build_changes(comparison: Comparison, links: Mapping[str, Link]) -> Changes:
         since=comparison.now,
         sentence=comparison.sentence,
         groups=tuple(groups),
+        warnings=comparison.warning_sentence,
     )
 
 

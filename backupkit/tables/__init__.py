@@ -4,6 +4,7 @@ Times are UTC (``datetime64[us, UTC]``), durations ``timedelta64[us]``, texts pa
 Missing values are ``NA`` or ``NaT``, never 0 and never an empty text.
 """
 
+from backupkit.tables.clocks import find_set_clocks, list_measured_skews
 from backupkit.tables.constants import (
     COMPLETED_SLOTS,
     EARLIEST_TIME,
@@ -36,6 +37,8 @@ from backupkit.tables.diagnosis import (
     LINT,
     LOADS,
     TREND,
+    WARNING_SCORES,
+    WARNINGS,
 )
 from backupkit.tables.frames import (
     APPLIANCES,
@@ -123,6 +126,8 @@ __all__ = [
     "TOTALS",
     "TREND",
     "UNCOUNTED_SLOTS",
+    "WARNINGS",
+    "WARNING_SCORES",
     "WEEKDAYS",
     "Column",
     "HistoryView",
@@ -133,9 +138,11 @@ __all__ = [
     "conflicts_in",
     "drop_repeated_schedules",
     "find_implausible_times",
+    "find_set_clocks",
     "fold_observations",
     "has_ended",
     "jobs_from",
+    "list_measured_skews",
     "list_was_read",
     "measure_durations",
     "newest_api_facts",

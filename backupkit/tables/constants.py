@@ -34,6 +34,7 @@ __all__ = [
     "RESOLVED_SLOTS",
     "SLOT_MARGIN",
     "SLOT_STATES",
+    "SPREAD_RUNS",
     "STATES",
     "STATES_BY_SEVERITY",
     "TERMINAL",
@@ -125,6 +126,9 @@ LATEST_TIME: Final = datetime(2200, 1, 1, tzinfo=UTC)
 # --- how far back the figures of a period look ----------------------------------------------------
 BASELINE_RUNS: Final = 10
 """Number of newest successes in a baseline."""
+
+SPREAD_RUNS: Final = 100
+"""Number of successes before a job whose deviations make the usual spread."""
 
 GROWTH_SIZES: Final = 100
 """Number of newest sizes in a growth rate; 100 sizes make 4,950 pairs."""

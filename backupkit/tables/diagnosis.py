@@ -30,12 +30,12 @@ ANOMALIES = Table(
         Column("start_time", TIME, "When the job started.", "UTC"),
         Column("kind", TEXT, "duration, size, overrun (still running) or stall (still running)."),
         Column("value", NUMBER, "Its duration [s], size [bytes] or time without progress [s]."),
-        Column("typical", NUMBER, "Median of the baseline; missing for a stall."),
-        Column("score", NUMBER, "Modified z-score; missing for a stall."),
+        Column("typical", NUMBER, "Usual value, of the weekday in a rhythm; missing for a stall."),
+        Column("score", NUMBER, "Logarithm of value / typical, in spreads; missing for a stall."),
         Column("rule", TEXT, "The rule that it broke, as text."),
     ),
 )
-"""Jobs that deviate from the appliance's ten successes before them, by kind of deviation."""
+"""Jobs that deviate from the appliance's own past, by kind of deviation."""
 
 LOADS = Table(
     "loads",
@@ -191,3 +191,23 @@ CHANGES = Table(
     ),
 )
 """Changes between two assessments of one fleet, the worst first."""
+
+_WARNING_COLUMNS = (
+    _APPLIANCE,
+    Column("kind", TEXT, "at risk (of a breach within a day) or slower (of one within 30 days)."),
+    Column("issued_at", TIME, "When the warning was issued.", "UTC"),
+    Column("until", TIME, "Until when it applies.", "UTC"),
+    Column("text", TEXT, "Why, in a sentence."),
+)
+
+WARNINGS = Table("warnings", _WARNING_COLUMNS)
+"""Warnings of a breach that is still to come."""
+
+WARNING_SCORES = Table(
+    "warning scores",
+    (
+        *_WARNING_COLUMNS,
+        Column("result", TEXT, "came true, did not come true, not known, open or missed."),
+    ),
+)
+"""Warnings of an earlier assessment, by what happened; a missed breach has no kind."""

@@ -3,12 +3,12 @@
 import pandas as pd
 import pytest
 
-from backupkit.analysis import current_schedules, expected_slots, schedule_zones
+from backupkit.analysis import Clocks, current_schedules, expected_slots, schedule_zones
 from tests.builders import moment, schedules_of
 
 
 def runs(
-    schedules: pd.DataFrame, since: str, end: str, *, zone: str | None = None, **more: pd.Series
+    schedules: pd.DataFrame, since: str, end: str, *, zone: str | None = None, **more: Clocks
 ) -> pd.DataFrame:
     """Return the expected runs of appliance a."""
     index = pd.Index(["a"], dtype="str", name="appliance")
@@ -136,7 +136,7 @@ class TestExpectedRuns:
         """The runs of a clock that is ahead start earlier in UTC."""
         corrections = pd.Series([pd.Timedelta(hours=2)], index=["a"]).astype("timedelta64[us]")
         schedules = schedules_of([("a", None, 1, 0)])
-        got = runs(schedules, "2026-11-02", "2026-11-03", corrections=corrections)
+        got = runs(schedules, "2026-11-02", "2026-11-03", clocks=Clocks.constant(corrections))
         assert short(got["slot"]) == ["11-02 23:00"]
 
     @pytest.mark.parametrize("days", [-12, -5, 5, 12])
@@ -144,7 +144,7 @@ class TestExpectedRuns:
         """A clock that is days off loses no run at either end."""
         corrections = pd.Series([pd.Timedelta(days=days)], index=["a"]).astype("timedelta64[us]")
         schedules = schedules_of([("a", None, 3, 0)])
-        got = runs(schedules, "2026-11-02", "2026-11-05", corrections=corrections)
+        got = runs(schedules, "2026-11-02", "2026-11-05", clocks=Clocks.constant(corrections))
         assert short(got["slot"]) == ["11-02 03:00", "11-03 03:00", "11-04 03:00"]
         assert short(got["next_slot"]) == ["11-03 03:00", "11-04 03:00", "11-05 03:00"]
 

@@ -49,7 +49,7 @@ def judge(
         moment(end),
     )
     known = coverage_of(jobs, polls_of([("a", polled, True)]), rules, moment(start))
-    parameters = slot_parameters(expected, [(None, rules)])
+    parameters = slot_parameters(expected, [(None, rules)], [known["known_until"]])
     return judge_slots(deduplicate_jobs(jobs), expected, known, parameters, now=moment(now))
 
 

@@ -186,7 +186,7 @@ def judge(jobs: pd.DataFrame, polled: str) -> list[str]:
         end=end,
     )
     known = coverage_of(jobs, polls_of([("a", polled, True)]), rules, start)
-    parameters = slot_parameters(expected, [(None, rules)])
+    parameters = slot_parameters(expected, [(None, rules)], [known["known_until"]])
     slots = judge_slots(estimate_starts(jobs), expected, known, parameters, now=moment(polled))
     return [str(state) for state in slots["state"]]
 

@@ -130,7 +130,7 @@ def _core(fleet: Fleet) -> Core:
         since=pd.Series(start, index=index),
         end=end,
     )
-    numbers = analysis.slot_parameters(expected, [(None, rules)])
+    numbers = analysis.slot_parameters(expected, [(None, rules)], [known["known_until"]])
     slots = analysis.judge_slots(fleet.jobs, expected, known, numbers, now=end)
     return _core_of(
         spent,

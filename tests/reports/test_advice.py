@@ -4,8 +4,13 @@ import pandas as pd
 import pytest
 
 from backupkit.errors import ApplianceError, BackupkitError
-from backupkit.reports.advice import advise_breach, advise_unread, describe_missing_data
-from backupkit.tables import APPLIANCES, COVERAGE, SCHEDULES
+from backupkit.reports.advice import (
+    advise_breach,
+    advise_unread,
+    describe_missing_data,
+    find_next_steps,
+)
+from backupkit.tables import APPLIANCES, ASSESSED_JOBS, COVERAGE, FAILURES, SCHEDULES
 
 END = pd.Timestamp("2026-11-09T00:00Z")
 
@@ -59,3 +64,26 @@ class TestForBreach:
         row = APPLIANCES.frame({"appliance": ["vc-1"]}).iloc[0]
         plan = SCHEDULES.frame({"appliance": ["vc-1"], "enabled": [True]})
         assert advise_breach(row, plan).startswith("Start a backup by hand")
+
+    def test_failure_with_a_known_cause(self) -> None:
+        """The step of an appliance that fails is that of its newest failure, if it is known."""
+        row = APPLIANCES.frame({"appliance": ["vc-1"], "strikes": [2]}).iloc[0]
+        plan = SCHEDULES.frame({"appliance": ["vc-1"], "enabled": [True]})
+        assert advise_breach(row, plan).startswith("Fix the error in the latest message")
+        assert advise_breach(row, plan, "Free space.") == "Free space. Then start a backup by hand."
+
+    def test_newest_failure(self) -> None:
+        """The newest failure up to the time decides; a pattern without a cause has no step."""
+        day = pd.Timedelta(days=1)
+        jobs = ASSESSED_JOBS.frame(
+            {
+                "appliance": ["a", "a", "b", "b", "c", "c"],
+                "outcome": ["failure"] * 5 + ["success"],
+                "end_time": [END - day, END - 2 * day, END - day, END + day, END, END],
+                "signature": ["full", "odd", "odd", "full", "full", None],
+            }
+        )
+        failures = FAILURES.frame(
+            {"signature": ["full", "odd"], "cause_name": ["x", None], "next_step": ["Go.", "Log."]}
+        )
+        assert find_next_steps(jobs, failures, END).to_dict() == {"a": "Go.", "c": "Go."}

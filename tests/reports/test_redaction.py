@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import backupkit as bk
 from backupkit.assessment import Assessment
+from backupkit.causes import Cause
 from backupkit.errors import ADVICE, OutputError, SettingsError
 from backupkit.policy import Exclusion, Member, Policy
 from backupkit.reports.aliases import Aliases
@@ -48,7 +49,20 @@ NAMES = (
 )
 """What must not be found anywhere; each is in some place of the assessment below."""
 
+OWN_CAUSE = Cause(
+    name="aktenkeller-2",
+    texts=("cannot mount 'Kundenakte'",),
+    cause="The share 'Kundenakte' of nas-tresor.example.net is gone.",
+    next_step="Ask schmidt@lohn.example for /srv/aktenkeller.",
+    source="https://wiki.intern.example/aktenkeller",
+)
 MESSAGES_WITH_NAMES: list[dict[str, Any]] = [
+    {
+        "id": "x.note",
+        "default_message": "Mounting 'Kundenakte' of nas-tresor.example.net",
+        "args": [],
+        "localized": None,
+    },
     {
         "id": "x.mount",
         "default_message": "Backup failed: cannot mount 'Kundenakte' of nas-tresor.example.net for "
@@ -56,7 +70,7 @@ MESSAGES_WITH_NAMES: list[dict[str, Any]] = [
         "/srv/aktenkeller is not there (aktenkeller-2)",
         "args": ["aktenkeller-2", "28"],
         "localized": f"Zweibrücken-vc kann {LOCATION} nicht lesen, Code 28",
-    }
+    },
 ]
 
 
@@ -100,6 +114,7 @@ def named() -> Assessment:
             Member(appliance="vc-5", host="tresor5.tresor"),
         ],
         named={"Lohnbuchhaltung": Policy(rpo="12h")},
+        causes=[OWN_CAUSE],
         groups={"Lohnbuchhaltung": "Lohnbuchhaltung"},
         exclusions=[
             Exclusion(
@@ -208,6 +223,10 @@ class TestRedact:
             f"{one} kann sftp://{aliases['nas-tresor.example.net']}/"
         )
         assert signature["text"].endswith("nicht lesen, Code 28")
+        assert signature["chain"][1] == signature["text"]
+        assert signature["cause"].startswith("The share '")
+        assert signature["cause"].endswith(f" of {aliases['nas-tresor.example.net']} is gone.")
+        assert hidden.assessment.policy.causes == ()
         assert hidden.assessment.policy.members[0].appliance == one
         assert hidden.assessment.policy.members[0].site == aliases["Werk Süd"]
         assert f"move of {aliases['Werk Süd']}" == hidden.assessment.policy.exclusions[0].reason

@@ -140,7 +140,7 @@ class TestSizes:
             300 * MINUTE,
             20 * MINUTE,
         )
-        assert "15.0 times the median" in outlier.rule
+        assert "15.00 times the usual" in outlier.rule
         assert facts.picture is not None
         assert facts.finding in facts.picture.alt
         assert "50.0 % (1 of 2 appliances) have it" in facts.baseline_note

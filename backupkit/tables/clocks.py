@@ -1,0 +1,62 @@
+"""Clocks of appliances that were set: polls whose clock differences are not all the same."""
+
+import pandas as pd
+
+from backupkit.tables.constants import TOLERATED_SKEW
+from backupkit.tables.jobs import list_was_read
+
+__all__ = ["find_set_clocks", "list_measured_skews"]
+
+
+def list_measured_skews(polls: pd.DataFrame) -> pd.DataFrame:
+    """Return the good polls that measured the clock, sorted by appliance and time.
+
+    Of polls of one appliance at the same instant, one stays.
+    """
+    read = list_was_read(polls).fillna(value=False).astype("bool") & polls["clock_skew"].notna()
+    by = ["appliance", "polled_at"]
+    ordered = polls.loc[read, [*by, "clock_skew"]].sort_values([*by, "clock_skew"])
+    return ordered.drop_duplicates(by, keep="last", ignore_index=True)
+
+
+def find_set_clocks(
+    polls: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp
+) -> frozenset[str]:
+    """Return the appliances whose clock was set, as far as a few polls show it.
+
+    Parameters
+    ----------
+    polls : DataFrame
+        Of `backupkit.tables.POLLS`; of each appliance at least, of the good polls with a
+        ``clock_skew``: the first, the newest, and the newest ones up to `start` and up to `end`.
+    start, end : Timestamp
+        The period.
+
+    Returns
+    -------
+    frozenset of str
+        The appliances of which two of these four polls, one after the other, differ by more than 5
+        minutes.
+
+    Examples
+    --------
+    >>> from backupkit.tables import POLLS
+    >>> days = pd.to_datetime(["2026-11-02", "2026-11-03"], utc=True)
+    >>> skews = pd.to_timedelta(["2h", "0h"])
+    >>> columns = {"appliance": ["a", "a"], "polled_at": days, "ok": [True] * 2}
+    >>> polls = POLLS.frame(columns | {"clock_skew": skews})
+    >>> find_set_clocks(polls, start=days[0], end=days[1])
+    frozenset({'a'})
+    """
+    measured = list_measured_skews(polls)
+    by = "appliance"
+    samples = pd.concat(
+        [
+            measured.drop_duplicates(by),
+            measured[measured["polled_at"] <= start].drop_duplicates(by, keep="last"),
+            measured[measured["polled_at"] <= end].drop_duplicates(by, keep="last"),
+            measured.drop_duplicates(by, keep="last"),
+        ]
+    ).sort_values([by, "polled_at"], kind="stable")
+    jumps = samples.groupby(by)["clock_skew"].diff().abs() > TOLERATED_SKEW
+    return frozenset(map(str, samples.loc[jumps, by].unique()))
