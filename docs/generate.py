@@ -143,6 +143,9 @@ JUDGED: Final[Mapping[str, Frame]] = {
     "GROUPS": Frame(
         "one figure of one site or group", "`Assessment.groups`", "`property`, `name`, `metric`"
     ),
+    "VERDICTS": Frame(
+        "the fleet, one site or one group", "`Assessment.verdicts`", "`property`, `name`"
+    ),
     "TREND": Frame(
         "one UTC day, ISO week or month of the whole fleet",
         "`backupkit.analysis.trend`, and the report",

@@ -92,7 +92,7 @@ def nightly(name: str, nights: int, outcome: str, **columns: Any) -> list[dict[s
 class TestRestricted:
     """restrict_to_period."""
 
-    TIMES = Period.from_times(start=END - 7 * DAY, end=END, now=END)
+    TIMES = Period.from_times(start=END - 7 * DAY, end=END, now=END, zone="Etc/UTC")
 
     def needed(
         self, jobs: list[dict[str, Any]], polls: list[dict[str, Any]] | None = None

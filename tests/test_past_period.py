@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import pandas as pd
 import pytest
 
 import backupkit as bk
-from backupkit.assessment import Assessment, previous_period
+from backupkit.assessment import Assessment
 from backupkit.policy import Member, Policy
 from backupkit.reports.mail import compose_mail
 from backupkit.reports.period import PERIOD_OVER, select_period_jobs
@@ -166,26 +165,3 @@ def test_a_report_up_to_now_has_the_next_steps(october: Assessment) -> None:
     )
     assert select_period_jobs(current)["vanished_at"].notna().any()
     assert PERIOD_OVER not in bk.report(current).html()
-
-
-class TestPreviousPeriod:
-    """`previous_period`."""
-
-    day = staticmethod(partial(pd.Timestamp, tz="UTC"))
-
-    @pytest.mark.parametrize(
-        ("start", "end", "before"),
-        [
-            ("2026-03-01", "2026-04-01", "2026-02-01"),
-            ("2026-01-01", "2026-02-01", "2025-12-01"),
-            ("2026-04-01", "2026-07-01", "2026-01-01"),
-            ("2026-01-01", "2027-01-01", "2025-01-01"),
-            ("2026-02-01", "2026-05-01", "2025-11-04"),  # 89 days: no quarter begins in February
-            ("2026-03-02", "2026-04-02", "2026-01-30"),
-            ("2026-03-01T01:00", "2026-04-01T01:00", "2026-01-29T01:00"),
-        ],
-    )
-    def test_calendar(self, start: str, end: str, before: str) -> None:
-        """Months, quarters and years are calendar ones; other periods keep their length."""
-        got = previous_period(self.day(start), self.day(end))
-        assert got == (self.day(before), self.day(start))

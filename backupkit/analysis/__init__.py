@@ -15,6 +15,8 @@ from backupkit.analysis.compliance import (
     group_metrics,
     ratio,
     ratios,
+    target_metrics,
+    target_state,
 )
 from backupkit.analysis.coverage import (
     NO_EXCLUSIONS,
@@ -81,6 +83,7 @@ from backupkit.analysis.slots import (
     slot_parameters,
 )
 from backupkit.analysis.target_load import overlapping_jobs, target_concurrency, target_of
+from backupkit.analysis.targets import allowed_runs, allowed_time
 from backupkit.analysis.throughput import throughput, typical_throughput
 from backupkit.analysis.trend import TrendStep, choose_trend_steps, trend
 from backupkit.analysis.undecided import (
@@ -100,6 +103,8 @@ __all__ = [
     "Clocks",
     "Exclusions",
     "TrendStep",
+    "allowed_runs",
+    "allowed_time",
     "anomalies",
     "attempt_counts",
     "backup_days",
@@ -167,7 +172,9 @@ __all__ = [
     "states_at",
     "strikes",
     "target_concurrency",
+    "target_metrics",
     "target_of",
+    "target_state",
     "throughput",
     "time_in_states",
     "totals_of",

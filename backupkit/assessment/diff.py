@@ -12,7 +12,7 @@ from backupkit.display.format import format_count
 from backupkit.errors import one_line
 from backupkit.tables import CHANGES, WARNING_SCORES
 
-__all__ = ["CHANGE_KINDS", "Comparison", "compare", "previous_period"]
+__all__ = ["CHANGE_KINDS", "Comparison", "compare"]
 
 CHANGE_KINDS: Final = (
     "newly in breach",
@@ -91,36 +91,6 @@ class Comparison:
         counts = self.changes["kind"].value_counts()
         phrases = [f"{counts[kind]:,} {kind}" for kind in CHANGE_KINDS if counts.get(kind, 0)]
         return ", ".join(phrases) or "nothing changed"
-
-
-def previous_period(start: pd.Timestamp, end: pd.Timestamp) -> tuple[pd.Timestamp, pd.Timestamp]:
-    """Return the period before a period.
-
-    Parameters
-    ----------
-    start, end : Timestamp
-        The period, half-open [UTC].
-
-    Returns
-    -------
-    tuple of Timestamp
-        The calendar month, quarter or year (UTC) before, if the period is one; else the time of
-        the same length that ends when the period starts.
-
-    Examples
-    --------
-    >>> times = [pd.Timestamp(f"2026-{month}-01", tz="UTC") for month in ("03", "04", "07")]
-    >>> [str(time.date()) for time in previous_period(times[0], times[1])]
-    ['2026-02-01', '2026-03-01']
-    >>> [str(time.date()) for time in previous_period(times[1], times[2])]
-    ['2026-01-01', '2026-04-01']
-    """
-    if start.day == 1 and start == start.normalize():
-        for months in (1, 3, 12):
-            length = pd.DateOffset(months=months)
-            if (start.month - 1) % months == 0 and start + length == end:
-                return start - length, start
-    return start - (end - start), start
 
 
 def compare(before: Assessment, after: Assessment) -> Comparison:

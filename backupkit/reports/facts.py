@@ -31,6 +31,7 @@ __all__ = [
     "Exclusion",
     "Figure",
     "Finding",
+    "GroupVerdict",
     "Growth",
     "JobRow",
     "LateStart",
@@ -261,13 +262,32 @@ class Exclusion(NamedTuple):
     reason: str
 
 
+class GroupVerdict(NamedTuple):
+    """Verdicts on a site or a group."""
+
+    name: str
+    target: Badge
+    state: Badge
+    in_scope: Ratio
+    rpo: Ratio
+    slots: Ratio
+    appliances: Ratio
+
+
 class Summary(NamedTuple):
-    """Summary sections of the page and the mail."""
+    """Summary sections of the page and the mail.
+
+    `tone` is the colour of both verdicts; `moment` is when the states hold: now, or at the end.
+    """
 
     title: str
     heading: str
-    state: str
+    tone: str
+    period_sentence: str
+    moment: str
     sentence: str
+    never_backed_up: Named
+    groups: Rows[GroupVerdict]
     period: str
     ages_as_of: pd.Timestamp
     generated: pd.Timestamp

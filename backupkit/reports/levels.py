@@ -73,7 +73,7 @@ def _list_budgets(assessment: Assessment) -> Iterator[Level]:
         missed = "missed or unknown" if metric == "error_budget_strict" else "missed"
         basis = f"{format_number(share.numerator)} of {share.denominator:.4g} allowed"
         result = (
-            f"{share.percent} ({basis})"
+            f"{share.percent} ({format_number(share.numerator)} of {share.denominator:.4g})"
             if metric in _BUDGETS
             else f"{format_number(round(share.value, 1))} times"
         )

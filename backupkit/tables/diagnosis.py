@@ -154,6 +154,21 @@ GROUPS = Table(
 )
 """The figures of each site and each group."""
 
+VERDICTS = Table(
+    "verdicts",
+    (
+        Column("property", TEXT, "fleet, site or group."),
+        Column("name", TEXT, "The site or the group; empty for the fleet."),
+        Column("target_state", TEXT, "met, missed or unknown: whether the period met its targets."),
+        Column("state", TEXT, "compliant, breach or unknown, at the period's end."),
+        *(Column(state, COUNT, f"Appliances {state} at the period's end.") for state in STATES),
+        Column("appliances_met", COUNT, "Appliances that met all of their own targets."),
+        Column("appliances_judged", COUNT, "Appliances with data for a target."),
+        Column("reason", TEXT, "The figures that decide about the target."),
+    ),
+)
+"""The verdicts on the period and on its end, for the fleet, each site and each group."""
+
 TREND = Table(
     "trend",
     (

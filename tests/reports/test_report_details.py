@@ -249,7 +249,7 @@ class TestChanges:
             }
         )
         comparison = dataclasses.replace(bk.compare(week, week), changes=rows)
-        changes = build_changes(comparison, build_links(week))
+        changes = build_changes(comparison, build_links(week), timezone="Etc/UTC")
         assert changes.against == (
             "the report as of 2026-11-09 00:00 UTC on 2026-11-02 to 2026-11-09 00:00 UTC"
         )
