@@ -116,7 +116,7 @@ def test_nothing_of_november(october: Assessment, tmp_path: Path) -> None:
     for part in mail.walk():
         if part.get_content_maintype() == "text":
             contents[part.get_content_type()] = part.get_content()
-    assert len(contents) == 9
+    assert len(contents) == 10
     assert {name: later_texts(text) for name, text in contents.items() if later_texts(text)} == {}
     assert "no space left in the tenth month" in contents["past.jobs.csv"]
 
