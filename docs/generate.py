@@ -193,6 +193,14 @@ JUDGED: Final[Mapping[str, Frame]] = {
         "`backupkit.compare(...).warnings`",
         "`appliance`, `kind`",
     ),
+    "FORECAST": Frame(
+        "one compliant appliance with 10 resolved slots", "`backupkit.forecast(...)`", "`appliance`"
+    ),
+    "RELIABILITY": Frame(
+        "one range of probabilities",
+        "`backupkit.forecast(...)`",
+        "`low`, `high`",
+    ),
     "BASELINES": Frame(
         "one appliance: its usual duration and size, and its growth",
         "`Assessment.baselines`",

@@ -40,14 +40,14 @@ ORDINARY = set(
     feasibility find fold found frame free from gap has hour id infer inferred judge judged last
     least left line listed location login mail matrix max measure measured minute mixed name newest
     next no not numerator ok oldest one output overlapping parameter password payload peak
-    planned plot polled possible property ratio read recent repeated request restrict result
-    right route rule
+    planned plot polled possible property ratio read recent repeated request restrict result right
+    route rule
     running sample scenario seen segment selection sent server set setting severity share sharing
     simulated size sized spec stalled start step stopped summary sync table text timeline
     timezone to tolerated total trait uncounted unit unreachable view warning was watcher
     weekday widget worker zone
 
-    asked compared issued shared slower smallest test warn
+    asked compared high issued low predicted probability shared slower smallest test warn
         """,
     )
 )

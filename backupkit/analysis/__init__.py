@@ -50,6 +50,7 @@ from backupkit.analysis.failures import (
     failures,
 )
 from backupkit.analysis.feasibility import feasibility
+from backupkit.analysis.forecast import Forecasts, forecast_breach
 from backupkit.analysis.incidents import incident_figures, incidents, observed_time
 from backupkit.analysis.jobs import (
     attempt_counts,
@@ -102,6 +103,7 @@ __all__ = [
     "Cause",
     "Clocks",
     "Exclusions",
+    "Forecasts",
     "TrendStep",
     "allowed_runs",
     "allowed_time",
@@ -137,6 +139,7 @@ __all__ = [
     "feasibility",
     "find_shared_values",
     "fleet_metrics",
+    "forecast_breach",
     "group_metrics",
     "incident_figures",
     "incidents",

@@ -3,6 +3,7 @@
 from backupkit.assessment.breakdown import failures_by
 from backupkit.assessment.diff import CHANGE_KINDS, Comparison, compare
 from backupkit.assessment.evaluation import evaluate, evaluate_frames
+from backupkit.assessment.outlook import forecast
 from backupkit.assessment.result import Assessment
 from backupkit.assessment.verdict import PeriodVerdict, TargetResult, Verdict
 
@@ -17,4 +18,5 @@ __all__ = [
     "evaluate",
     "evaluate_frames",
     "failures_by",
+    "forecast",
 ]

@@ -226,3 +226,28 @@ WARNING_SCORES = Table(
     ),
 )
 """Warnings of an earlier assessment, by what happened; a missed breach has no kind."""
+
+FORECAST = Table(
+    "forecast",
+    (
+        _APPLIANCE,
+        Column("probability", NUMBER, "Probability of a breach within a day."),
+        Column("breach_at", TIME, "When the breach begins if no run succeeds.", "UTC"),
+        Column("runs_left", COUNT, "Slots within a day that can be done before."),
+        Column("known_slots", COUNT, "Resolved slots that it is based on."),
+    ),
+)
+"""Probability of a breach within a day, of compliant appliances; the most probable first."""
+
+RELIABILITY = Table(
+    "reliability",
+    (
+        Column("low", NUMBER, "Probabilities above this; 0 up to 0 are those of exactly 0."),
+        Column("high", NUMBER, "Probabilities up to this."),
+        Column("forecasts", COUNT, "Forecasts of the past days with such a probability."),
+        Column("predicted", NUMBER, "Their mean probability."),
+        Column("observed", COUNT, "Those that a breach followed within a day."),
+        Column("share", NUMBER, "observed / forecasts."),
+    ),
+)
+"""Past forecasts compared with what happened, by probability."""
