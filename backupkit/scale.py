@@ -28,7 +28,7 @@ from backupkit.history.exchange import is_export
 from backupkit.history.export_reader import Export
 from backupkit.history.rows import to_microseconds
 from backupkit.policy import Policy
-from backupkit.settings import Instant
+from backupkit.settings import Instant, time_zone
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, HistoryView, Table, jobs_from
 
 if TYPE_CHECKING:
@@ -69,6 +69,9 @@ def evaluate_dask(  # noqa: PLR0913 # the arguments of evaluate, and two
     end: Instant | None = None,
     now: Instant | None = None,
     last: str | timedelta | None = None,
+    month: str | None = None,
+    quarter: str | None = None,
+    timezone: str | None = None,
     as_if: bool = False,
     client: "Client | None" = None,
     partitions: int | None = None,
@@ -80,7 +83,7 @@ def evaluate_dask(  # noqa: PLR0913 # the arguments of evaluate, and two
     source : History, str or Path
         A history, or its path or URL; or the folder or URL of a Parquet export. Every worker must
         reach it by the same name: a database, a share, an object store.
-    policy, start, end, now, last, as_if
+    policy, start, end, now, last, month, quarter, timezone, as_if
         As in `backupkit.evaluate`. All workers use the data known at `now`, even while others
         append.
     client : distributed.Client, optional
@@ -112,7 +115,10 @@ def evaluate_dask(  # noqa: PLR0913 # the arguments of evaluate, and two
     """
     if partitions is not None and partitions < 1:
         raise SettingsError(f"partitions must be 1 or more, got {partitions}.")
-    times = Period.from_options(start=start, end=end, now=now, last=last)
+    zone = time_zone(timezone or policy.report_timezone, where="timezone").key
+    times = Period.from_options(
+        start=start, end=end, now=now, last=last, month=month, quarter=quarter, zone=zone
+    )
     uri = source.uri if isinstance(source, History) else str(source)
     uri = uri if "://" in uri else str(Path(uri).absolute())  # workers may run in another folder
     data_source = _source_of(source)

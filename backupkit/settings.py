@@ -266,17 +266,25 @@ def parse_duration(value: str, *, where: str) -> timedelta:
     )
 
 
-def parse_instant(value: Instant, *, where: str) -> pd.Timestamp:
-    """Parse an aware datetime, or ISO 8601 text with a time zone, as UTC to the microsecond.
+def parse_instant(value: Instant, *, where: str, zone: str | None = None) -> pd.Timestamp:
+    """Parse an aware datetime, or ISO 8601 text, as UTC to the microsecond.
+
+    Text without a time zone is a time in `zone`, if one is given.
 
     Examples
     --------
     >>> parse_instant("2026-11-09T01:00:00+01:00", where="start")
     Timestamp('2026-11-09 00:00:00+0000', tz='UTC')
+    >>> parse_instant("2026-07-01", where="start", zone="Europe/Berlin")
+    Timestamp('2026-06-30 22:00:00+0000', tz='UTC')
     """
     try:
-        # not by pandas, which reads "09/11/2026" as 11 September
-        instant = pd.Timestamp(datetime.fromisoformat(value) if isinstance(value, str) else value)
+        if isinstance(value, str):
+            # not by pandas, which reads "09/11/2026" as 11 September
+            value = datetime.fromisoformat(value)
+            if zone is not None and value.tzinfo is None:
+                value = value.replace(tzinfo=ZoneInfo(zone))
+        instant = pd.Timestamp(value)
     except (ValueError, TypeError, OverflowError) as error:
         raise SettingsError(
             f'{where}: "{value}" is not a time; for example: 2026-11-09T00:00:00Z.'

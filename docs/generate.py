@@ -143,6 +143,9 @@ JUDGED: Final[Mapping[str, Frame]] = {
     "GROUPS": Frame(
         "one figure of one site or group", "`Assessment.groups`", "`property`, `name`, `metric`"
     ),
+    "VERDICTS": Frame(
+        "the fleet, one site or one group", "`Assessment.verdicts`", "`property`, `name`"
+    ),
     "TREND": Frame(
         "one UTC day, ISO week or month of the whole fleet",
         "`backupkit.analysis.trend`, and the report",
@@ -179,6 +182,24 @@ JUDGED: Final[Mapping[str, Frame]] = {
         "one kind of value (target, build, site or group), tested for one failure signature",
         "`Assessment.cluster_tests`",
         "`signature`, `property`",
+    ),
+    "WARNINGS": Frame(
+        "one warning about one appliance",
+        "`Assessment.warnings`",
+        "`appliance`, `kind`",
+    ),
+    "WARNING_SCORES": Frame(
+        "one warning of the earlier assessment, or one breach without a warning",
+        "`backupkit.compare(...).warnings`",
+        "`appliance`, `kind`",
+    ),
+    "FORECAST": Frame(
+        "one compliant appliance with 10 resolved slots", "`backupkit.forecast(...)`", "`appliance`"
+    ),
+    "RELIABILITY": Frame(
+        "one range of probabilities",
+        "`backupkit.forecast(...)`",
+        "`low`, `high`",
     ),
     "BASELINES": Frame(
         "one appliance: its usual duration and size, and its growth",

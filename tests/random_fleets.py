@@ -204,7 +204,7 @@ def random_case(random: Random) -> Case:
     """Draw a fleet, a period and a policy."""
     now = END + random.choice([0 * DAY, 0 * DAY, HOUR, 3 * DAY, 40 * DAY])
     start = END - random.choice([HOUR, DAY, 7 * DAY, 7 * DAY, 30 * DAY, 100 * DAY])
-    times = Period.from_times(start=start, end=END, now=now)
+    times = Period.from_times(start=start, end=END, now=now, zone="Etc/UTC")
     names = [f"vc-{number}" for number in range(APPLIANCES)]
     jobs = {name: list(random_jobs(random, name, times)) for name in names}
     if random.random() < 0.3:  # two names for one appliance

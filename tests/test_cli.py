@@ -383,9 +383,11 @@ class TestReport:
         out = tmp_path / "r" / "report.html"
         out.parent.mkdir()
         code, printed, _ = run("report", *options, "--out", out)
-        verdict, path = printed.splitlines()
+        heading, period, now, path = printed.splitlines()
         assert (code, path) == (0, f"Report: {out}")
-        assert verdict.startswith("BREACH: 3 of 10 in scope breach their RPO")
+        assert heading == "TARGET MISSED, BREACH 3 of 10 now"
+        assert period.startswith("  target missed: ")
+        assert now.startswith("  now: 3 of 10 in scope breach their RPO")
         assert sorted(file.name for file in out.parent.iterdir()) == [
             "report.appliances.csv",
             "report.csv",
@@ -394,6 +396,7 @@ class TestReport:
             "report.jobs.csv",
             "report.json",
             "report.trend.csv",
+            "report.verdicts.csv",
         ]
         code, printed, _ = run("report", *options, "--out", out, "--json", "--last", "7d")
         result = json.loads(printed)
@@ -449,8 +452,8 @@ class TestMetrics:
         bk.History(history).append(bk.collect([demo.fleet["vc-ham-01"]]))
         fleet = write_fleet(tmp_path, "vc-ham-01")
         code, printed, _ = run("metrics", "--fleet", fleet, "--history", history, "--out", out)
-        verdict, location = printed.splitlines()
-        assert re.match("OK|BREACH|UNKNOWN", verdict)
+        heading, _, _, location = printed.splitlines()
+        assert re.match("TARGET (MET|MISSED|UNKNOWN), (OK|BREACH|UNKNOWN)", heading)
         assert (code, location) == (0, f"Metrics: {out}")
         assert 'backupkit_verdict{state="' in out.read_text(encoding="utf-8")
 
@@ -463,8 +466,8 @@ class TestDemo:
         argv = ("demo", "--out", tmp_path / "demo")
         first, second = run(*argv), run(*argv)
         assert (first.code, second.code) == (0, 0)
-        verdict, path = first.out.splitlines()
-        assert verdict.startswith("BREACH: ")
+        heading, _, _, path = first.out.splitlines()
+        assert heading.startswith("TARGET MISSED, BREACH ")
         assert Path(path.removeprefix("Report: ")).stat().st_size > 10_000
         assert re.search(r" [78]\d\d new", first.err)  # depends on the date
         assert " 0 new" in second.err

@@ -10,7 +10,7 @@ import pytest
 import backupkit as bk
 from backupkit.assessment import CHANGE_KINDS, Assessment, Comparison
 from backupkit.policy import Member, Policy
-from backupkit.tables import CHANGES, JOBS, POLLS, SCHEDULES
+from backupkit.tables import CHANGES, JOBS, POLLS, SCHEDULES, WARNING_SCORES
 from tests.builders import DISK_FULL, END, frame, message, nights, poll, schedule
 
 DAY = pd.Timedelta(days=1)
@@ -154,3 +154,35 @@ def test_before_the_first_poll(evaluate: Callable[[pd.Timestamp], Assessment]) -
     assert (len(unknown.changes), unknown.sentence) == (0, "nothing was known yet then")
     of_history = bk.compare(dataclasses.replace(before, version=""), after)
     assert of_history.sentence == "nothing was known yet then"
+
+
+class TestWarnings:
+    """Warnings of the earlier assessment, scored by the later one."""
+
+    def test_scored(self, evaluate: Callable[[pd.Timestamp], Assessment]) -> None:
+        """Each warning of then has a result, and a breach without one is missed."""
+        before, after = evaluate(END - 2 * DAY + pd.Timedelta(hours=2)), evaluate(END)
+        assert before.warnings["appliance"].to_list() == ["breaks"]
+        scores = bk.compare(before, after).warnings.set_index("appliance")["result"].to_dict()
+        assert scores["breaks"] == "came true"
+
+    @pytest.mark.parametrize(
+        ("results", "sentence"),
+        [
+            ([], ""),
+            (["came true", "open", "open"], "of 3 warnings: 1 came true, 2 open"),
+            (["came true", "missed"], "of 1 warning: 1 came true; 1 in breach without a warning"),
+            (["missed"], "no warning was issued; 1 in breach without a warning"),
+        ],
+    )
+    def test_sentence(
+        self,
+        evaluate: Callable[[pd.Timestamp], Assessment],
+        results: list[str],
+        sentence: str,
+    ) -> None:
+        """The sentence counts the warnings by result."""
+        comparison = bk.compare(evaluate(END), evaluate(END))
+        assert comparison.warnings.empty
+        scored = WARNING_SCORES.frame({"result": results})
+        assert dataclasses.replace(comparison, warnings=scored).warning_sentence == sentence

@@ -63,7 +63,7 @@ def test_split_periods() -> None:
         step = (times.end - times.start) / 40
         middle = (times.start + random.randrange(1, 40) * step).floor("min")
         one, two, both = (
-            Case(case.known, case.policy, Period(start, end, times.now), case.as_if)
+            Case(case.known, case.policy, Period(start, end, times.now, "Etc/UTC"), case.as_if)
             for start, end in (
                 (times.start, middle),
                 (middle, times.end),

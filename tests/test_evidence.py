@@ -92,7 +92,7 @@ def nightly(name: str, nights: int, outcome: str, **columns: Any) -> list[dict[s
 class TestRestricted:
     """restrict_to_period."""
 
-    TIMES = Period.from_times(start=END - 7 * DAY, end=END, now=END)
+    TIMES = Period.from_times(start=END - 7 * DAY, end=END, now=END, zone="Etc/UTC")
 
     def needed(
         self, jobs: list[dict[str, Any]], polls: list[dict[str, Any]] | None = None
@@ -105,10 +105,10 @@ class TestRestricted:
         )
 
     def test_healthy(self) -> None:
-        """Of years of successes the newest 100 are kept; the totals are of all."""
+        """Of years of successes a week and the 110 before it are kept; the totals are of all."""
         needed = self.needed(nightly("a", 2_000, "success"))
-        assert needed.jobs["job_id"].max() == "00099"
-        assert len(needed.jobs) == 100
+        assert needed.jobs["job_id"].max() == "00116"
+        assert len(needed.jobs) == 7 + 110
         assert needed.totals is not None
         totals = needed.totals.loc["a"].to_dict()
         assert (totals["jobs"], totals["sized_jobs"], totals["sized_bytes"]) == (2000, 2000, 20_000)
@@ -132,7 +132,7 @@ class TestRestricted:
         gone = {"vanished_at": END - 2_999 * DAY, "last_seen_at": END - 3_000 * DAY}
         left = nightly("a", 1, "open", **old, **gone)
         needed = self.needed([*nightly("a", 500, "success"), *left])
-        assert len(needed.jobs) == 101
+        assert len(needed.jobs) == 118
         assert needed.jobs["job_id"].iloc[0] == "old"
 
     def test_no_time_at_all(self) -> None:

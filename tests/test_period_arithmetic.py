@@ -349,7 +349,7 @@ class TestAtRisk:
         plans = schedules_of([("a", "01T00:00", 1, 0)])
         a = assess(nights, polls, plans, policy, period, as_if=as_if)
         assert list(a.at_risk) == expected
-        assert a.target == (0.5 if expected else 0.99)
+        assert a.ratio("rpo_strict_micro").target == (0.5 if as_if else 0.99)
 
 
 class TestBackupDays:

@@ -145,8 +145,9 @@ class TestReproducible:
             history = History(stored.history)
             history.append(collect(running.fleet, known=history, limits=QUICK, clock=later))
         second = self.write(stored, tmp_path / "second", seed="2", zone="America/New_York")
-        endings = ("csv", "html", "jobs.csv", "json", "xlsx")
-        assert sorted(first) == [f"report.{ending}" for ending in endings]
+        tables = ("", "jobs.", "verdicts.", "appliances.", "days.", "trend.")
+        names = {*("html", "json", "xlsx"), *(f"{kind}csv" for kind in tables)}
+        assert set(first) == {f"report.{name}" for name in names}
         assert first == second
         version = json.loads(first["report.json"])["data_version"]
         assert version in first["report.html"].decode()
@@ -202,8 +203,10 @@ class TestMail:
         out = tmp_path / "report.html"
         assert mailing(box.port, more).report(out, *self.quick, "--mail") == 0
         (message,) = box.messages
-        assert str(message["Subject"]).startswith(
-            "[BREACH 3 | UNKNOWN 1] vCenter backups 2026-11-09"
+        assert (
+            str(message["Subject"])
+            .strip()
+            .startswith("[TARGET MISSED | BREACH 3 | UNKNOWN 1] vCenter backups 2026-11-09")
         )
         assert message["To"] == "ops@example.com"
         attached = [part for part in message.walk() if part.get_filename()]
@@ -273,7 +276,7 @@ class TestMail:
         assert f"{out} was written, but not mailed." in printed.err
         assert message in printed.err
         assert "Traceback" not in printed.err
-        assert printed.out.startswith("BREACH: ")
+        assert printed.out.startswith("TARGET MISSED, BREACH ")
 
     def test_no_server(
         self, two_collections: Stored, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -326,7 +329,7 @@ class TestRedact:
             out = tmp_path / name / "report.html"
             assert stored.report(out, *self.quick, "--redact") == 0
             files = sorted(out.parent.iterdir())
-            assert len(files) == 4
+            assert len(files) == 8
             texts.append([file.read_text(encoding="utf-8") for file in files])
         assert texts[0] == texts[1]
         assert not [name for name in names for text in texts[0] if name in text]

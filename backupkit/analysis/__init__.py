@@ -4,7 +4,8 @@ An appliance's row in the rules (`backupkit.policy.Policy.rules`) holds its poli
 takes the frames it reads, the period as ``start`` and ``end``, and the moment as ``at`` or ``now``.
 """
 
-from backupkit.analysis.baselines import AnomalyLimits, anomalies, baselines
+from backupkit.analysis.anomalies import AnomalyLimits, anomalies
+from backupkit.analysis.baselines import baselines
 from backupkit.analysis.clocks import Clocks, skew_corrections
 from backupkit.analysis.clusters import clusters, find_shared_values
 from backupkit.analysis.compliance import (
@@ -14,6 +15,8 @@ from backupkit.analysis.compliance import (
     group_metrics,
     ratio,
     ratios,
+    target_metrics,
+    target_state,
 )
 from backupkit.analysis.coverage import (
     NO_EXCLUSIONS,
@@ -24,6 +27,12 @@ from backupkit.analysis.coverage import (
 )
 from backupkit.analysis.drift import describe_schedule_change, schedule_drift
 from backupkit.analysis.duplicates import duplicate_appliances, recent_jobs
+from backupkit.analysis.early_warnings import (
+    WARNING_RESULTS,
+    score_warnings,
+    warn_at_risk,
+    warn_slower,
+)
 from backupkit.analysis.exposure import (
     exposure,
     exposure_at,
@@ -41,6 +50,7 @@ from backupkit.analysis.failures import (
     failures,
 )
 from backupkit.analysis.feasibility import feasibility
+from backupkit.analysis.forecast import Forecasts, forecast_breach
 from backupkit.analysis.incidents import incident_figures, incidents, observed_time
 from backupkit.analysis.jobs import (
     attempt_counts,
@@ -73,6 +83,7 @@ from backupkit.analysis.slots import (
     slot_parameters,
 )
 from backupkit.analysis.target_load import overlapping_jobs, target_concurrency, target_of
+from backupkit.analysis.targets import allowed_runs, allowed_time
 from backupkit.analysis.throughput import throughput, typical_throughput
 from backupkit.analysis.trend import TrendStep, choose_trend_steps, trend
 from backupkit.analysis.undecided import (
@@ -85,12 +96,16 @@ from backupkit.causes import Catalogue, Cause, cause_of, known_causes
 
 __all__ = [
     "NO_EXCLUSIONS",
+    "WARNING_RESULTS",
     "AnomalyLimits",
     "Catalogue",
     "Cause",
     "Clocks",
     "Exclusions",
+    "Forecasts",
     "TrendStep",
+    "allowed_runs",
+    "allowed_time",
     "anomalies",
     "attempt_counts",
     "backup_days",
@@ -123,6 +138,7 @@ __all__ = [
     "feasibility",
     "find_shared_values",
     "fleet_metrics",
+    "forecast_breach",
     "group_metrics",
     "incident_figures",
     "incidents",
@@ -147,6 +163,7 @@ __all__ = [
     "restrict_to_period",
     "schedule_drift",
     "schedule_zones",
+    "score_warnings",
     "segments",
     "signature_of",
     "skew_corrections",
@@ -156,12 +173,16 @@ __all__ = [
     "states_at",
     "strikes",
     "target_concurrency",
+    "target_metrics",
     "target_of",
+    "target_state",
     "throughput",
     "time_in_states",
     "totals_of",
     "trend",
     "typical_throughput",
+    "warn_at_risk",
+    "warn_slower",
     "window_runs",
     "worst_exposure",
 ]

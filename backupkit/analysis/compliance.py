@@ -1,10 +1,12 @@
 """Ratios of each appliance, and the figures of the fleet: in all and by group."""
 
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
+from backupkit.analysis.targets import judge_target, target_shares, worst_target_state
 from backupkit.tables import (
     COMPLETED_SLOTS,
     GROUPS,
@@ -13,6 +15,7 @@ from backupkit.tables import (
     MISSED_SLOTS,
     OBSERVED_STATES,
     ON_TIME_SLOTS,
+    TARGETS,
 )
 
 __all__ = [
@@ -22,6 +25,8 @@ __all__ = [
     "group_metrics",
     "ratio",
     "ratios",
+    "target_metrics",
+    "target_state",
 ]
 
 _HOUR: Final = 3_600  # seconds
@@ -39,10 +44,13 @@ _RATIO_UNITS: Final = {
 }
 """What the ratios of each appliance count; the fleet has their micro and their macro mean."""
 
+_TARGET_SIDES: Final = ("numerator", "denominator", "undecided", "allowed")
+
 _UNITS: Final = {
     "appliances_strict": "appliances",
     "appliances_observed": "appliances",
     "appliances_lookback": "appliances",
+    "appliances_target": "appliances",
     "coverage_appliances": "appliances",
     "coverage_polled": "appliances",
     **{
@@ -131,6 +139,59 @@ def compliance_amounts(facts: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns).astype("float64")
 
 
+def target_state(facts: pd.DataFrame) -> pd.Series:
+    """Judge each appliance against its own targets.
+
+    Parameters
+    ----------
+    facts : DataFrame
+        By appliance; reads the times and counts of `backupkit.tables.APPLIANCES`, and what the
+        targets allow: rpo_allowed [h], allowed [slots], window_allowed and duration_allowed [jobs].
+
+    Returns
+    -------
+    Series of str
+        ``met``, ``missed`` or ``unknown``; missing for an appliance without anything to judge, or
+        that a rule excludes.
+
+    References
+    ----------
+    .. [1] docs/sla.md, section 3, "Period and targets".
+    """
+    contributions = _compute_target_contributions(facts)
+    states = {
+        name: judge_target(*(contributions[f"{name} {side}"] for side in _TARGET_SIDES))
+        for name in TARGETS
+    }
+    return worst_target_state(pd.DataFrame(states)).where(facts["exclude"].isna())
+
+
+def target_metrics(facts: pd.DataFrame) -> pd.DataFrame:
+    """Aggregate the appliances to the figures that have a target.
+
+    Parameters
+    ----------
+    facts : DataFrame
+        As in `target_state`.
+
+    Returns
+    -------
+    DataFrame
+        Of `backupkit.tables.METRICS`: the figures with a target, and appliances_target.
+    """
+    states = target_state(facts)
+    sums = _compute_target_contributions(facts).sum().to_frame().T
+    columns = {
+        f"{name}_micro {side}": sums[f"{name} {side}"]
+        for name in TARGETS
+        for side in ("numerator", "denominator")
+    }
+    columns["appliances_target numerator"] = pd.Series([states.eq("met").sum()])
+    columns["appliances_target denominator"] = pd.Series([states.notna().sum()])
+    names = [*(f"{name}_micro" for name in TARGETS), "appliances_target"]
+    return METRICS.conform(_to_long(sums.assign(**columns), names).set_index("metric"))
+
+
 def coverage_ratio(facts: pd.DataFrame) -> pd.DataFrame:
     """Compute the observed and in-scope time of each appliance, and their ratio.
 
@@ -215,22 +276,48 @@ def group_metrics(facts: pd.DataFrame) -> pd.DataFrame:
     return GROUPS.conform(pd.concat(tables, ignore_index=True)) if tables else GROUPS.empty()
 
 
-def _to_long(sums: pd.DataFrame) -> pd.DataFrame:
+def _to_long(sums: pd.DataFrame, metrics: Iterable[str] = _UNITS) -> pd.DataFrame:
     """Convert sums of numerators and denominators, one row per group, to a long table."""
-    size = len(sums)
+    size, metrics = len(sums), list(metrics)
     table = pd.DataFrame(
         {
-            "name": np.tile(sums.index.to_numpy(), len(_UNITS)),
-            "metric": np.repeat(list(_UNITS), size),
-            "unit": np.repeat(list(_UNITS.values()), size),
+            "name": np.tile(sums.index.to_numpy(), len(metrics)),
+            "metric": np.repeat(metrics, size),
+            "unit": np.repeat([_UNITS[metric] for metric in metrics], size),
             **{
-                side: sums[[f"{metric} {side}" for metric in _UNITS]].to_numpy().ravel("F")
+                side: sums[[f"{metric} {side}" for metric in metrics]].to_numpy().ravel("F")
                 for side in ("numerator", "denominator")
             },
         }
     )
     table = table.assign(value=ratio(table["numerator"], table["denominator"]))
+    for name in TARGETS:
+        rows = table["metric"] == f"{name}_micro"
+        sides = {side: sums[f"{name} {side}"].set_axis(table.index[rows]) for side in _TARGET_SIDES}
+        table.loc[rows, "target"] = target_shares(sides["allowed"], sides["denominator"])
+        table.loc[rows, "target_state"] = judge_target(**sides)
     return table.sort_values("name", kind="stable", ignore_index=True)
+
+
+def _compute_target_contributions(facts: pd.DataFrame) -> pd.DataFrame:
+    """Return each appliance's part of what is judged against a target."""
+    _, observed, in_scope = _sum_times(facts)
+    fractions = _compute_fractions(facts)
+    nothing = pd.Series(0.0, index=facts.index)
+    sides = {
+        "rpo_strict": (*fractions["rpo_strict"], in_scope - observed, facts["rpo_allowed"]),
+        "slot_strict": (*fractions["slot_strict"], facts["slots_unknown"], facts["allowed"]),
+        **{
+            name: (facts[f"{name}_ok"], facts[f"{name}_runs"], nothing, facts[f"{name}_allowed"])
+            for name in ("window", "duration")
+        },
+    }
+    columns = {
+        f"{name} {side}": values.astype("Float64").to_numpy("float64", na_value=0)
+        for name in TARGETS
+        for side, values in zip(_TARGET_SIDES, sides[name], strict=True)
+    }
+    return pd.DataFrame(columns, index=facts.index)
 
 
 def _compute_contributions(facts: pd.DataFrame) -> pd.DataFrame:
@@ -253,10 +340,12 @@ def _compute_contributions(facts: pd.DataFrame) -> pd.DataFrame:
     recent = in_scope & (facts["last_success_end"] >= facts["lookback_from"])
     # the caller has dropped excluded appliances
     read = facts["configured"] & facts["read"]
+    judged = facts["target_state"]
     fractions = {
         "appliances_strict": (compliant, in_scope),
         "appliances_observed": (compliant, is_observed),
         "appliances_lookback": (recent, in_scope),
+        "appliances_target": (judged.eq("met"), judged.notna()),
         "coverage_appliances": (is_observed, in_scope),
         "coverage_polled": (read, facts["configured"]),
         "days_missed": (facts["days_missed"], facts["days"]),
@@ -278,7 +367,7 @@ def _compute_contributions(facts: pd.DataFrame) -> pd.DataFrame:
         for metric, fraction in fractions.items()
         for side, values in zip(("numerator", "denominator"), fraction, strict=True)
     }
-    return pd.DataFrame(columns, index=facts.index)
+    return pd.DataFrame(columns, index=facts.index).join(_compute_target_contributions(facts))
 
 
 def _compute_fractions(facts: pd.DataFrame) -> dict[str, tuple[pd.Series, pd.Series]]:

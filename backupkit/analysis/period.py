@@ -33,11 +33,13 @@ from backupkit.tables.constants import (
     GROWTH_SIZES,
     RECENT,
     SLOT_MARGIN,
+    SPREAD_RUNS,
 )
 
 __all__ = ["restrict_to_period"]
 
 _MIN_INSTANT: Final = np.datetime64(np.iinfo(np.int64).min + 1, "us")  # the smallest instant
+_PAST_RUNS: Final = SPREAD_RUNS + BASELINE_RUNS
 _NEEDED_COLUMNS: Final = (
     "appliance",
     "job_id",
@@ -82,8 +84,8 @@ def restrict_to_period(
     * the 10th newest end of the successes up to the period's end;
     * the earliest start of the jobs that are checked for anomalies: the successes of the period,
       and the running jobs;
-    * the 10th newest end of the successes that ended before that and have a duration, and of those
-      that ended before that and have a size;
+    * the 110th newest end of the successes that ended before that and have a duration, and of those
+      that ended before that and have a size: 100 runs, the oldest with ten before it;
     * the 100th newest end of the successes up to the period's end that have a start and a size;
     * the end of the oldest backup that the schedules in force keep, if they do not keep all;
     * the 100th newest start of all jobs that have a start and an end.
@@ -229,8 +231,8 @@ def _mark_needed_jobs(
         by_start.find_nth_newest(~outcome.eq("void").to_numpy() & (started_at <= last), 1),
         by_end.find_nth_newest(ended_by_end, BASELINE_RUNS),
         judged,
-        by_end.find_nth_newest(earlier & (end_times >= started_at), BASELINE_RUNS),
-        by_end.find_nth_newest(earlier & sized, BASELINE_RUNS),
+        by_end.find_nth_newest(earlier & (end_times >= started_at), _PAST_RUNS),
+        by_end.find_nth_newest(earlier & sized, _PAST_RUNS),
         by_end.find_nth_newest(sized & ended_by_end & ~np.isnat(started_at), GROWTH_SIZES),
         by_end.find_nth_newest(sized & ended_by_end, kept_sizes),
         by_start.find_nth_newest(listed, DUPLICATE_JOBS),

@@ -118,8 +118,7 @@ def _explain_unknown(row: _Row) -> str:
 def _explain_excluded(row: _Row) -> str:
     if isinstance(row["excluded_because"], str):
         return str(row["excluded_because"])
-    until = row["known_since"] + row["threshold"]
-    return f"onboarding: no success yet, until {_format_time(until)}"
+    return f"onboarding: no success yet, until {_format_time(row['onboarding_until'])}"
 
 
 def _format_remark(row: _Row, end: pd.Timestamp) -> str | None:

@@ -232,7 +232,7 @@ def slot_parameters(
     first = revisions[0][1]
     codes, slot = to_codes(expected["appliance"], first.index), to_times(expected["slot"])
     begins = np.array([to_instant(date) for date, _ in revisions[1:] if date is not None], "M8[us]")
-    names = ["early", "late", "completion", "target", "exclude"]
+    names = ["early", "late", "completion", "runs_target", "exclude"]
     rules = pd.concat([resolved[names] for _, resolved in revisions], ignore_index=True)
 
     def find_rows(times: Times) -> Codes:

@@ -3,15 +3,20 @@
 from backupkit.assessment.breakdown import failures_by
 from backupkit.assessment.diff import CHANGE_KINDS, Comparison, compare
 from backupkit.assessment.evaluation import evaluate, evaluate_frames
-from backupkit.assessment.result import Assessment, Verdict
+from backupkit.assessment.outlook import forecast
+from backupkit.assessment.result import Assessment
+from backupkit.assessment.verdict import PeriodVerdict, TargetResult, Verdict
 
 __all__ = [
     "CHANGE_KINDS",
     "Assessment",
     "Comparison",
+    "PeriodVerdict",
+    "TargetResult",
     "Verdict",
     "compare",
     "evaluate",
     "evaluate_frames",
     "failures_by",
+    "forecast",
 ]

@@ -9,6 +9,7 @@ from typing import Final
 import pandas as pd
 
 from backupkit.analysis import Exclusions
+from backupkit.assessment.periods import parse_month, parse_quarter
 from backupkit.errors import SettingsError
 from backupkit.policy import Policy
 from backupkit.settings import Instant, parse_duration, parse_instant
@@ -25,34 +26,49 @@ Revisions = list[tuple[pd.Timestamp | None, pd.DataFrame]]
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """The period, half-open, and the time of the assessment [UTC]."""
+    """The period, half-open, the time of the assessment [UTC], and the zone that names it."""
 
     start: pd.Timestamp
     end: pd.Timestamp
     now: pd.Timestamp
+    zone: str
 
     @classmethod
     def from_options(
         cls,
         *,
-        start: Instant | None,
-        end: Instant | None,
-        now: Instant | None,
-        last: str | timedelta | None,
+        start: Instant | None = None,
+        end: Instant | None = None,
+        now: Instant | None = None,
+        last: str | timedelta | None = None,
+        month: str | None = None,
+        quarter: str | None = None,
+        zone: str,
     ) -> "Period":
-        """Resolve the options of `backupkit.evaluate`."""
-        if start is not None and last is not None:
-            raise SettingsError("start and last exclude each other: give one of them.")
-        now_utc = pd.Timestamp.now("UTC") if now is None else parse_instant(now, where="now")
-        end_utc = min(now_utc, now_utc if end is None else parse_instant(end, where="end"))
+        """Resolve the options of `backupkit.evaluate`; `zone` is that of times without one."""
+        _refuse_two(start=start, last=last, month=month, quarter=quarter)
+        _refuse_two(end=end, month=month, quarter=quarter)
+        now_utc = (
+            pd.Timestamp.now("UTC") if now is None else parse_instant(now, where="now", zone=zone)
+        )
+        if month is not None:
+            start, end = parse_month(month, zone=zone, now=now_utc)
+            return cls.from_times(start=start, end=end, now=now_utc, zone=zone)
+        if quarter is not None:
+            start, end = parse_quarter(quarter, zone=zone, now=now_utc)
+            return cls.from_times(start=start, end=end, now=now_utc, zone=zone)
+        end_utc = min(
+            now_utc, now_utc if end is None else parse_instant(end, where="end", zone=zone)
+        )
+        start = start if start is None else parse_instant(start, where="start", zone=zone)
         if start is None:
             length = _DEFAULT_PERIOD if last is None else last
             span = parse_duration(length, where="last") if isinstance(length, str) else length
             start = end_utc - span
-        return cls.from_times(start=start, end=end_utc, now=now_utc)
+        return cls.from_times(start=start, end=end_utc, now=now_utc, zone=zone)
 
     @classmethod
-    def from_times(cls, *, start: Instant, end: Instant, now: Instant) -> "Period":
+    def from_times(cls, *, start: Instant, end: Instant, now: Instant, zone: str) -> "Period":
         """Parse and validate the times of `backupkit.evaluate_frames`."""
         now_utc = parse_instant(now, where="now")
         start_utc, end_utc = parse_instant(start, where="start"), parse_instant(end, where="end")
@@ -63,7 +79,14 @@ class Period:
                 f"{start_utc} to {end_utc}; "
                 "for example: start 2026-11-02T00:00:00Z, end 2026-11-09T00:00:00Z."
             )
-        return cls(start_utc, end_utc, now_utc)
+        return cls(start_utc, end_utc, now_utc, zone)
+
+
+def _refuse_two(**options: object) -> None:
+    """Raise if two options are given that exclude each other."""
+    given = [name for name, value in options.items() if value is not None]
+    if len(given) > 1:
+        raise SettingsError(f"{given[0]} and {given[1]} exclude each other: give one of them.")
 
 
 @dataclass(frozen=True)

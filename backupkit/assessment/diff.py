@@ -6,11 +6,11 @@ from typing import Final
 
 import pandas as pd
 
-from backupkit.analysis import describe_schedule_change
+from backupkit.analysis import WARNING_RESULTS, describe_schedule_change, score_warnings
 from backupkit.assessment.result import Assessment
 from backupkit.display.format import format_count
 from backupkit.errors import one_line
-from backupkit.tables import CHANGES
+from backupkit.tables import CHANGES, WARNING_SCORES
 
 __all__ = ["CHANGE_KINDS", "Comparison", "compare"]
 
@@ -55,6 +55,9 @@ class Comparison:
         The data version of the earlier assessment.
     changes : DataFrame
         Of `backupkit.tables.CHANGES`.
+    warnings : DataFrame
+        Of `backupkit.tables.WARNING_SCORES`: the warnings of the earlier assessment by what
+        happened until the end of the later one, and the breaches without a warning.
     """
 
     start: pd.Timestamp
@@ -62,6 +65,23 @@ class Comparison:
     now: pd.Timestamp
     version: str
     changes: pd.DataFrame
+    warnings: pd.DataFrame
+
+    @property
+    def warning_sentence(self) -> str:
+        """The number of earlier warnings by result; "" if there is nothing to score."""
+        counts = self.warnings["result"].value_counts()
+        phrases = [
+            f"{counts[result]:,} {result}"
+            for result in WARNING_RESULTS
+            if result != "missed" and counts.get(result, 0)
+        ]
+        issued = len(self.warnings) - int(counts.get("missed", 0))
+        sentence = f"of {format_count(issued, 'warning')}: {', '.join(phrases)}" if issued else ""
+        if not (missed := int(counts.get("missed", 0))):
+            return sentence
+        without = f"{missed:,} in breach without a warning"
+        return f"{sentence}; {without}" if sentence else f"no warning was issued; {without}"
 
     @property
     def sentence(self) -> str:
@@ -117,6 +137,20 @@ def compare(before: Assessment, after: Assessment) -> Comparison:
         now=before.now,
         version=before.version,
         changes=CHANGES.frame({name: [row.get(name) for row in rows] for name in CHANGES.names}),
+        warnings=WARNING_SCORES.empty() if is_empty else _score_warnings(before, after),
+    )
+
+
+def _score_warnings(before: Assessment, after: Assessment) -> pd.DataFrame:
+    """Return the score of the earlier warnings; nothing if the later period ends no later."""
+    if after.end <= before.end:
+        return WARNING_SCORES.empty()
+    return score_warnings(
+        before.warnings,
+        before.appliances["state"],
+        after.intervals,
+        since=before.end,
+        known_until=after.end,
     )
 
 

@@ -14,10 +14,11 @@ from backupkit.assessment.partial import (
     assess_appliances,
     find_without_schedule_api,
 )
-from backupkit.assessment.result import Assessment, Verdict
+from backupkit.assessment.result import Assessment
+from backupkit.assessment.verdict import PeriodVerdict, Verdict, list_verdicts
 from backupkit.causes import Catalogue
 from backupkit.policy import Policy
-from backupkit.settings import Instant
+from backupkit.settings import Instant, time_zone
 from backupkit.tables import (
     APPLIANCES,
     COVERAGE,
@@ -59,7 +60,7 @@ class _Snapshot(Protocol):
     def schedules(self) -> pd.DataFrame: ...
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 # one parameter per way to give a period
     source: _History | _Snapshot,
     policy: Policy,
     *,
@@ -67,6 +68,9 @@ def evaluate(
     end: Instant | None = None,
     now: Instant | None = None,
     last: str | timedelta | None = None,
+    month: str | None = None,
+    quarter: str | None = None,
+    timezone: str | None = None,
     as_if: bool = False,
 ) -> Assessment:
     """Evaluate a fleet over a period.
@@ -78,12 +82,18 @@ def evaluate(
     policy : Policy
         The policy and its appliances.
     start, end : datetime or str, optional
-        The period, half-open: aware datetimes, or ISO 8601 text with its zone. The end is `now` by
-        default and never later. By default, the start is 30 days before the end.
+        The period, half-open: aware datetimes, or ISO 8601 text. The end is `now` by default and
+        never later. By default, the start is 30 days before the end.
     now : datetime or str, optional
         The time of the assessment; by default the current time.
     last : str or timedelta, optional
         The length of the period, such as ``"7d"``, instead of `start`.
+    month, quarter : str, optional
+        A calendar period instead: ``"2026-03"``, ``"2026-Q1"``, or ``"last"``, the newest one that
+        is over.
+    timezone : str, optional
+        IANA time zone of months, quarters and texts without a zone. Default: `report_timezone` of
+        the policy.
     as_if : bool
         Apply the policy of `now` to all of the past. By default, the policy of its time applies
         to each moment.
@@ -96,9 +106,12 @@ def evaluate(
     Raises
     ------
     SettingsError
-        If a time has no zone, both `start` and `last` are given, or the period is empty.
+        If options exclude each other, a time cannot be parsed, or the period is empty.
     """
-    period = Period.from_options(start=start, end=end, now=now, last=last)
+    zone = time_zone(timezone or policy.report_timezone, where="timezone").key
+    period = Period.from_options(
+        start=start, end=end, now=now, last=last, month=month, quarter=quarter, zone=zone
+    )
     at = None if now is None else period.now
     if hasattr(source, "view"):
         data = source.view(at=at, start=period.start, end=period.end, now=period.now)
@@ -158,7 +171,7 @@ def evaluate_frames(
     ----------
     .. [1] docs/sla.md, sections 3 to 6.
     """
-    period = Period.from_times(start=start, end=end, now=now)
+    period = Period.from_times(start=start, end=end, now=now, zone=policy.report_timezone)
     return _evaluate(HistoryView(jobs, polls, schedules), policy, period, as_if=as_if)
 
 
@@ -208,6 +221,7 @@ def merge_assessments(
     facts = _concat([partial.facts for partial in partials])
     ordered = facts.iloc[_sort_by_severity(facts)]
     in_scope = facts[facts["exclude"].isna()]
+    fleet, groups = analysis.fleet_metrics(in_scope), analysis.group_metrics(in_scope)
     overlapping = _concat([partial.overlapping_jobs for partial in partials])
     scoped = overlapping[
         ~overlapping["appliance"].isin(resolved_policy.index[resolved_policy["exclude"].notna()])
@@ -221,11 +235,14 @@ def merge_assessments(
         start=start,
         end=end,
         now=context.period.now,
+        timezone=context.period.zone,
         policy=context.policy,
         version=version,
+        period_verdict=PeriodVerdict.of(fleet),
         verdict=Verdict.of(facts["state"]),
-        fleet=analysis.fleet_metrics(in_scope),
-        groups=analysis.group_metrics(in_scope),
+        verdicts=list_verdicts(facts, fleet, groups),
+        fleet=fleet,
+        groups=groups,
         appliances=APPLIANCES.conform(ordered),
         intervals=_concat([partial.intervals for partial in partials]),
         slots=_concat([partial.slots for partial in partials]),

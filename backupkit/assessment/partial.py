@@ -126,6 +126,7 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
             analysis.last_attempts(jobs, at=end, appliances=resolved_policy.index),
             analysis.time_in_states(segments, appliances=resolved_policy.index),
             analysis.worst_exposure(segments, appliances=resolved_policy.index),
+            analysis.allowed_time(segments, appliances=resolved_policy.index),
             analysis.mean_exposure(segments, appliances=resolved_policy.index),
             analysis.attempt_counts(jobs, start=start, end=end, appliances=resolved_policy.index),
             analysis.typical_throughput(
@@ -133,7 +134,7 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
             ),
             analysis.slot_counts(slots, appliances=resolved_policy.index),
             analysis.recent_slots(
-                judged.assign(target=parameters["target"].to_numpy()),
+                judged.assign(target=parameters["runs_target"].to_numpy()),
                 start=start,
                 end=end,
                 appliances=resolved_policy.index,
@@ -147,13 +148,16 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
         axis="columns",
     )
     facts = facts.join(analysis.ratios(facts))
+    facts["target_state"] = analysis.target_state(facts)
     facts["lookback_from"] = end - facts["lookback"]
     facts["zone"], facts["zone_source"] = zones["zone"], zones["source"]
     facts["read"] = facts.index.isin(_find_read_appliances(data.polls, start, end))
     signatures = analysis.failure_signatures(data.jobs, Catalogue(context.policy.causes))
     failures = _find_current_failures(jobs, signatures["text"], facts["last_success_end"], end)
-    reasons = _find_exclusion_reasons(context.exclusion_rows, end, resolved_policy.index)
-    facts["excluded_because"] = facts["exclude"].fillna(reasons)
+    facts["excluded_because"] = facts["exclude"].fillna(
+        _find_exclusion_reasons(context.exclusion_rows, end, resolved_policy.index)
+    )
+    facts["onboarding_until"] = _find_end_of_onboarding(facts)
     older = end - resolved_policy["threshold"]
     facts["undecided"] = analysis.describe_undecided(
         jobs, since=older.where(older < start, start), end=end
@@ -197,6 +201,12 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
     )
 
 
+def _find_end_of_onboarding(facts: pd.DataFrame) -> pd.Series:
+    """Return until when the appliances without a success are excluded."""
+    onboarding = facts["state"].eq("excluded") & facts["excluded_because"].isna()
+    return (facts["known_since"] + facts["threshold"]).where(onboarding)
+
+
 def _find_read_appliances(polls: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> pd.Series:
     """Return the appliances with a good poll in the period."""
     good = list_was_read(polls).fillna(value=False).astype("bool")
@@ -223,11 +233,16 @@ def _check_window_and_duration(
     for resolved_policy, start, end in _list_revision_spans(revisions, period):
         # running jobs count once, at the period's end
         chosen = jobs if end == period.end else jobs[ended_at < to_instant(end)]
-        columns = (
+        checked = (
             analysis.window_runs(chosen, resolved_policy, zones, start=start, end=end),
             analysis.duration_runs(chosen, resolved_policy, start=start, end=end),
         )
-        results.append(pd.concat(columns, axis="columns"))
+        columns = pd.concat(checked, axis="columns")
+        for name in ("window", "duration"):
+            columns[f"{name}_allowed"] = analysis.allowed_runs(
+                columns[f"{name}_runs"], resolved_policy[f"{name}_target"]
+            )
+        results.append(columns)
     total = results[0]
     for result in results[1:]:
         # a part without a window, or without a limit, adds nothing
@@ -245,6 +260,7 @@ def _build_segments(
     period: Period,
 ) -> pd.DataFrame:
     """Return the segments of the period, each by the rules of its time."""
+    spans = _list_revision_spans(revisions, period)
     results = [
         analysis.segments(
             analysis.recovery_points(jobs, anchor=resolved_policy["anchor"]),
@@ -256,8 +272,11 @@ def _build_segments(
             possible=possible,
             period_end=period.end,
         )
-        for resolved_policy, start, end in _list_revision_spans(revisions, period)
+        for resolved_policy, start, end in spans
     ]
+    for segments, (resolved_policy, *_) in zip(results, spans, strict=True):
+        codes = to_codes(segments["appliance"], resolved_policy.index)
+        segments["target"] = resolved_policy["rpo_target"].to_numpy()[codes]
     if len(results) == 1:
         return results[0]
     combined = pd.concat(results, ignore_index=True)

@@ -1,27 +1,30 @@
 """The result of an assessment: the verdict, all frames of one period, and their notebook view."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
 import pandas as pd
 from markupsafe import Markup
 
+from backupkit import analysis
+from backupkit.assessment.periods import describe_period
+from backupkit.assessment.verdict import TARGET_LABELS, PeriodVerdict, Verdict, build_ratio
 from backupkit.display import Cell, render_container, render_paragraph, state_badge, table
 from backupkit.display.format import NO_DATA, Ratio, format_duration, format_timestamp
 from backupkit.policy import Policy
-from backupkit.tables import STATES
+from backupkit.tables import IN_SCOPE_STATES
 
-__all__ = ["HEAD_FIGURES", "Assessment", "Verdict", "exposure"]
+__all__ = ["HEAD_FIGURES", "Assessment", "exposure"]
 
 HEAD_FIGURES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "appliances_strict": "inside their RPO (strict)",
         "appliances_observed": "of those reachable (observed)",
         "coverage_appliances": "reachable (coverage)",
-        "rpo_strict_micro": "of the time inside the RPO",
-        "slot_strict_micro": "of scheduled backups completed",
+        "rpo_strict_micro": TARGET_LABELS["rpo_strict"],
+        "slot_strict_micro": TARGET_LABELS["slot_strict"],
     }
 )
 """Labels of the key figures of `backupkit.tables.METRICS`."""
@@ -38,75 +41,6 @@ _COLUMNS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """The state of the fleet at the period's end.
-
-    Attributes
-    ----------
-    compliant, breach, unknown, excluded, unobserved : int
-        Number of appliances in each state at the period's end.
-
-    Examples
-    --------
-    >>> verdict = Verdict(compliant=7, breach=3, unknown=1)
-    >>> verdict.state, verdict.in_scope
-    ('breach', 11)
-    >>> verdict.sentence
-    '3 of 11 in scope breach their RPO, 1 unknown'
-    """
-
-    compliant: int = 0
-    breach: int = 0
-    unknown: int = 0
-    excluded: int = 0
-    unobserved: int = 0
-
-    @classmethod
-    def of(cls, states: pd.Series) -> "Verdict":
-        """Return the verdict on appliances in these states."""
-        counts = states.value_counts()
-        return cls(**{state: int(counts.get(state, 0)) for state in STATES})
-
-    @property
-    def in_scope(self) -> int:
-        """Number of appliances that are compliant, in breach or unknown."""
-        return self.compliant + self.breach + self.unknown
-
-    @property
-    def state(self) -> str:
-        """The worst state: breach, else unknown, else compliant.
-
-        Without a breach, it is also unknown if no appliance is in scope or one is unobserved.
-        """
-        if self.breach:
-            return "breach"
-        if self.unknown or self.unobserved or not self.in_scope:
-            return "unknown"
-        return "compliant"
-
-    @property
-    def sentence(self) -> str:
-        """The verdict in one sentence, with its counts."""
-        mentioned: tuple[str, ...] = ()
-        if not self.in_scope:
-            sentence = "nothing to judge, no appliance is in scope"
-        elif self.breach:
-            verb = "breaches its" if self.breach == 1 else "breach their"
-            sentence = f"{self.breach:,} of {self.in_scope:,} in scope {verb} RPO"
-            mentioned = ("unknown",)
-        elif self.unknown:
-            verb = "is" if self.unknown == 1 else "are"
-            sentence = f"{self.unknown:,} of {self.in_scope:,} in scope {verb} unknown"
-            mentioned = ("compliant",)
-        elif self.in_scope == 1:
-            sentence = "the one appliance in scope is inside its RPO"
-        else:
-            sentence = f"all {self.in_scope:,} in scope are inside their RPO"
-        counts = [(getattr(self, state), state) for state in (*mentioned, "unobserved", "excluded")]
-        return ", ".join([sentence, *(f"{number:,} {state}" for number, state in counts if number)])
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Assessment:
     """The assessment of a fleet over a period under a policy.
@@ -117,13 +51,19 @@ class Assessment:
         The period, half-open [UTC].
     now : Timestamp
         The time of the assessment [UTC]; later data is ignored.
+    timezone : str
+        IANA time zone in which the period is named.
     policy : Policy
         The policy that was applied.
     version : str
         The version of the data: the head digest of a history, "" if it is empty. For frames and
         snapshots, the number of polls and a digest.
+    period_verdict : PeriodVerdict
+        Whether the fleet met its targets in the period.
     verdict : Verdict
-        The state of the fleet, and a sentence with counts.
+        The state of the fleet at the period's end, and a sentence with counts.
+    verdicts : DataFrame
+        Of `backupkit.tables.VERDICTS`: both, for the fleet, each site and each group.
     fleet, groups, appliances, intervals, slots, incidents : DataFrame
         Of `backupkit.tables.METRICS`, ``GROUPS``, ``APPLIANCES`` (the worst first), ``INTERVALS``,
         ``SLOTS`` and ``INCIDENTS``.
@@ -144,9 +84,12 @@ class Assessment:
     start: pd.Timestamp
     end: pd.Timestamp
     now: pd.Timestamp
+    timezone: str
     policy: Policy
     version: str
+    period_verdict: PeriodVerdict
     verdict: Verdict
+    verdicts: pd.DataFrame
     fleet: pd.DataFrame
     groups: pd.DataFrame
     appliances: pd.DataFrame
@@ -183,22 +126,73 @@ class Assessment:
         return rows.index[(rows["state"] == "compliant") & (late | rows["incident_since"].notna())]
 
     @property
-    def target(self) -> float:
-        """The policy's target for RPO and slot compliance at the period's end, from 0 to 1."""
-        return float(self.policy_until(self.end).target)
+    def is_current(self) -> bool:
+        """True if the period ends with the time of the assessment."""
+        return self.end == self.now
+
+    @property
+    def moment(self) -> str:
+        """When the states of the appliances hold: now, or at the end of the period."""
+        return "now" if self.is_current else "at the end"
+
+    @property
+    def period_name(self) -> str:
+        """The period with its time zone, such as ``October 2026, UTC``."""
+        return describe_period(self.start, self.end, self.timezone)
+
+    @property
+    def heading(self) -> str:
+        """Both verdicts in a few words, such as ``TARGET MET, OK 11 of 11 now``."""
+        return f"{self.period_verdict.heading}, {self.verdict.heading} {self.moment}"
+
+    @property
+    def tone(self) -> str:
+        """The state of appliances whose colour stands for both verdicts.
+
+        It is that of the fleet now, or of a period that is over. If only the other one is bad, it
+        is ``late``.
+        """
+        of_target = {"met": "compliant", "missed": "breach", "unknown": "unknown"}
+        states = [self.verdict.state, of_target[self.period_verdict.state]]
+        first, second = states if self.is_current else reversed(states)
+        return "late" if first == "compliant" != second else first
+
+    @property
+    def never_backed_up(self) -> pd.Index:
+        """The appliances that were read, and of which no successful backup is known.
+
+        Those in their first days, which are excluded as onboarding, are among them. Those that a
+        rule excludes are not.
+        """
+        rows = self.appliances
+        scoped = rows["state"].isin(IN_SCOPE_STATES) | rows["onboarding_until"].notna()
+        read = self.coverage["last_ok"].reindex(rows.index).notna()
+        return rows.index[scoped & read & rows["last_success"].isna()]
+
+    @property
+    def warnings(self) -> pd.DataFrame:
+        """Warnings of a breach that is still to come, of `backupkit.tables.WARNINGS`.
+
+        They are issued at the period's end. `backupkit.compare` scores those of the earlier
+        assessment.
+        """
+        rows = self.appliances
+        rules = self.policy_until(self.end).rules(rows.index)
+        at_risk = analysis.warn_at_risk(rows.loc[self.at_risk], rules["rpo"], at=self.end)
+        slower = analysis.warn_slower(rows, self.jobs, rules["threshold"], at=self.end)
+        return pd.concat([at_risk, slower], ignore_index=True)
 
     def ratio(self, metric: str) -> Ratio:
         """Return a figure of the fleet, a row of `backupkit.tables.METRICS`."""
-        terms = self.fleet.loc[metric, ["numerator", "denominator", "unit"]]
-        return replace(Ratio(*terms), target=self.target)
+        (row,) = self.fleet.loc[[metric]].to_dict("records")
+        return build_ratio(row)
 
     def __repr__(self) -> str:
         lines = [
-            f"{self.verdict.state.upper()}: {self.verdict.sentence}",
-            (
-                f"period  {format_timestamp(self.start)} to {format_timestamp(self.end)} UTC, "
-                f"known {format_timestamp(self.now)}"
-            ),
+            self.heading,
+            self.period_verdict.sentence,
+            f"{self.moment}: {self.verdict.sentence}",
+            f"period  {self.period_name}, known {format_timestamp(self.now, 'UTC')}",
             f"policy  {self.policy}",
         ]
         for title, name in (
@@ -227,21 +221,23 @@ def exposure(row: pd.Series) -> str:
 def _render_html(assessment: Assessment) -> Markup:
     """Render the verdict, the key figures, and the appliances that are not compliant."""
     verdict, rows = assessment.verdict, assessment.appliances
-    period = f"{format_timestamp(assessment.start)} to {format_timestamp(assessment.end)} UTC"
-    head = Markup("<h1><b>{}</b>vCenter backups - {}</h1>").format(verdict.state.upper(), period)
+    head = Markup("<h1><b>{}</b>vCenter backups - {}</h1>").format(
+        assessment.heading, assessment.period_name
+    )
     figures = Markup('<dl class="figures">{}</dl>').format(
         Markup().join(
             _render_figure(assessment.ratio(metric), name) for metric, name in HEAD_FIGURES.items()
         )
     )
-    content = head + render_paragraph(verdict.sentence, "sentence") + figures
+    content = head + render_paragraph(assessment.period_verdict.sentence, "sentence")
+    content += render_paragraph(f"{assessment.moment}: {verdict.sentence}", "sentence") + figures
     content += render_paragraph(str(assessment.policy), "policy")
-    box = Markup('<section class="verdict is-{}">{}</section>').format(verdict.state, content)
+    box = Markup('<section class="verdict is-{}">{}</section>').format(assessment.tone, content)
     bad = rows[~rows["state"].isin(["compliant", "excluded"])]
     worst = table(
         _COLUMNS,
         [_render_row(str(name), row) for name, row in bad.head(_MAX_WORST).iterrows()],
-        caption=f"Not compliant, the worst first, as of {format_timestamp(assessment.now)} UTC",
+        caption=f"Not compliant, the worst first, as of {format_timestamp(assessment.end)} UTC",
         limit=_MAX_WORST,
         total=len(bad),
     )

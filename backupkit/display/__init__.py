@@ -11,6 +11,7 @@ from backupkit.display.markup import (
     state_badge,
     style_sheet,
     table,
+    target_badge,
 )
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "state_badge",
     "style_sheet",
     "table",
+    "target_badge",
 ]

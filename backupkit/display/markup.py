@@ -32,6 +32,7 @@ __all__ = [
     "state_badge",
     "style_sheet",
     "table",
+    "target_badge",
 ]
 
 T_co = TypeVar("T_co", covariant=True)
@@ -61,6 +62,16 @@ class Badge(NamedTuple):
 def state_badge(state: str) -> Badge:
     """Return a state of an appliance with its label."""
     return Badge(state, STATE_LABELS[state])
+
+
+def target_badge(state: str) -> Badge:
+    """Return the state of a target with its label, in the colour of a state of an appliance."""
+    kind, label = {
+        "met": ("compliant", "● Target met"),
+        "missed": ("breach", "✕ Target missed"),
+        "unknown": ("unknown", "? Target unknown"),
+    }[state]
+    return Badge(kind, label)
 
 
 class Rows(tuple[T_co, ...]):  # noqa: SLOT001 # Python allows no slots in a subclass of tuple

@@ -44,6 +44,7 @@ from backupkit.tables.constants import (
     LARGEST_SUM,
     RECENT,
     SLOT_MARGIN,
+    SPREAD_RUNS,
     TOLERATED_SKEW,
 )
 
@@ -51,7 +52,8 @@ __all__ = ["read_evidence"]
 
 _Numbers = npt.NDArray[np.int64]
 
-_FIRST_READ_JOBS: Final = GROWTH_SIZES + BASELINE_RUNS + 20
+_PAST_RUNS: Final = SPREAD_RUNS + BASELINE_RUNS
+_FIRST_READ_JOBS: Final = max(GROWTH_SIZES, _PAST_RUNS) + 20
 _READ_FACTOR: Final = 8
 """Jobs before the period in the first read, and the factor for each further read.
 
@@ -352,8 +354,8 @@ def _has_enough_jobs(
     has_read_all = read_start < _MIN_TIME // 2
     enough: npt.NDArray[np.bool_] = has_read_all | (
         (count(sized & started & until) >= max(GROWTH_SIZES, retention))
-        & (count(timed & earlier) >= BASELINE_RUNS)
-        & (count(sized & earlier) >= BASELINE_RUNS)
+        & (count(timed & earlier) >= _PAST_RUNS)
+        & (count(sized & earlier) >= _PAST_RUNS)
         & (
             np.minimum(recent, start - int(RECENT / _MICROSECOND)) - int(SLOT_MARGIN / _MICROSECOND)
             >= read_start

@@ -62,7 +62,7 @@ def failure_matrix(
     jobs = parts["jobs"].to_numpy(dtype=np.float64)
     np.add.at(counts, (np.minimum(row_codes, limit), np.minimum(column_codes, columns)), jobs)
     with style.apply_style(theme) as active_theme:
-        ax = style.prepare_axes(ax, height=1.9 + 0.3 * max(len(row_labels), 2))
+        ax = style.prepare_axes(ax, height=1.6 + 0.3 * max(len(row_labels), 2))
         if not len(parts):
             return style.draw_message(ax, "No backup job failed in this period")
         ax.imshow(_shade(counts, active_theme), aspect="auto", interpolation="nearest")
@@ -81,7 +81,6 @@ def failure_matrix(
         ax.set_xticks(
             range(len(column_labels)),
             [style.sanitise_text(label, width=20) for label in column_labels],
-            rotation=40,
             ha="right",
             rotation_mode="anchor",
         )
@@ -91,6 +90,7 @@ def failure_matrix(
         ax.set_yticks(np.arange(len(row_labels) + 1) - 0.5, minor=True)
         ax.grid(which="minor")
         ax.tick_params(which="both", length=0)
+        ax.tick_params(axis="x", labelrotation=40)
         ax.set_axisbelow(False)
         ax.set_title("Failed jobs by error pattern")
     return ax

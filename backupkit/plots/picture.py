@@ -100,6 +100,9 @@ def _measure_margins(
     else:
         has_caption = any(text.get_gid() == CAPTION_GID for text in ax.texts)
         below, right = max(axis_height, _CAPTION_DEPTH if has_caption else 0), _TICK_OVERHANG
+        if {"rotation", "labelrotation"} & ax.xaxis.get_tick_params().keys():
+            tallest = max(measure(label)[1] for label in ax.get_xticklabels())
+            below = max(below, tallest + 2 * _GAP)
     above += _TITLE_HEIGHT if ax.get_title("left") else 0
     legend = ax.get_legend()
     if legend is not None and legend.get_bbox_to_anchor().x0 > ax.bbox.x0:

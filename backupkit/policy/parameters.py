@@ -21,6 +21,7 @@ from backupkit.policy.values import (
     POSITIVE_DURATION,
     SHARE,
     TIME_OF_DAY,
+    TIME_ZONE,
     WINDOW,
     Kind,
     Plan,
@@ -34,6 +35,13 @@ Given = TypeVar("Given")
 Value = TypeVar("Value")
 Anchor = Literal["start", "end"]
 UnknownMode = Literal["strict", "evidence"]
+
+_TARGET_SUBJECTS: Final = {
+    "rpo_target": "time",
+    "runs_target": "runs",
+    "window_target": "window",
+    "duration_target": "duration",
+}
 
 
 class Field(Generic[Given, Value]):
@@ -148,6 +156,7 @@ class Parameter(Field[Given, Value]):
 
 Duration = Parameter[str | timedelta, timedelta]
 OptionalDuration = Parameter[str | timedelta | None, timedelta | None]
+OptionalShare = Parameter[float | None, float | None]
 
 
 @dataclass(kw_only=True)
@@ -210,8 +219,44 @@ class Parameters:
         SHARE,
         0.99,
         label="Target",
-        meaning="The share of slots, or of time, that should be good (SLO).",
-        section="18-error-budget-and-burn-rate",
+        meaning="The share of time, of slots and of runs that must be good (SLO).",
+        section="period-and-targets",
+    )
+    rpo_target: OptionalShare = Parameter(
+        SHARE,
+        None,
+        label="Target of the time inside the RPO",
+        absent="the target",
+        meaning="The target of RPO compliance, if it is another one.",
+        section="period-and-targets",
+        example="0.995",
+    )
+    runs_target: OptionalShare = Parameter(
+        SHARE,
+        None,
+        label="Target of completed runs",
+        absent="the target",
+        meaning="The target of slot compliance and of the error budget, if it is another one.",
+        section="period-and-targets",
+        example="0.98",
+    )
+    window_target: OptionalShare = Parameter(
+        SHARE,
+        None,
+        label="Target of runs inside the window",
+        absent="the target",
+        meaning="The target of runs inside the backup window, if it is another one.",
+        section="period-and-targets",
+        example="0.9",
+    )
+    duration_target: OptionalShare = Parameter(
+        SHARE,
+        None,
+        label="Target of runs within the duration limit",
+        absent="the target",
+        meaning="The target of runs within the duration limit, if it is another one.",
+        section="period-and-targets",
+        example="0.9",
     )
     staleness: OptionalDuration = Parameter(
         DURATION,
@@ -296,6 +341,14 @@ class Parameters:
         section="23-feasibility-of-the-schedule",
         example='["common", "seat"]',
     )
+    report_timezone: Parameter[str, str] = Parameter(
+        TIME_ZONE,
+        "Etc/UTC",
+        label="Time zone of periods",
+        meaning="The zone in which months, quarters, and dates without a zone begin and end.",
+        section="period",
+        example='"Europe/Berlin"',
+    )
     schedule: Parameter[str | Mapping[str, Any] | Plan | None, Plan | None] = Parameter(
         PLAN,
         None,
@@ -330,6 +383,9 @@ class Parameters:
         if self.duration_limit is not None:
             parts.append(f"no longer than {format_exactly(self.duration_limit)}")
         parts.append(f"target {PARAMETERS['target'].text(self)}")
+        for name, subject in _TARGET_SUBJECTS.items():
+            if getattr(self, name) is not None:
+                parts.append(f"{subject} {PARAMETERS[name].text(self)}")
         return ", ".join(parts)
 
 

@@ -19,7 +19,7 @@ from backupkit.policy.parameters import PARAMETERS, Field, Parameters
 from backupkit.policy.scope import Exclusion, Member, build_exclusion_rows, find_excluded_times
 from backupkit.policy.values import DURATION, parse_moment
 from backupkit.settings import SettingsFile, read_toml
-from backupkit.tables import SCHEDULES
+from backupkit.tables import SCHEDULES, TARGETS
 
 __all__ = ["Policy", "digest_of", "format_other_policies", "format_parameters"]
 
@@ -277,6 +277,8 @@ class Policy(Parameters):
             "window_length": [own.window and own.window.length for own in applied],
         }
         columns |= {name: pd.Series(s, dtype=DURATION.dtype) for name, s in spans.items()}
+        for name in TARGETS.values():
+            columns[name] = columns[name].fillna(columns["target"])
         for name in ("host", "site", "group", "timezone"):
             columns[name] = pd.Series([getattr(member, name) for member in members], dtype="str")
         undated = [exclusion for exclusion in self.exclusions if not exclusion.dated]

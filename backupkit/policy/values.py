@@ -11,7 +11,7 @@ import pandas as pd
 
 from backupkit.display.format import format_exactly
 from backupkit.errors import SettingsError
-from backupkit.settings import parse_duration, parse_instant
+from backupkit.settings import parse_duration, parse_instant, time_zone
 from backupkit.tables import WEEKDAYS
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "POSITIVE_DURATION",
     "SHARE",
     "TIME_OF_DAY",
+    "TIME_ZONE",
     "WINDOW",
     "Kind",
     "Plan",
@@ -219,6 +220,12 @@ def _parse_names(value: object) -> tuple[str, ...]:
     raise ValueError(value)
 
 
+def _parse_time_zone(value: object) -> str:
+    if isinstance(value, str):
+        return time_zone(value, where="").key
+    raise ValueError(value)
+
+
 def _format_share(share: float) -> str:
     return f"{share:.6%}".rstrip("%").rstrip("0").rstrip(".") + " %"
 
@@ -244,6 +251,9 @@ SHARE: Final = Kind(
     format=_format_share,
     json="number",
     dtype="float64",
+)
+TIME_ZONE: Final = Kind(
+    must_be="a time zone of the IANA list", accepts="str", parse=_parse_time_zone
 )
 COUNT: Final = Kind(
     must_be="an integer of 1 or more",

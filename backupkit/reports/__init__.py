@@ -12,6 +12,7 @@ from backupkit.reports.exports import (
     format_jobs_csv,
     format_slots_csv,
     format_trend_csv,
+    format_verdicts_csv,
 )
 from backupkit.reports.files import read_key, write_files, write_key
 from backupkit.reports.mail import compose_mail
@@ -68,9 +69,10 @@ class Report:
         ----------
         path : str or Path
             File of the page. The data files have the same name with ``.json`` (everything),
-            ``.csv`` (one row per slot), ``.jobs.csv`` (one row per job), ``.appliances.csv`` (one
-            row per appliance, all its figures), ``.days.csv`` (one row per appliance, one column
-            per day) and ``.trend.csv`` (one row per day, week and month).
+            ``.csv`` (one row per slot), ``.jobs.csv`` (one row per job) and ``.appliances.csv``
+            (one row per appliance, all its figures). In ``.verdicts.csv``, there is one row for the
+            fleet, each site and each group; in ``.days.csv`` one row per appliance and one column
+            per day; in ``.trend.csv`` one row per day, week and month.
         xlsx : bool
             Whether to write an ``.xlsx`` workbook too; it needs ``backupkit[xlsx]``.
 
@@ -90,6 +92,7 @@ class Report:
             target.with_suffix(".json"): build_json_document(self.assessment, aliased=self.aliased),
             target.with_suffix(".csv"): format_slots_csv(self.assessment),
             target.with_suffix(".jobs.csv"): format_jobs_csv(self.assessment.jobs),
+            target.with_suffix(".verdicts.csv"): format_verdicts_csv(self.assessment),
             target.with_suffix(".appliances.csv"): format_appliances_csv(self.assessment),
             target.with_suffix(".days.csv"): format_days_csv(self.assessment),
             target.with_suffix(".trend.csv"): format_trend_csv(self.assessment),

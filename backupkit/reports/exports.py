@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from backupkit._version import __version__
 from backupkit.analysis import choose_trend_steps, trend
-from backupkit.assessment import Assessment
+from backupkit.assessment import Assessment, PeriodVerdict
 from backupkit.policy import PARAMETERS, Exclusion, Policy
 from backupkit.policy.policy import digest_of
 from backupkit.tables import (
@@ -36,6 +36,7 @@ from backupkit.tables import (
     SLOTS,
     STATES,
     TREND,
+    VERDICTS,
     Table,
 )
 from backupkit.tables.contract import TEXT, Column
@@ -54,6 +55,7 @@ __all__ = [
     "format_messages",
     "format_slots_csv",
     "format_trend_csv",
+    "format_verdicts_csv",
     "to_json_values",
 ]
 
@@ -62,6 +64,7 @@ SCHEMA_VERSION: Final = 2
 
 TABLES: Final[Mapping[str, Table]] = MappingProxyType(
     {
+        "verdicts": VERDICTS,
         "fleet": METRICS,
         "groups": GROUPS,
         "appliances": APPLIANCES,
@@ -105,6 +108,10 @@ def build_json_document(assessment: Assessment, *, aliased: bool = False) -> byt
         "data_version": assessment.version,
         "aliased": aliased,
         "policy": build_policy_document(assessment.policy),
+        "timezone": assessment.timezone,
+        "period": assessment.period_name,
+        "heading": assessment.heading,
+        "period_verdict": _build_period_verdict(assessment.period_verdict),
         "verdict": {
             name: getattr(assessment.verdict, name)
             for name in ("state", "sentence", "in_scope", *STATES)
@@ -113,6 +120,30 @@ def build_json_document(assessment: Assessment, *, aliased: bool = False) -> byt
         "trend": _build_records(build_trend_rows(assessment)),
     }
     return msgspec.json.encode(document) + b"\n"
+
+
+def _build_period_verdict(verdict: PeriodVerdict) -> dict[str, Any]:
+    return {
+        "state": verdict.state,
+        "sentence": verdict.sentence,
+        "targets": [
+            {
+                "metric": target.metric,
+                "state": target.state,
+                "value": target.ratio.value,
+                "numerator": target.ratio.numerator,
+                "denominator": target.ratio.denominator,
+                "unit": target.ratio.unit,
+                "target": target.ratio.target,
+            }
+            for target in verdict.targets
+        ],
+    }
+
+
+def format_verdicts_csv(assessment: Assessment) -> bytes:
+    """Return the verdicts on the fleet, each site and each group as CSV in UTF-8."""
+    return format_csv(assessment.verdicts)
 
 
 def build_trend_rows(assessment: Assessment) -> pd.DataFrame:

@@ -31,6 +31,7 @@ __all__ = [
     "Exclusion",
     "Figure",
     "Finding",
+    "GroupVerdict",
     "Growth",
     "JobRow",
     "LateStart",
@@ -215,6 +216,7 @@ class Changes(NamedTuple):
     since: pd.Timestamp
     sentence: str
     groups: tuple[ChangeGroup, ...]
+    warnings: str = ""
 
 
 class ActionItem(NamedTuple):
@@ -260,13 +262,32 @@ class Exclusion(NamedTuple):
     reason: str
 
 
+class GroupVerdict(NamedTuple):
+    """Verdicts on a site or a group."""
+
+    name: str
+    target: Badge
+    state: Badge
+    in_scope: Ratio
+    rpo: Ratio
+    slots: Ratio
+    appliances: Ratio
+
+
 class Summary(NamedTuple):
-    """Summary sections of the page and the mail."""
+    """Summary sections of the page and the mail.
+
+    `tone` is the colour of both verdicts; `moment` is when the states hold: now, or at the end.
+    """
 
     title: str
     heading: str
-    state: str
+    tone: str
+    period_sentence: str
+    moment: str
     sentence: str
+    never_backed_up: Named
+    groups: Rows[GroupVerdict]
     period: str
     generated: pd.Timestamp
     data_until: Time

@@ -71,7 +71,9 @@ def _list_budgets(assessment: Assessment) -> Iterator[Level]:
             yield Level(name, NO_DATA, "no slot, or a target of 100 %")
             continue
         result = (
-            share.percent if metric in _BUDGETS else f"{format_number(round(share.value, 1))} times"
+            f"{share.percent} ({share.numerator:g} of {share.denominator:.2f})"
+            if metric in _BUDGETS
+            else f"{format_number(round(share.value, 1))} times"
         )
         missed = f"{share.numerator:g} missed" + (
             " or unknown" if metric == "error_budget_strict" else ""

@@ -20,6 +20,7 @@ __all__ = ["compose_mail", "format_subject"]
 _MAX_WORST: Final = 25
 _MAX_WORST_IN_TEXT: Final = 10
 _MAX_UNREAD: Final = 10
+_MAX_GROUPS: Final = 10
 _MAX_SIGNATURES: Final = 5
 _MAX_REASON_LENGTH: Final = 300  # characters of a reason
 _BAR_WIDTH: Final = 20
@@ -32,7 +33,7 @@ _KINDS: Final = {
 
 
 def format_subject(assessment: Assessment) -> str:
-    """Return the subject of the mail, with the verdict first so that mails sort by it.
+    """Return the subject of the mail, with both verdicts first so that mails sort by them.
 
     Examples
     --------
@@ -44,17 +45,20 @@ def format_subject(assessment: Assessment) -> str:
     >>> end = "2026-11-09T00:00:00Z"
     >>> a = evaluate_frames(*frames, policy, start="2026-11-02T00:00:00Z", end=end, now=end)
     >>> format_subject(a)
-    '[UNKNOWN 1] vCenter backups 2026-11-09 - 0/1 ok'
+    '[TARGET UNKNOWN | UNKNOWN 1] vCenter backups 2026-11-09 - 0/1 ok'
     """
     verdict = assessment.verdict
     unknown = verdict.unknown + verdict.unobserved
     if verdict.state == "compliant":
-        tag = "OK"
+        tag = verdict.word
     else:
         counts = (("BREACH", verdict.breach), ("UNKNOWN", unknown))
         tag = " | ".join(f"{label} {count:,}" for label, count in counts if count) or "UNKNOWN"
     good = f"{verdict.compliant:,}/{verdict.in_scope + verdict.unobserved:,} ok"
-    return f"[{tag}] vCenter backups {assessment.end:%Y-%m-%d} - {good}"
+    tag = f"{assessment.period_verdict.heading} | {tag}"
+    if assessment.is_current:
+        return f"[{tag}] vCenter backups {assessment.end:%Y-%m-%d} - {good}"
+    return f"[{tag}] vCenter backups {assessment.period_name} - {good} at the end"
 
 
 def compose_mail(
@@ -80,6 +84,7 @@ def compose_mail(
         "action_items": summary.action_items.first(_MAX_WORST),
         "worst": summary.action_items.first(_MAX_WORST_IN_TEXT),
         "unread": summary.unread.first(_MAX_UNREAD),
+        "groups": summary.groups.first(_MAX_GROUPS),
         "signatures": [
             (_format_bar(signature.share), signature)
             for signature in summary.signatures[:_MAX_SIGNATURES]
@@ -97,6 +102,7 @@ def compose_mail(
     message["Auto-Submitted"] = "auto-generated"
     message["X-Mailer"] = f"backupkit {__version__}"
     message["X-Backupkit-State"] = assessment.verdict.state
+    message["X-Backupkit-Period"] = assessment.period_verdict.state
     message.set_content(render("mail.txt", **values))
     message.add_alternative(render("mail.html", **values), subtype="html")
     for path in attachments:

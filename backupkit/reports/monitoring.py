@@ -15,7 +15,7 @@ from backupkit._version import __version__
 from backupkit.assessment import Assessment
 from backupkit.display.format import sanitise
 from backupkit.reports.files import write_files
-from backupkit.tables import IN_SCOPE_STATES, STATES
+from backupkit.tables import IN_SCOPE_STATES, STATES, TARGET_STATES
 
 __all__ = ["CheckResult", "check_result", "openmetrics", "write_openmetrics"]
 
@@ -24,9 +24,13 @@ _CODE_BY_STATE: Final = {"compliant": 0, "breach": 2, "unknown": 3}
 _MAX_LINE_LENGTH: Final = 1_000  # characters; some agents cut at 1,024
 _MAX_NAMED: Final = 5
 _RATIOS: Final = {
-    "rpo_strict_micro": ("rpo_strict", "of the time inside the RPO"),
-    "slot_strict_micro": ("runs_strict", "of scheduled backups completed"),
+    "rpo_strict_micro": "rpo_strict",
+    "slot_strict_micro": "runs_strict",
+    "window_micro": "window",
+    "duration_micro": "duration",
 }
+"""Labels of the figures with a target."""
+_ALWAYS_SHOWN: Final = ("rpo_strict", "runs_strict")
 _SEPARATORS: Final = re.compile(r"[|\s]+")  # "|" separates the performance data
 _MEMBER_LABELS: Final = ("appliance", "site", "group")
 _COLUMNS: Final = {
@@ -76,7 +80,7 @@ def check_result(assessment: Assessment) -> CheckResult:
 
     CRITICAL if an appliance is in breach. Else UNKNOWN if one is unknown or none is in scope.
     Else WARNING if one is at risk: in its grace time or with an open incident. Also WARNING if
-    jobs could not be read, or RPO or slot compliance is below the policy's target. Else OK.
+    jobs could not be read, or the period did not meet its targets. Else OK.
 
     References
     ----------
@@ -92,28 +96,32 @@ def check_result(assessment: Assessment) -> CheckResult:
     >>> end = "2026-11-09T00:00:00Z"
     >>> a = evaluate_frames(*frames, policy, start="2026-11-02T00:00:00Z", end=end, now=end)
     >>> print(check_result(a).line)
-    UNKNOWN: 1 of 1 in scope is unknown (vc-1) | breach=0;;0;0;1 unknown=1;;0;0;1 compliant=0;;;0;1
-    excluded=0;;;0 unobserved=0;;;0 at_risk=0;0;;0 rpo_strict=0.000%;99:;;0;100
-    runs_strict=U;99:;;0;100
+    UNKNOWN: 1 of 1 in scope is unknown (vc-1); target unknown: 0.0 % (0 of 168 h) of the time
+    inside the RPO (target 99 %); the rest could not be read | breach=0;;0;0;1 unknown=1;;0;0;1
+    compliant=0;;;0;1 excluded=0;;;0 unobserved=0;;;0 at_risk=0;0;;0 rpo_strict=0.000%;99:;;0;100
+    runs_strict=U;;;0;100
     """
     verdict = assessment.verdict
     at_risk = assessment.at_risk
-    below = list(_find_below_target(assessment))
+    period = assessment.period_verdict
     unread = find_partly_read(assessment)
     code = _CODE_BY_STATE[verdict.state]
     sentence = verdict.sentence
     bad = assessment.appliances["state"].isin(["breach", "unknown", "unobserved"])
     worst = list(assessment.appliances.index[bad])
-    if code == 0 and (len(at_risk) or below or unread):
+    if code == 0 and (len(at_risk) or unread or period.state != "met"):
         code = 1
         count = [f"{len(at_risk):,} at risk"] if len(at_risk) else []
         count += [f"{len(unread):,} with jobs that could not be read"] if unread else []
-        sentence = ", ".join([sentence, *count, *below])
+        sentence = ", ".join([sentence, *count])
         worst = list(dict.fromkeys([*at_risk, *unread]))
     if worst:
         names = ", ".join(sanitise(name, limit=60) for name in worst[:_MAX_NAMED])
         omitted = f" and {len(worst) - _MAX_NAMED:,} more" if len(worst) > _MAX_NAMED else ""
         sentence = f"{sentence} ({names}{omitted})"
+    if not assessment.is_current:
+        sentence = f"at the end of the period, {sentence}"
+    sentence = f"{sentence}; {'target met' if period.state == 'met' else period.sentence}"
     performance = " ".join(_format_performance(assessment, len(at_risk)))
     return CheckResult(code, _SEPARATORS.sub(" ", sentence), performance)
 
@@ -122,13 +130,6 @@ def find_partly_read(assessment: Assessment) -> list[str]:
     """Return the appliances with listed jobs that their newest good poll could not read."""
     unread = assessment.coverage["jobs_unread"].gt(0).fillna(value=False)
     return list(assessment.coverage.index[unread & assessment.coverage["configured"]])
-
-
-def _find_below_target(assessment: Assessment) -> Iterator[str]:
-    for metric, (_, description) in _RATIOS.items():
-        ratio = assessment.ratio(metric)
-        if ratio.value < ratio.target:
-            yield f"{ratio} {description}"
 
 
 def _format_performance(assessment: Assessment, at_risk: int) -> Iterator[str]:
@@ -141,12 +142,13 @@ def _format_performance(assessment: Assessment, at_risk: int) -> Iterator[str]:
     for state in STATES[3:]:
         yield f"{state}={getattr(verdict, state)};;;0"
     yield f"at_risk={at_risk};0;;0"
-    target = f"{100 * assessment.target:g}"
-    values = assessment.fleet["value"].to_dict()
-    for metric, (label, _) in _RATIOS.items():
-        value = values[metric]
-        percent = "U" if pd.isna(value) else f"{100 * value:.3f}%"
-        yield f"{label}={percent};{target}:;;0;100"
+    for metric, label in _RATIOS.items():
+        ratio = assessment.ratio(metric)
+        has_value = pd.notna(ratio.value)
+        if has_value or label in _ALWAYS_SHOWN:
+            percent = f"{100 * ratio.value:.3f}%" if has_value else "U"
+            target = f"{100 * ratio.target:g}:" if has_value else ""
+            yield f"{label}={percent};{target};;0;100"
     yield from _format_worst_exposure(assessment)
 
 
@@ -203,7 +205,7 @@ def openmetrics(assessment: Assessment) -> str:
     >>> frames = JOBS.empty(), POLLS.empty(), SCHEDULES.empty()
     >>> policy = Policy(members=[Member(appliance="vc-1")])
     >>> text = openmetrics(evaluate_frames(*frames, policy, **week))
-    >>> [line for line in text.splitlines() if "_verdict" in line][-1]
+    >>> [line for line in text.splitlines() if line.startswith("backupkit_verdict")][-1]
     'backupkit_verdict{state="unknown"} 1.0'
     """
     registry = CollectorRegistry()
@@ -238,6 +240,15 @@ def _build_metrics(assessment: Assessment) -> Iterator[Metric]:
         [((state,), float(verdict.state == state)) for state in IN_SCOPE_STATES],
     )
     yield _build_gauge(
+        "period_verdict",
+        "1 for the state of the period's targets, 0 for the others.",
+        ("state",),
+        [
+            ((state,), float(assessment.period_verdict.state == state))
+            for state in reversed(TARGET_STATES)
+        ],
+    )
+    yield _build_gauge(
         "appliances",
         "Appliances in each state.",
         ("state",),
@@ -254,7 +265,27 @@ def _build_metrics(assessment: Assessment) -> Iterator[Metric]:
         rows = zip(assessment.fleet.index, assessment.fleet["unit"], strict=True)
         samples = zip(rows, assessment.fleet[column], strict=True)
         yield _build_gauge(name, f"The {column} of each ratio.", ("metric", "counts"), samples)
+    yield _build_gauge(
+        "fleet_target",
+        "The target of each ratio that has one.",
+        ("metric",),
+        zip(((name,) for name in assessment.fleet.index), assessment.fleet["target"], strict=True),
+    )
+    yield from _build_group_metrics(assessment.verdicts)
     yield from _build_appliance_metrics(assessment)
+
+
+def _build_group_metrics(verdicts: pd.DataFrame) -> Iterator[Metric]:
+    """Yield both verdicts of each site and each group."""
+    rows = verdicts[verdicts["property"] != "fleet"]
+    for name, column, description in (
+        ("group_verdict", "state", "1 for the state of each site and each group."),
+        ("group_period_verdict", "target_state", "1 for the state of its targets."),
+    ):
+        labels = zip(rows["property"], rows["name"], rows[column], strict=True)
+        yield _build_gauge(
+            name, description, ("property", "name", "state"), ((label, 1) for label in labels)
+        )
 
 
 def _build_appliance_metrics(assessment: Assessment) -> Iterator[Metric]:
@@ -268,6 +299,14 @@ def _build_appliance_metrics(assessment: Assessment) -> Iterator[Metric]:
         "1 for the state of each appliance.",
         (*_MEMBER_LABELS, "state"),
         [((*member, state), 1) for member, state in zip(members, appliances["state"], strict=True)],
+    )
+    judged = appliances["target_state"].dropna()
+    by_name = dict(zip(appliances.index, members, strict=True))
+    yield _build_gauge(
+        "appliance_target",
+        "1 for the state of each appliance's targets in the period.",
+        (*_MEMBER_LABELS, "state"),
+        [((*by_name[name], state), 1) for name, state in judged.items()],
     )
     for name, (column, unit, description) in _COLUMNS.items():
         samples = zip(members, appliances[column], strict=True)

@@ -22,7 +22,7 @@ NOT_SENSITIVE: Final = frozenset(
         *("job_id", "message_id", "build", "builds", "version", "api"),
         *("timezone", "timezone_source", "days", "parts"),
         *("state", "outcome", "first_outcome", "last_outcome", "error", "kind", "severity"),
-        *("property", "metric", "unit", "result"),
+        *("property", "metric", "unit", "result", "target_state"),
     }
 )
 """Text columns that hold no names: ids, versions, time zones, and fixed words."""

@@ -11,7 +11,7 @@ import pandas as pd
 from backupkit.policy import PARAMETERS
 from backupkit.policy.parameters import Parameter
 from backupkit.reports.exports import SCHEMA_VERSION, TABLES, TREND_ROWS
-from backupkit.tables import STATES, Column, Table
+from backupkit.tables import STATES, TARGET_STATES, Column, Table
 from backupkit.tables.contract import COUNT, FLAG, MESSAGES, NUMBER, SPAN, TEXT, TEXTS, TIME
 
 __all__ = ["schema"]
@@ -85,6 +85,16 @@ def schema() -> dict[str, Any]:
                         "exclusions": _describe_list(_describe_exclusion()),
                     }
                 ),
+                "timezone": {**_TEXT, "description": "IANA time zone that names the period."},
+                "period": _TEXT,
+                "heading": {**_TEXT, "description": "Both verdicts in a few words."},
+                "period_verdict": _describe_object(
+                    {
+                        "state": {"enum": list(TARGET_STATES)},
+                        "sentence": _TEXT,
+                        "targets": _describe_list(_describe_target()),
+                    }
+                ),
                 "verdict": _describe_object(
                     {
                         "state": {"enum": ["breach", "unknown", "compliant"]},
@@ -111,6 +121,21 @@ def _describe_object(properties: dict[str, Any]) -> dict[str, Any]:
 
 def _describe_list(items: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": items}
+
+
+def _describe_target() -> dict[str, Any]:
+    number = {"type": "number"}
+    return _describe_object(
+        {
+            "metric": _TEXT,
+            "state": {"enum": list(TARGET_STATES)},
+            "value": number,
+            "numerator": number,
+            "denominator": number,
+            "unit": _TEXT,
+            "target": number,
+        }
+    )
 
 
 def _describe_count() -> dict[str, Any]:

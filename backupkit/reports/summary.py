@@ -1,15 +1,17 @@
 """Summary sections of the report: verdict, action items, failure causes and changes."""
 
 import platform
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Hashable, Mapping
+from typing import Any, Final
 
 import pandas as pd
 
 from backupkit._version import __version__
 from backupkit.assessment import CHANGE_KINDS, Assessment, Comparison
+from backupkit.assessment.periods import describe_period
 from backupkit.assessment.result import HEAD_FIGURES, exposure
-from backupkit.display import Badge, Rows, state_badge
+from backupkit.assessment.verdict import build_ratio
+from backupkit.display import Badge, Rows, state_badge, target_badge
 from backupkit.display.format import STATE_LABELS, Ratio, format_timestamp, sanitise
 from backupkit.reports import advice
 from backupkit.reports.chance import describe_shared_values
@@ -24,12 +26,14 @@ from backupkit.reports.facts import (
     Example,
     Exclusion,
     Figure,
+    GroupVerdict,
     Link,
     Named,
     Signature,
     Summary,
     UnreadAppliance,
 )
+from backupkit.tables import TARGET_STATES
 
 __all__ = ["build_changes", "build_figures", "build_links", "summarize"]
 
@@ -37,6 +41,8 @@ _MAX_ACTION_ITEMS: Final = 25
 _MAX_UNREAD: Final = 100
 _MAX_SIGNATURES: Final = 25
 _MAX_NAMES: Final = 5
+_MAX_NEVER: Final = 25
+_MAX_GROUPS: Final = 100
 _MAX_CHANGES: Final = 25  # of each kind
 _HEAD_DIGITS: Final = 64  # of a SHA-256
 
@@ -46,21 +52,26 @@ def summarize(
 ) -> Summary:
     """Return the summary sections; without `anchors`, names of appliances are no links."""
     links = build_links(assessment, anchors=anchors)
-    heading = _format_heading(assessment)
-    period = format_period(assessment.start, assessment.end)
+    never = assessment.never_backed_up
     return Summary(
-        title=f"{heading} - vCenter backups - {period}",
-        heading=heading,
-        state=assessment.verdict.state,
+        title=f"{assessment.heading} - vCenter backups - {assessment.period_name}",
+        heading=assessment.heading,
+        tone=assessment.tone,
+        period_sentence=assessment.period_verdict.sentence,
+        moment=assessment.moment,
         sentence=assessment.verdict.sentence,
-        period=period,
+        never_backed_up=Named(len(never), tuple(links[name] for name in never[:_MAX_NEVER])),
+        groups=_list_group_verdicts(assessment),
+        period=assessment.period_name,
         generated=assessment.now,
         data_until=assessment.coverage["last_poll"].max(),
         data_version=assessment.version,
         verify_command=_format_verify_command(assessment.version),
         policy=str(assessment.policy),
         counts=_count_states(assessment, links),
-        changes=None if comparison is None else build_changes(comparison, links),
+        changes=None
+        if comparison is None
+        else build_changes(comparison, links, timezone=assessment.timezone),
         figures=build_figures(assessment, HEAD_FIGURES),
         action_items=_list_action_items(assessment, links),
         unread=_list_unread(assessment, links),
@@ -88,25 +99,37 @@ def build_figures(assessment: Assessment, names: Mapping[str, str]) -> tuple[Fig
     return tuple(Figure(name, assessment.ratio(metric)) for metric, name in names.items())
 
 
-def format_period(start: pd.Timestamp, end: pd.Timestamp) -> str:
-    """Format a period.
+def _list_group_verdicts(assessment: Assessment) -> Rows[GroupVerdict]:
+    """Return the verdicts on sites and groups, the worst first."""
+    verdicts = assessment.verdicts[assessment.verdicts["property"] != "fleet"]
+    order = verdicts["target_state"].map(TARGET_STATES.index)
+    figures = {
+        key: rows.set_index("metric").to_dict("index")
+        for key, rows in assessment.groups.groupby(["property", "name"])
+    }
+    rows = verdicts.iloc[order.argsort(kind="stable")].head(_MAX_GROUPS).to_dict("records")
+    items = (
+        GroupVerdict(
+            name=f"{row['property']} {sanitise(row['name'], limit=80)}",
+            target=target_badge(row["target_state"]),
+            state=state_badge(row["state"]),
+            in_scope=_build_group_ratio(figures, row, "appliances_strict"),
+            rpo=_build_group_ratio(figures, row, "rpo_strict_micro"),
+            slots=_build_group_ratio(figures, row, "slot_strict_micro"),
+            appliances=_build_group_ratio(figures, row, "appliances_target"),
+        )
+        for row in rows
+    )
+    return Rows(items, len(verdicts))
 
-    Examples
-    --------
-    >>> format_period(pd.Timestamp("2026-11-02", tz="UTC"), pd.Timestamp("2026-11-09", tz="UTC"))
-    '2026-11-02 to 2026-11-09 00:00 UTC'
-    """
-    begin = f"{start:%Y-%m-%d}" if start == start.normalize() else format_timestamp(start)
-    return f"{begin} to {format_timestamp(end, 'UTC')}"
 
-
-def _format_heading(assessment: Assessment) -> str:
-    verdict = assessment.verdict
-    count, label = {
-        "breach": (verdict.breach, "BREACH"),
-        "unknown": (verdict.unknown + verdict.unobserved, "UNKNOWN"),
-    }.get(verdict.state, (verdict.compliant, "OK"))
-    return f"{label} {count:,} of {verdict.in_scope:,}"
+def _build_group_ratio(
+    figures: Mapping[tuple[Hashable, ...], Mapping[Hashable, Mapping[Hashable, Any]]],
+    row: Mapping[Hashable, Any],
+    metric: str,
+) -> Ratio:
+    own = figures.get((row["property"], row["name"]))
+    return Ratio(0, 0) if own is None else build_ratio(own[metric])
 
 
 def _format_verify_command(version: str) -> str:
@@ -246,7 +269,7 @@ def _list_exclusions(appliances: pd.DataFrame, links: Mapping[str, Link]) -> tup
     )
 
 
-def build_changes(comparison: Comparison, links: Mapping[str, Link]) -> Changes:
+def build_changes(comparison: Comparison, links: Mapping[str, Link], *, timezone: str) -> Changes:
     """Return the changes since an earlier report by kind, the worst first."""
     groups = []
     for kind in CHANGE_KINDS:
@@ -256,10 +279,11 @@ def build_changes(comparison: Comparison, links: Mapping[str, Link]) -> Changes:
             groups.append(ChangeGroup(kind, Rows(changes, len(rows))))
     return Changes(
         against=f"the report as of {format_timestamp(comparison.now, 'UTC')} on "
-        f"{format_period(comparison.start, comparison.end)}",
+        f"{describe_period(comparison.start, comparison.end, timezone)}",
         since=comparison.now,
         sentence=comparison.sentence,
         groups=tuple(groups),
+        warnings=comparison.warning_sentence,
     )
 
 

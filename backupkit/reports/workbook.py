@@ -86,9 +86,12 @@ def build_workbook(assessment: Assessment) -> bytes:
 
 def _list_facts(assessment: Assessment) -> list[tuple[str, str]]:
     return [
-        ("Verdict", assessment.verdict.state),
-        ("In a sentence", assessment.verdict.sentence),
+        ("Period", assessment.period_name),
         ("Period [UTC]", f"{assessment.start:%Y-%m-%d %H:%M} to {assessment.end:%Y-%m-%d %H:%M}"),
+        ("Verdict on the period", assessment.period_verdict.heading),
+        ("In a sentence", assessment.period_verdict.sentence),
+        (f"Verdict {assessment.moment}", assessment.verdict.heading),
+        ("In a sentence", assessment.verdict.sentence),
         ("As of [UTC]", f"{assessment.now:%Y-%m-%d %H:%M}"),
         ("Policy", str(assessment.policy)),
         ("History digest", assessment.version),

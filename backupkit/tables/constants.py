@@ -34,8 +34,11 @@ __all__ = [
     "RESOLVED_SLOTS",
     "SLOT_MARGIN",
     "SLOT_STATES",
+    "SPREAD_RUNS",
     "STATES",
     "STATES_BY_SEVERITY",
+    "TARGETS",
+    "TARGET_STATES",
     "TERMINAL",
     "TOLERATED_SKEW",
     "UNCOUNTED_SLOTS",
@@ -54,6 +57,18 @@ STATES: Final = (*IN_SCOPE_STATES, "excluded", "unobserved")
 
 STATES_BY_SEVERITY: Final = ("breach", "unknown", "unobserved", "compliant", "excluded")
 """The same, the most serious first."""
+
+# --- targets of a period (docs/sla.md, section 3, "Period and targets") ---------------------------
+TARGETS: Final[Mapping[str, str]] = {
+    "rpo_strict": "rpo_target",
+    "slot_strict": "runs_target",
+    "window": "window_target",
+    "duration": "duration_target",
+}
+"""Parameter of the policy that has the target of a figure."""
+
+TARGET_STATES: Final = ("missed", "unknown", "met")
+"""States of a target, the most serious first; unknown if what could not be read decides."""
 
 # --- states of a slot (docs/sla.md, section 3, "Slot states") -------------------------------------
 ON_TIME_SLOTS: Final = ("met", "rescued")
@@ -125,6 +140,9 @@ LATEST_TIME: Final = datetime(2200, 1, 1, tzinfo=UTC)
 # --- how far back the figures of a period look ----------------------------------------------------
 BASELINE_RUNS: Final = 10
 """Number of newest successes in a baseline."""
+
+SPREAD_RUNS: Final = 100
+"""Number of successes before a job whose deviations make the usual spread."""
 
 GROWTH_SIZES: Final = 100
 """Number of newest sizes in a growth rate; 100 sizes make 4,950 pairs."""

@@ -30,12 +30,12 @@ ANOMALIES = Table(
         Column("start_time", TIME, "When the job started.", "UTC"),
         Column("kind", TEXT, "duration, size, overrun (still running) or stall (still running)."),
         Column("value", NUMBER, "Its duration [s], size [bytes] or time without progress [s]."),
-        Column("typical", NUMBER, "Median of the baseline; missing for a stall."),
-        Column("score", NUMBER, "Modified z-score; missing for a stall."),
+        Column("typical", NUMBER, "Usual value, of the weekday in a rhythm; missing for a stall."),
+        Column("score", NUMBER, "Logarithm of value / typical, in spreads; missing for a stall."),
         Column("rule", TEXT, "The rule that it broke, as text."),
     ),
 )
-"""Jobs that deviate from the appliance's ten successes before them, by kind of deviation."""
+"""Jobs that deviate from the appliance's own past, by kind of deviation."""
 
 LOADS = Table(
     "loads",
@@ -154,6 +154,21 @@ GROUPS = Table(
 )
 """The figures of each site and each group."""
 
+VERDICTS = Table(
+    "verdicts",
+    (
+        Column("property", TEXT, "fleet, site or group."),
+        Column("name", TEXT, "The site or the group; empty for the fleet."),
+        Column("target_state", TEXT, "met, missed or unknown: whether the period met its targets."),
+        Column("state", TEXT, "compliant, breach or unknown, at the period's end."),
+        *(Column(state, COUNT, f"Appliances {state} at the period's end.") for state in STATES),
+        Column("appliances_met", COUNT, "Appliances that met all of their own targets."),
+        Column("appliances_judged", COUNT, "Appliances with data for a target."),
+        Column("reason", TEXT, "The figures that decide about the target."),
+    ),
+)
+"""The verdicts on the period and on its end, for the fleet, each site and each group."""
+
 TREND = Table(
     "trend",
     (
@@ -191,3 +206,48 @@ CHANGES = Table(
     ),
 )
 """Changes between two assessments of one fleet, the worst first."""
+
+_WARNING_COLUMNS = (
+    _APPLIANCE,
+    Column("kind", TEXT, "at risk (of a breach within a day) or slower (of one within 30 days)."),
+    Column("issued_at", TIME, "When the warning was issued.", "UTC"),
+    Column("until", TIME, "Until when it applies.", "UTC"),
+    Column("text", TEXT, "Why, in a sentence."),
+)
+
+WARNINGS = Table("warnings", _WARNING_COLUMNS)
+"""Warnings of a breach that is still to come."""
+
+WARNING_SCORES = Table(
+    "warning scores",
+    (
+        *_WARNING_COLUMNS,
+        Column("result", TEXT, "came true, did not come true, not known, open or missed."),
+    ),
+)
+"""Warnings of an earlier assessment, by what happened; a missed breach has no kind."""
+
+FORECAST = Table(
+    "forecast",
+    (
+        _APPLIANCE,
+        Column("probability", NUMBER, "Probability of a breach within a day."),
+        Column("breach_at", TIME, "When the breach begins if no run succeeds.", "UTC"),
+        Column("runs_left", COUNT, "Slots within a day that can be done before."),
+        Column("known_slots", COUNT, "Resolved slots that it is based on."),
+    ),
+)
+"""Probability of a breach within a day, of compliant appliances; the most probable first."""
+
+RELIABILITY = Table(
+    "reliability",
+    (
+        Column("low", NUMBER, "Probabilities above this; 0 up to 0 are those of exactly 0."),
+        Column("high", NUMBER, "Probabilities up to this."),
+        Column("forecasts", COUNT, "Forecasts of the past days with such a probability."),
+        Column("predicted", NUMBER, "Their mean probability."),
+        Column("observed", COUNT, "Those that a breach followed within a day."),
+        Column("share", NUMBER, "observed / forecasts."),
+    ),
+)
+"""Past forecasts compared with what happened, by probability."""

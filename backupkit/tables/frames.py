@@ -263,6 +263,7 @@ APPLIANCES = Table(
         Column("group", TEXT, "Its group in fleet.toml."),
         Column("state", TEXT, "compliant, breach, unknown, excluded or unobserved, at the end."),
         Column("reason", TEXT, "Why, in a sentence."),
+        Column("onboarding_until", TIME, "Until when it is excluded without a success.", "UTC"),
         Column(
             "exposure", SPAN, "Age of the newest recovery point; missing without a success.", "s"
         ),
@@ -280,6 +281,7 @@ APPLIANCES = Table(
         Column("attempts_ok", COUNT, "The successes among them."),
         Column("throughput", NUMBER, "Median size / duration of those successes.", "bytes/s"),
         *_SLOT_COUNTS,
+        Column("target_state", TEXT, "met, missed or unknown: the worst of its targets."),
         Column("slot_strict", NUMBER, "Slots met, rescued or late / resolved and unknown ones."),
         Column("slot_observed", NUMBER, "Slots met, rescued or late / resolved ones."),
         Column("on_time_strict", NUMBER, "Slots met or rescued / resolved and unknown ones."),
@@ -426,6 +428,8 @@ METRICS = Table(
             TEXT,
             "What numerator and denominator count; of a mean, what each of them counts.",
         ),
+        Column("target", NUMBER, "The share that the policy demands; NA if there is none."),
+        Column("target_state", TEXT, "met, missed or unknown; NA without a target or data."),
     ),
     index="metric",
 )

@@ -14,14 +14,19 @@ import numpy.typing as npt
 import pandas as pd
 
 from backupkit.analysis import (
+    allowed_runs,
+    allowed_time,
     compliance_amounts,
+    duration_runs,
     failures,
     recovery_points,
     slot_counts,
+    target_metrics,
     time_in_states,
+    window_runs,
 )
 from backupkit.analysis.arrays import to_instant
-from backupkit.assessment import Verdict
+from backupkit.assessment import PeriodVerdict, Verdict
 from backupkit.display.format import Ratio
 from backupkit.errors import SettingsError
 from backupkit.settings import Instant, parse_duration, parse_instant
@@ -348,9 +353,46 @@ class FilteredView:
     @cached_property
     def amounts(self) -> pd.DataFrame:
         """Amounts of each selected appliance, from `backupkit.analysis.compliance_amounts`."""
+        return compliance_amounts(self._times_and_slots)
+
+    @cached_property
+    def _times_and_slots(self) -> pd.DataFrame:
         names = self.states.index
         times = time_in_states(self.intervals, appliances=names)
-        return compliance_amounts(times.join(slot_counts(self.slots, appliances=names)))
+        return times.join(slot_counts(self.slots, appliances=names))
+
+    @cached_property
+    def period_verdict(self) -> PeriodVerdict:
+        """Verdict on the period, by the policy at its end."""
+        rules = self._rules.loc[self.states.index]
+        rules = rules[rules["exclude"].isna()]
+        facts = self._times_and_slots.loc[rules.index].assign(exclude=rules["exclude"])
+        intervals = self.intervals[self.intervals["appliance"].isin(rules.index)]
+        targets = rules["rpo_target"].loc[intervals["appliance"]].to_numpy()
+        facts["rpo_allowed"] = allowed_time(
+            intervals.assign(target=targets), appliances=rules.index
+        )
+        facts["allowed"] = allowed_runs(
+            self.amounts.loc[rules.index, "counted"], rules["runs_target"]
+        )
+        checked = self._check_window_and_duration(rules)
+        return PeriodVerdict.of(target_metrics(facts.join(checked)))
+
+    def _check_window_and_duration(self, rules: pd.DataFrame) -> pd.DataFrame:
+        """Check the jobs of some appliances, as the assessment does."""
+        limited = rules.index[rules["window_start"].notna() | rules["duration_limit"].notna()]
+        jobs = self.index.jobs[self.index.jobs["appliance"].isin(limited)]
+        zones = self.index.assessment.coverage["timezone"].reindex(rules.index)
+        times = {"start": self.start, "end": self.end}
+        checked = pd.concat(
+            [window_runs(jobs, rules, zones, **times), duration_runs(jobs, rules, **times)],
+            axis="columns",
+        )
+        for name in ("window", "duration"):
+            checked[f"{name}_allowed"] = allowed_runs(
+                checked[f"{name}_runs"], rules[f"{name}_target"]
+            )
+        return checked
 
     @property
     def figures(self) -> dict[str, Ratio]:

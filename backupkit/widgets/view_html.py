@@ -37,6 +37,8 @@ def render_verdict_bar(view: FilteredView) -> str:
     return render(
         "strip.html",
         verdict=view.verdict,
+        period=view.period_verdict,
+        moment="now" if view.end == view.now else "at the end",
         figures=figures,
         policy=str(view.index.assessment.policy),
         shown=_format_filters(view.selection),

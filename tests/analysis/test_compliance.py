@@ -5,7 +5,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from backupkit.analysis import coverage_ratio, fleet_metrics, group_metrics, ratio, ratios
+from backupkit.analysis import (
+    coverage_ratio,
+    fleet_metrics,
+    group_metrics,
+    ratio,
+    ratios,
+    target_state,
+)
 from backupkit.tables import SLOT_STATES
 
 WEEK_AGO = pd.Timestamp("2026-11-02T00:00Z")
@@ -36,9 +43,11 @@ def facts(*rows: dict[str, Any]) -> pd.DataFrame:
     for name in (*COUNTS, *(f"slots_{state}" for state in SLOT_STATES)):
         columns[name] = pd.Series([row.get(name, 0) for row in rows], dtype="Int64")
     exposed = ("exposure_integral", "exposed_time")
+    for name in ("rpo_allowed", "window_allowed", "duration_allowed"):
+        columns[name] = pd.Series([row.get(name, 0) for row in rows], dtype="Float64")
     for name in ("allowed", "missed_24h", "allowed_24h", "missed_7d", "allowed_7d", *exposed):
         columns[name] = pd.Series([row.get(name, 0) for row in rows], dtype="Float64")
-    for name in ("site", "group"):
+    for name in ("site", "group", "exclude"):
         columns[name] = pd.Series([row.get(name) for row in rows], dtype="str")
     for name in ("last_success_end", "last_ok"):
         moments = pd.Series([row.get(name) for row in rows], dtype="datetime64[us, UTC]")
@@ -47,7 +56,7 @@ def facts(*rows: dict[str, Any]) -> pd.DataFrame:
     columns["read"] = columns["last_ok"] >= columns["lookback_from"]
     columns["configured"] = pd.Series([row.get("configured", True) for row in rows], dtype="bool")
     table = pd.DataFrame(columns)
-    return table.join(ratios(table))
+    return table.join(ratios(table)).assign(target_state=target_state(table))
 
 
 def test_ratio_of_nothing() -> None:

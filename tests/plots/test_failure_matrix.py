@@ -60,3 +60,14 @@ def test_others() -> None:
     assert ax.get_xticklabels()[-1].get_text() == "1 other"
     # rows 2 and 3, columns 0 and 3
     assert (cells(ax)[2, 0], cells(ax)[2, 3]) == ("15", "9")
+
+
+def test_labels_are_complete() -> None:
+    """The slanted names below the matrix lie inside the figure, however long they are."""
+    for name in ("vc-1", "vc-with-a-long-name-01"):
+        ax = failure_matrix(parts(("full", name, 1), ("lost", name, 1)))
+        figure = ax.get_figure(root=True)
+        assert figure is not None
+        figure.draw_without_rendering()
+        (label,) = ax.get_xticklabels()
+        assert label.get_window_extent().y0 >= 0

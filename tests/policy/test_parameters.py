@@ -14,7 +14,7 @@ import backupkit as bk
 from backupkit.errors import SettingsError
 from backupkit.policy import PARAMETERS, Policy
 from backupkit.policy.policy import digest_of
-from backupkit.tables import ASSESSED_JOBS, POLLS, SCHEDULES
+from backupkit.tables import ASSESSED_JOBS, POLLS, SCHEDULES, TARGETS
 
 ROOT = Path(__file__).parent.parent.parent
 DECLARATIONS = "backupkit/policy/parameters.py"
@@ -136,7 +136,8 @@ def test_digest(name: str) -> None:
     other: dict[str, Any] = {
         "rpo": "12h",
         "anchor": "end",
-        "target": 0.5,
+        **dict.fromkeys(("target", *TARGETS.values()), 0.5),
+        "report_timezone": "Europe/Berlin",
         "unknown_mode": "evidence",
         "backup_day": "11:00",
         "retention": 7,

@@ -91,11 +91,12 @@ def test_all_forms_agree(a: Assessment) -> None:
     shown = re.search(r"<title>(.*?)</title>", page)
     assert shown is not None
     assert unescape(shown[1]) == report.title
-    assert report.title.startswith(f"{WORDS[verdict.state]} ")
+    target = a.period_verdict.state.upper()
+    assert report.title.startswith(f"TARGET {target}, {WORDS[verdict.state]} ")
     assert verdict.sentence in unescape(page)
 
     mail = compose_mail(a)
-    tag = re.match(r"\[(OK|BREACH (\d+)|UNKNOWN)", str(mail["Subject"]))
+    tag = re.match(rf"\[TARGET {target} \| (OK|BREACH (\d+)|UNKNOWN)", str(mail["Subject"]))
     assert tag is not None
     assert tag[1].startswith(WORDS[verdict.state])
     assert int(tag[2] or 0) == verdict.breach

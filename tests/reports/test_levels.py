@@ -42,8 +42,11 @@ def test_a_quiet_week() -> None:
     assert levels(quiet) == {
         "Runs inside the backup window": ("no data", "the policy has no window"),
         "Runs inside the duration limit": ("no data", "the policy has no duration limit"),
-        "Error budget spent": ("0.0 %", "0 missed, 0.07 allowed"),
-        "Error budget spent, unknown runs included": ("0.0 %", "0 missed or unknown, 0.07 allowed"),
+        "Error budget spent": ("0.0 % (0 of 0.07)", "0 missed, 0.07 allowed"),
+        "Error budget spent, unknown runs included": (
+            "0.0 % (0 of 0.07)",
+            "0 missed or unknown, 0.07 allowed",
+        ),
         "Burn rate of the last 24 h": ("0 times", "0 missed, 0.01 allowed"),
         "Burn rate of the last 7 days": ("0 times", "0 missed, 0.07 allowed"),
         "Mean time to restore (MTTR)": ("no incident was closed", "0 closed"),
@@ -72,7 +75,7 @@ def test_a_week_with_incidents() -> None:
         "finished runs; 0 more runs past it at the end",
     )
     assert found["Runs inside the duration limit"] == ("100.0 %", "6 of 6 jobs")
-    assert found["Error budget spent"] == ("4285.7 %", "3 missed, 0.07 allowed")
+    assert found["Error budget spent"] == ("4285.7 % (3 of 0.07)", "3 missed, 0.07 allowed")
     assert found["Burn rate of the last 24 h"] == ("100 times", "1 missed, 0.01 allowed")
     # closed: 4 Nov 01:20 to 06:20; carried over: 1 Nov 01:20 to 3 Nov 01:20; open: 7 Nov 02:00
     assert found["Mean time to restore (MTTR)"] == (

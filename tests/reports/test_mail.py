@@ -11,8 +11,7 @@ import pandas as pd
 import pytest
 
 import backupkit as bk
-from backupkit.assessment import Assessment
-from backupkit.assessment.result import Verdict
+from backupkit.assessment import Assessment, Verdict
 from backupkit.errors import OutputError
 from backupkit.policy import Member
 from backupkit.reports.mail import compose_mail, format_subject
@@ -34,19 +33,28 @@ def with_verdict(assessment: Assessment, **counts: int) -> Assessment:
 
 
 class TestSubject:
-    """The subject begins with the verdict."""
+    """The subject begins with the verdicts."""
 
     @pytest.mark.parametrize(
         ("counts", "expected"),
         [
             (
                 {"compliant": 193, "breach": 3, "unknown": 2},
-                "[BREACH 3 | UNKNOWN 2] vCenter backups 2026-11-09 - 193/198 ok",
+                "[TARGET MISSED | BREACH 3 | UNKNOWN 2] vCenter backups 2026-11-09 - 193/198 ok",
             ),
-            ({"breach": 1}, "[BREACH 1] vCenter backups 2026-11-09 - 0/1 ok"),
-            ({"compliant": 7, "unknown": 1, "unobserved": 1}, "[UNKNOWN 2] vCenter"),
-            ({"compliant": 2000}, "[OK] vCenter backups 2026-11-09 - 2,000/2,000 ok"),
-            ({"excluded": 3}, "[UNKNOWN] vCenter backups 2026-11-09 - 0/0 ok"),
+            ({"breach": 1}, "[TARGET MISSED | BREACH 1] vCenter backups 2026-11-09 - 0/1 ok"),
+            (
+                {"compliant": 7, "unknown": 1, "unobserved": 1},
+                "[TARGET MISSED | UNKNOWN 2] vCenter",
+            ),
+            (
+                {"compliant": 2000},
+                "[TARGET MISSED | OK] vCenter backups 2026-11-09 - 2,000/2,000 ok",
+            ),
+            (
+                {"excluded": 3},
+                "[TARGET MISSED | UNKNOWN] vCenter backups 2026-11-09 - 0/0 ok",
+            ),
         ],
     )
     def test_counts(self, week: Assessment, counts: dict[str, int], expected: str) -> None:
@@ -108,7 +116,7 @@ class TestBody:
         assert html.count("✕ Breach") == 25
         assert "and 1,975 more" in html
         assert "and 1,990 more" in part(message, "plain")
-        assert message["Subject"].startswith("[BREACH 2,000]")
+        assert message["Subject"].startswith("[TARGET UNKNOWN | BREACH 2,000]")
 
     def test_many_unread(self) -> None:
         """Of many unreachable appliances ten are listed."""

@@ -50,14 +50,14 @@ class TestCode:
         """A compliant fleet above its target is OK, and no appliance is named."""
         result = check_result(judged("ssssssss", "ssssssss", target=1.0))
         assert (result.code, result.status) == (0, "OK")
-        assert result.line.startswith("OK: all 2 in scope are inside their RPO | ")
+        assert result.line.startswith("OK: all 2 in scope are inside their RPO; target met | ")
 
     def test_in_grace(self) -> None:
         """An exposure beyond the RPO but within the grace is a warning."""
         result = check_result(judged("ssssssss", rpo="22h"))
         assert result.code == 1
         assert "1 at risk" in result.sentence
-        assert result.sentence.endswith("(vc-0)")
+        assert result.sentence.endswith("(vc-0); target met")
         assert data_of(result.line)["worst_exposure"] == {
             "label": "worst_exposure",
             "value": "82800",
@@ -88,7 +88,7 @@ class TestCode:
         """A breach is CRITICAL in any case; at most five of the worst are named."""
         result = check_result(week)
         assert (result.code, result.status) == (2, "CRITICAL")
-        assert re.search(r"\(vc-off, vc-silent, .* and 1 more\)$", result.sentence)
+        assert re.search(r"\(vc-off, vc-silent, .* and 1 more\); target missed: ", result.sentence)
 
     def test_unknown(self) -> None:
         """Unread appliances, or none in scope, are UNKNOWN."""

@@ -112,7 +112,10 @@ class TestStructure:
     def test_title(self, week: Assessment) -> None:
         """Title and heading begin with the verdict and its count, and name the period."""
         html = report(week).html()
-        title = "BREACH 4 of 8 - vCenter backups - 2026-11-02 to 2026-11-09 00:00 UTC"
+        title = (
+            "TARGET MISSED, BREACH 4 of 8 now - vCenter backups - "
+            "2026-11-02 to 2026-11-09 00:00 UTC"
+        )
         assert report(week).title == title
         assert text(parse(html).find(".//title")) == title
         assert text(parse(html).find(".//h1")) == title
@@ -260,7 +263,7 @@ class TestSpecialFleets:
     def test_an_empty_fleet(self) -> None:
         """An empty fleet has a page that is unknown, not compliant."""
         html = report(assess()).html()
-        assert report(assess()).title.startswith("UNKNOWN 0 of 0 - ")
+        assert report(assess()).title.startswith("TARGET UNKNOWN, UNKNOWN 0 of 0 now - ")
         assert "There is no appliance to read" in text(section(html, "unread"))
         assert "There is no appliance to read" in fragment(assess())
         assert "no data" in text(section(html, "verdict"))
@@ -278,7 +281,7 @@ class TestSpecialFleets:
             for n in range(103)
         ]
         html = report(assess([], polls)).html()
-        assert report(assess([], polls)).title.startswith("UNKNOWN 103 of 103 - ")
+        assert report(assess([], polls)).title.startswith("TARGET UNKNOWN, UNKNOWN 103 of 103 now")
         unread = section(html, "unread")
         assert len(unread.findall(".//tbody/tr")) == 100
         assert "and 3 more" in text(unread)
@@ -295,7 +298,7 @@ class TestSpecialFleets:
         jobs = week.jobs[week.jobs["appliance"] == "vc-good"]
         polls = [{"appliance": "vc-good", "polled_at": week.now, "ok": True}]
         html = report(assess(jobs, polls)).html()
-        assert text(parse(html).find(".//h1")).startswith("OK 1 of 1 - ")
+        assert text(parse(html).find(".//h1")).startswith("TARGET MET, OK 1 of 1 now - ")
         for name in ("act", "unread", "why"):
             assert section(html, name).find(".//table") is None
             assert text(section(html, name))

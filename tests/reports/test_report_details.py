@@ -140,7 +140,7 @@ class TestSizes:
             300 * MINUTE,
             20 * MINUTE,
         )
-        assert "15.0 times the median" in outlier.rule
+        assert "15.00 times the usual" in outlier.rule
         assert facts.picture is not None
         assert facts.finding in facts.picture.alt
         assert "50.0 % (1 of 2 appliances) have it" in facts.baseline_note
@@ -249,7 +249,7 @@ class TestChanges:
             }
         )
         comparison = dataclasses.replace(bk.compare(week, week), changes=rows)
-        changes = build_changes(comparison, build_links(week))
+        changes = build_changes(comparison, build_links(week), timezone="Etc/UTC")
         assert changes.against == (
             "the report as of 2026-11-09 00:00 UTC on 2026-11-02 to 2026-11-09 00:00 UTC"
         )

@@ -39,7 +39,8 @@ class TestSave:
     def test_files(self, week: Assessment, tmp_path: Path) -> None:
         """The page and its data files are written, the page first, and no other file remains."""
         paths = report(week).save(tmp_path / "report.html")
-        tables = [f"report.{name}csv" for name in ("", "jobs.", "appliances.", "days.", "trend.")]
+        kinds = ("", "jobs.", "verdicts.", "appliances.", "days.", "trend.")
+        tables = [f"report.{kind}csv" for kind in kinds]
         names = ["report.html", "report.json", *tables]
         assert [path.name for path in paths] == names
         assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
@@ -160,6 +161,10 @@ class TestSchema:
                     "completion_seconds": 3_600,
                     "anchor": "start",
                     "target": 0.99,
+                    "rpo_target": None,
+                    "runs_target": None,
+                    "window_target": None,
+                    "duration_target": None,
                     "staleness_seconds": None,
                     "unknown_mode": "strict",
                     "window": "22:00-06:00",
@@ -169,6 +174,7 @@ class TestSchema:
                     "backup_day_seconds": 43_200,
                     "retention": None,
                     "parts": ["common"],
+                    "report_timezone": "Etc/UTC",
                     "schedule": None,
                 },
             }
@@ -197,7 +203,8 @@ class TestWorkbook:
         assert "report.xlsx" in paths[0].read_text(encoding="utf-8")
         book = openpyxl.load_workbook(paths[-1])
         assert book.sheetnames[:3] == ["Verdict", "Appliances", "Expected runs"]
-        assert book["Verdict"]["B2"].value == "breach"
+        assert book["Verdict"]["B4"].value == "TARGET MISSED"
+        assert book["Verdict"]["B6"].value == "BREACH 4 of 8"
         assert book["Jobs"].max_row == len(week.jobs) + 1
         head, *rows = book["Appliances"].iter_rows(values_only=True)
         facts = dict(zip(head, rows[-2], strict=True))

@@ -71,13 +71,14 @@ def simulate_power(size: int, failing: int, targets: int, nights: int, *, seed: 
     """Return the number of nights in which the target of `failing` appliances is named.
 
     The targets have the same number of appliances. 2 % of the others fail at random, each with one
-    of three kinds, the first of which is that of the target.
+    of two other kinds.
     """
     fleet = Fleet(size, np.random.default_rng(seed), targets)
     named = 0
     for _ in range(nights):
         places = np.arange(size) % targets
         failures = fleet.place(0.02)
+        failures[failures == 0] = 1
         failures[fleet.random.choice(np.flatnonzero(places == 0), failing, replace=False)] = 0
         found = fleet.find(failures, places)
         named += bool(((found["signature"] == "0") & (found["value"] == "sftp://nas-0")).any())

@@ -132,7 +132,7 @@ class TestSelection:
         assert list(judged(explorer).appliances.index) == ["vc-ham"]
         assert judged(explorer).verdict.state == "compliant"
         assert explorer.jobs["appliance"].tolist() == ["vc-ham"]
-        assert "COMPLIANT" in texts_of(explorer)
+        assert "OK 1 of 1 now" in texts_of(explorer)
 
     def test_set_from_code(self, explorer: Explorer) -> None:
         """Each filter selects the rows with its value."""

@@ -29,7 +29,7 @@ def check(
 
     Exit code: 2 CRITICAL if an appliance is in breach. Else 3 UNKNOWN if one could not be read, or
     after any error. Else 1 WARNING if one is at risk (in its grace time, or with an open incident),
-    has jobs that could not be read, or the period is below the policy's target. Else 0 OK.
+    has jobs that could not be read, or the period did not meet its targets. Else 0 OK.
     """
     from backupkit.reports.monitoring import check_result  # noqa: PLC0415 # keeps --help fast
     from backupkit.tables import STATES  # noqa: PLC0415 # it loads pandas
@@ -47,6 +47,7 @@ def check(
                 "status": result.status,
                 "code": result.code,
                 "sentence": result.sentence,
+                "period": assessment.period_verdict.state,
                 **{state: getattr(assessment.verdict, state) for state in STATES},
             }
         )
@@ -77,18 +78,12 @@ def assess(  # one parameter per option
     history: str,
     fleet: "Path | SettingsFile",
     *,
-    last: str | None = None,
-    start: str | None = None,
-    end: str | None = None,
     now: str | None = None,
+    **period: str | None,
 ) -> "Assessment":
-    """Assess a history."""
-    if last is not None and start is not None:
-        raise SettingsError("--last and --start exclude each other; use one of them.")
+    """Assess a history; `period` has the options of `backupkit.evaluate` for it."""
     policy = bk.Policy.load(fleet)
-    store = open_history(history, fleet)
-    period = last or (None if start else "30d")
-    return bk.evaluate(store, policy, start=start, end=end, now=now, last=period)
+    return bk.evaluate(open_history(history, fleet), policy, now=now, **period)  # type: ignore[arg-type] # all are texts
 
 
 def open_history(location: str, fleet: "Path | SettingsFile") -> "bk.History":
@@ -103,6 +98,8 @@ def open_history(location: str, fleet: "Path | SettingsFile") -> "bk.History":
 
 
 def format_verdict(assessment: "Assessment") -> str:
-    """Return the verdict as one line."""
-    label = {"compliant": "OK", "breach": "BREACH", "unknown": "UNKNOWN"}[assessment.verdict.state]
-    return f"{label}: {assessment.verdict.sentence}"
+    """Return both verdicts, in a line each."""
+    return (
+        f"{assessment.heading}\n  {assessment.period_verdict.sentence}\n"
+        f"  {assessment.moment}: {assessment.verdict.sentence}"
+    )

@@ -21,7 +21,7 @@ __all__ = ["report"]
 
 VERDICT_EXIT_CODE: Final = 5
 MAIL_EXIT_CODE: Final = 6
-_VERDICT_STATES: Final = ("breach", "unknown", "compliant")
+_VERDICT_STATES: Final = ("missed", "met", "breach", "unknown", "compliant")
 
 
 class _EarlierReport(msgspec.Struct):
@@ -44,6 +44,23 @@ def report(  # noqa: PLR0913 # one parameter per option
     ] = None,
     end: Annotated[
         str | None, typer.Option(metavar="TIME", help="End of the period, ISO 8601.")
+    ] = None,
+    month: Annotated[
+        str | None, typer.Option(metavar="YYYY-MM", help="A month as the period, or last.")
+    ] = None,
+    last_month: Annotated[
+        bool, typer.Option("--last-month", help="The last month that is over, as --month last.")
+    ] = False,
+    quarter: Annotated[
+        str | None, typer.Option(metavar="YYYY-QN", help="A quarter as the period, or last.")
+    ] = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ZONE",
+            help="Zone of months, quarters and of times without one, such as Europe/Berlin.  "
+            "[default: report_timezone in [policy] of fleet.toml, or UTC]",
+        ),
     ] = None,
     as_of: Annotated[
         str | None, typer.Option(metavar="TIME", help="Use only what was known at this time.")
@@ -79,13 +96,16 @@ def report(  # noqa: PLR0913 # one parameter per option
     mail_if: Annotated[
         str,
         typer.Option(
-            metavar="STATES", help="Mail only if the verdict is one of these: breach,unknown."
+            metavar="STATES",
+            help="Mail only if a verdict is one of these: of the period missed, unknown or met; of "
+            "its end breach, unknown or compliant.",
         ),
     ] = "",
     fail_on: Annotated[
         str,
         typer.Option(
-            metavar="STATES", help="Exit with 5 if the verdict is one of these: breach,unknown."
+            metavar="STATES",
+            help="Exit with 5 if a verdict is one of these, such as missed,breach,unknown.",
         ),
     ] = "",
     as_json: AsJson = False,
@@ -102,16 +122,29 @@ def report(  # noqa: PLR0913 # one parameter per option
     if mail_states and not must_mail:
         raise SettingsError("--mail-if needs --mail or --mail-to ADDRESS.")
     file = read_toml(fleet)
-    assessment = assess(history, file, last=last, start=start, end=end, now=as_of)
+    if last_month and month is not None:
+        raise SettingsError("--month and --last-month exclude each other; use one of them.")
+    assessment = assess(
+        history,
+        file,
+        now=as_of,
+        last=last,
+        start=start,
+        end=end,
+        month="last" if last_month else month,
+        quarter=quarter,
+        timezone=timezone,
+    )
     comparison = _assess_earlier_period(compare_with, assessment, history, file)
     document = bk.report(assessment, before=comparison)
     if redact or redact_key is not None:
         document = _redact_report(document, history, redact_key)
     paths = document.save(out, xlsx=xlsx)
-    verdict = document.assessment.verdict
+    verdict, period = document.assessment.verdict, document.assessment.period_verdict
+    states = {verdict.state, period.state}
     mail_error = ""
     mailed: tuple[str, ...] = ()
-    if must_mail and (not mail_states or verdict.state in mail_states):
+    if must_mail and (not mail_states or states & mail_states):
         try:
             mailed = _mail_report(document, file, tuple(mail_to or ()), paths[0])
         except (MailError, CredentialError, SettingsError) as error:
@@ -119,6 +152,9 @@ def report(  # noqa: PLR0913 # one parameter per option
     if as_json:
         print_json(
             {
+                "heading": document.assessment.heading,
+                "period": period.state,
+                "period_sentence": period.sentence,
                 "verdict": verdict.state,
                 "sentence": verdict.sentence,
                 "files": [str(path) for path in paths],
@@ -133,21 +169,22 @@ def report(  # noqa: PLR0913 # one parameter per option
     if mail_error:
         echo(f"backupkit: {paths[0]} was written, but not mailed. {mail_error}", err=True)
         return MAIL_EXIT_CODE
-    return VERDICT_EXIT_CODE if verdict.state in fail_states else 0
+    return VERDICT_EXIT_CODE if states & fail_states else 0
 
 
 def _assess_earlier_period(
     text: str, current: "Assessment", history: str, fleet: "SettingsFile"
 ) -> "Assessment | None":
     """Return the assessment to compare with, by the data known at its time."""
+    from backupkit.assessment.periods import previous_period  # noqa: PLC0415 # fast --help
     from backupkit.settings import parse_instant  # noqa: PLC0415 # keeps --help fast
 
     if text == "none":
         return None
     length = current.end - current.start
     if text == "previous":
-        end = moment = current.start
-        start = end - length
+        start, end = previous_period(current.start, current.end, current.timezone)
+        moment = end
     elif (sidecar := Path(text).with_suffix(".json")).is_file():
         period = _read_earlier_report(sidecar)
         start, end, moment = (
@@ -175,7 +212,7 @@ def _parse_time_option(text: str, current: "Assessment") -> "pd.Timestamp":
         return current.now - parse_duration(text, where=where)
     except SettingsError:  # not a duration: try a time
         try:
-            return parse_instant(text, where=where)
+            return parse_instant(text, where=where, zone=current.timezone)
         except SettingsError as error:
             raise SettingsError(
                 f'{where}: "{text}" is neither previous, none, a duration such as 1d, a time such '
@@ -216,6 +253,6 @@ def _parse_states(text: str, *, option: str) -> frozenset[str]:
     if invalid := states - set(_VERDICT_STATES):
         raise SettingsError(
             f'{option}: "{min(invalid)}" is none of {", ".join(_VERDICT_STATES)}; for example: '
-            f"{option} breach,unknown"
+            f"{option} missed,breach,unknown"
         )
     return states
