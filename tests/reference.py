@@ -596,13 +596,12 @@ class Appliance:
             clock = midnight + number * DAY + opens
             opened, closed = (self.instant(at, self.zone)[0] for at in (clock, clock + length))
             windows.append((opened, closed))
-        found = windows[0]
-        for window in windows[1:]:
-            gap = max(window[0] - found[1], NOTHING)
-            if moment < window[0] - gap / 2:
-                break
-            found = window
-        return found
+        begun = [
+            window
+            for before, window in pairwise(windows)
+            if moment >= window[0] - max(window[0] - before[1], NOTHING) / 2
+        ]
+        return begun[-1]
 
     def duration_figures(self) -> tuple[int, int]:
         """Return the runs, and those that took no longer than the limit."""

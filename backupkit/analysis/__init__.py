@@ -66,6 +66,7 @@ from backupkit.analysis.lint import lint
 from backupkit.analysis.mean_exposure import mean_exposure
 from backupkit.analysis.messages import message_of
 from backupkit.analysis.period import restrict_to_period
+from backupkit.analysis.polls_at_end import polls_at_end
 from backupkit.analysis.reasons import reasons
 from backupkit.analysis.remarks import describe_jobs
 from backupkit.analysis.schedules import (
@@ -153,6 +154,7 @@ __all__ = [
     "observed_time",
     "overlapping_jobs",
     "poll_summary",
+    "polls_at_end",
     "possible_recovery_points",
     "ratio",
     "ratios",

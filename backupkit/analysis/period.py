@@ -94,10 +94,10 @@ def restrict_to_period(
     are kept.
 
     These polls of an appliance are kept: the first, the newest, the first good one, the newest
-    good one, the newest good one up to the period's end, the first after the newest good one, the
-    first that read the schedules, and those of the cadence. Of the good ones that measured the
-    clock: the first, the newest, the newest ones up to the period's start and end, and all where
-    these show that the clock was set.
+    good one, the newest and the newest good one up to the period's end, the first after each of
+    the two newest good ones, the first that read the schedules, and those of the cadence. Of the
+    good ones that measured the clock: the first, the newest, the newest ones up to the period's
+    start and end, and all where these show that the clock was set.
     """
     totals = totals_of(data.jobs, data.polls) if data.totals is None else data.totals
     polls = data.polls.iloc[_find_needed_polls(data.polls, start, end)].reset_index(drop=True)
@@ -116,8 +116,9 @@ def _find_needed_polls(polls: pd.DataFrame, start: pd.Timestamp, end: pd.Timesta
     ok = list_was_read(polls).to_numpy(dtype=bool, na_value=False)[rows]
     has_schedules = mark_schedule_reads(polls)[rows]
     read = np.flatnonzero(ok)
-    by_end = read[times[read] <= to_instant(end)]
+    is_by_end = times <= to_instant(end)
     newest_good = _find_last_rows(codes, read, number)
+    newest_good_by_end = _find_last_rows(codes, read[is_by_end[read]], number)
     measured = read[polls["clock_skew"].notna().to_numpy()[rows[read]]]
     was_set = names.isin(find_set_clocks(polls, start=start, end=end))
     cadence = find_cadence_polls(codes[read], times[read], number)
@@ -126,8 +127,10 @@ def _find_needed_polls(polls: pd.DataFrame, start: pd.Timestamp, end: pd.Timesta
         _find_last_rows(codes, np.arange(len(rows)), number),
         _find_first_rows(codes, read, number),
         newest_good,
-        _find_last_rows(codes, by_end, number),
+        newest_good_by_end,
+        _find_last_rows(codes, np.flatnonzero(is_by_end), number),
         newest_good[newest_good < len(rows) - 1] + 1,
+        newest_good_by_end[newest_good_by_end < len(rows) - 1] + 1,
         read[cadence[cadence >= 0]],
         _find_first_rows(codes, read[has_schedules[read]], number),
         _find_first_rows(codes, measured, number),

@@ -112,8 +112,8 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
         [
             resolved_policy,
             totals[_COUNT_COLUMNS].fillna(0),
-            poll_summary,
-            coverage,
+            analysis.polls_at_end(data.polls, poll_summary, end=end),
+            _cut_known_until(coverage, period),
             analysis.states_at(
                 recovery_points,
                 coverage,
@@ -176,6 +176,7 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
         type=jobs["type"],
         type_inferred=jobs["type_inferred"],
         throughput=analysis.throughput(jobs),
+        in_period=overlapping,
         **signatures[["signature", "cause_name"]],
     )
     return PartialAssessment(
@@ -185,7 +186,8 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
         incidents=incidents,
         baselines=baselines,
         anomalies=analysis.anomalies(
-            jobs,
+            # of a period that is over, no job is running
+            jobs if end == now else jobs[jobs["outcome"].ne("open").to_numpy()],
             start=start,
             end=end,
             now=now,
@@ -199,6 +201,14 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
         period_slots=period_slots[period_slots["slot"] >= start],
         recent_jobs=analysis.recent_jobs(known_jobs),
     )
+
+
+def _cut_known_until(coverage: pd.DataFrame, period: Period) -> pd.DataFrame:
+    """Cut known_until to the period's end, if the period is over."""
+    if period.end == period.now:
+        return coverage
+    known_until = coverage["known_until"]
+    return coverage.assign(known_until=known_until.mask(known_until > period.end, period.end))
 
 
 def _find_end_of_onboarding(facts: pd.DataFrame) -> pd.Series:

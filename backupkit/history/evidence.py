@@ -150,6 +150,7 @@ def _read_polls(reader: Reader, wanted: Filter, start: int, end: int) -> pd.Data
 
     read = LIST_READ.format("q.")
     newest_good = one(f"{read} = 1", "DESC")
+    newest_good_by_end = one(f"{read} = 1 AND q.polled_at <= {end}", "DESC")
     measured = f"{read} = 1 AND q.clock_skew IS NOT NULL"
     single_polls = " UNION ".join(
         f"SELECT a.id, {single} FROM appliances a WHERE {owners}"
@@ -157,10 +158,12 @@ def _read_polls(reader: Reader, wanted: Filter, start: int, end: int) -> pd.Data
             one(f"{read} IS NOT NULL", "ASC"),
             one(f"{read} IS NOT NULL", "DESC"),
             one(f"{read} = 1", "ASC"),
-            one(f"{read} = 1 AND q.polled_at <= {end}", "DESC"),
+            newest_good_by_end,
+            one(f"{read} IS NOT NULL AND q.polled_at <= {end}", "DESC"),
             one(f"{read} = 1 AND q.schedules_read IS NOT NULL", "ASC"),
             one(f"{read} = 1 AND q.details = 1 AND q.schedules_error IS NULL", "ASC"),
             one(f"{read} IS NOT NULL AND q.polled_at > {newest_good}", "ASC"),
+            one(f"{read} IS NOT NULL AND q.polled_at > {newest_good_by_end}", "ASC"),
             one(measured, "ASC"),
             one(measured, "DESC"),
             one(f"{measured} AND q.polled_at <= {start}", "DESC"),

@@ -17,6 +17,7 @@ from backupkit.reports.exports import (
 from backupkit.reports.files import read_key, write_files, write_key
 from backupkit.reports.mail import compose_mail
 from backupkit.reports.page import render_fragment, render_page
+from backupkit.reports.period import select_period_jobs
 from backupkit.reports.redaction import redact
 from backupkit.reports.summary import summarize
 from backupkit.reports.workbook import build_workbook
@@ -72,7 +73,8 @@ class Report:
             ``.csv`` (one row per slot), ``.jobs.csv`` (one row per job) and ``.appliances.csv``
             (one row per appliance, all its figures). In ``.verdicts.csv``, there is one row for the
             fleet, each site and each group; in ``.days.csv`` one row per appliance and one column
-            per day; in ``.trend.csv`` one row per day, week and month.
+            per day; in ``.trend.csv`` one row per day, week and month. They have the jobs that
+            overlap the period, and of a period that is over no observation after its end.
         xlsx : bool
             Whether to write an ``.xlsx`` workbook too; it needs ``backupkit[xlsx]``.
 
@@ -91,7 +93,7 @@ class Report:
         beside = {
             target.with_suffix(".json"): build_json_document(self.assessment, aliased=self.aliased),
             target.with_suffix(".csv"): format_slots_csv(self.assessment),
-            target.with_suffix(".jobs.csv"): format_jobs_csv(self.assessment.jobs),
+            target.with_suffix(".jobs.csv"): format_jobs_csv(select_period_jobs(self.assessment)),
             target.with_suffix(".verdicts.csv"): format_verdicts_csv(self.assessment),
             target.with_suffix(".appliances.csv"): format_appliances_csv(self.assessment),
             target.with_suffix(".days.csv"): format_days_csv(self.assessment),

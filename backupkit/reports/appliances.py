@@ -22,6 +22,7 @@ from backupkit.plots.style import OUTCOME_STYLES
 from backupkit.reports.exports import format_messages
 from backupkit.reports.facts import Aged, ApplianceFacts, DataSource, JobRow, Link
 from backupkit.reports.levels import describe_levels
+from backupkit.reports.period import select_period_jobs
 from backupkit.settings import time_zone
 from backupkit.tables import COMPLETED_SLOTS, MISSED_SLOTS, TOLERATED_SKEW
 
@@ -46,7 +47,7 @@ def build_appliance_facts(
     small = len(rows) <= _SMALL_FLEET
     detailed = rows.index if small else rows.index[rows["state"] == "breach"]
     detailed = detailed[:_MAX_DETAILED_IN_LARGE_FLEET]
-    jobs = assessment.jobs
+    jobs = select_period_jobs(assessment)
     job_counts = jobs.groupby("appliance").size()
     newest = (
         jobs[jobs["appliance"].isin(detailed)]
@@ -157,7 +158,7 @@ def build_data_sources(assessment: Assessment, links: Mapping[str, Link]) -> Row
         DataSource(
             appliance=links[str(name)],
             polls=Ratio(row["polls_ok"], row["polls"]),
-            last_ok=Aged(row["last_ok"], assessment.now),
+            last_ok=Aged(row["last_ok"], assessment.end),
             staleness=row["staleness"],
             known_since=row["known_since"],
             observed=time_ratio(row["observed"], row["in_scope"]),

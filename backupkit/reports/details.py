@@ -41,6 +41,7 @@ from backupkit.reports.facts import (
     TargetLoad,
 )
 from backupkit.reports.levels import build_levels, format_throughput
+from backupkit.reports.period import is_current
 from backupkit.reports.summary import build_figures, build_links
 
 __all__ = ["build_details", "build_load", "build_sizes"]
@@ -135,6 +136,7 @@ def build_load(assessment: Assessment, links: Mapping[str, Link]) -> Load:
     """Return running jobs, early and late starts, and load of the backup targets."""
     jobs = assessment.jobs
     running = jobs[(jobs["outcome"] == "open") & jobs["vanished_at"].isna()]
+    running = running if is_current(assessment) else running[:0]
     running = running.sort_values("start_time", kind="stable")
     start_summary, starts = _compare_starts(assessment, links)
     loads = assessment.loads
@@ -152,6 +154,7 @@ def build_load(assessment: Assessment, links: Mapping[str, Link]) -> Load:
         for name, row in loads.head(_MAX_TARGETS).iterrows()
     )
     return Load(
+        is_current=is_current(assessment),
         running=Rows(
             (
                 _build_running_job(job, assessment, links)

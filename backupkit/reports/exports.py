@@ -16,6 +16,7 @@ from backupkit.analysis import choose_trend_steps, trend
 from backupkit.assessment import Assessment, PeriodVerdict
 from backupkit.policy import PARAMETERS, Exclusion, Policy
 from backupkit.policy.policy import digest_of
+from backupkit.reports.period import select_period_jobs
 from backupkit.tables import (
     ANOMALIES,
     APPLIANCES,
@@ -56,6 +57,7 @@ __all__ = [
     "format_slots_csv",
     "format_trend_csv",
     "format_verdicts_csv",
+    "select_table",
     "to_json_values",
 ]
 
@@ -116,10 +118,18 @@ def build_json_document(assessment: Assessment, *, aliased: bool = False) -> byt
             name: getattr(assessment.verdict, name)
             for name in ("state", "sentence", "in_scope", *STATES)
         },
-        **{name: _build_records(getattr(assessment, name)) for name in TABLES},
+        **{name: _build_records(select_table(assessment, name)) for name in TABLES},
         "trend": _build_records(build_trend_rows(assessment)),
     }
     return msgspec.json.encode(document) + b"\n"
+
+
+def select_table(assessment: Assessment, name: str) -> pd.DataFrame:
+    """Return a frame of an assessment; of the jobs, those that overlap the period."""
+    if name == "jobs":
+        return select_period_jobs(assessment)
+    frame: pd.DataFrame = getattr(assessment, name)
+    return frame
 
 
 def _build_period_verdict(verdict: PeriodVerdict) -> dict[str, Any]:

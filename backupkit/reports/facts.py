@@ -95,7 +95,7 @@ class Named(NamedTuple):
 
 
 class Aged(NamedTuple):
-    """Time, and the time of the assessment."""
+    """Time, and the time from which its age counts: the period's end."""
 
     time: Time
     now: pd.Timestamp
@@ -289,6 +289,7 @@ class Summary(NamedTuple):
     never_backed_up: Named
     groups: Rows[GroupVerdict]
     period: str
+    ages_as_of: pd.Timestamp
     generated: pd.Timestamp
     data_until: Time
     data_version: str
@@ -421,8 +422,9 @@ class TargetLoad(NamedTuple):
 
 
 class Load(NamedTuple):
-    """Running jobs, start delays of the last day, and load of the backup targets."""
+    """Running jobs if the period ends now, delays of the last day, and load of the targets."""
 
+    is_current: bool
     running: Rows[Running]
     start_summary: str
     starts: tuple[LateStart, ...]

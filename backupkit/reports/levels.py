@@ -60,7 +60,7 @@ def _list_limits(assessment: Assessment) -> Iterator[Level]:
 
 
 def _build_share(name: str, share: Ratio) -> Level:
-    return Level(name, share.percent, share.fraction or "no scheduled run")
+    return Level(name, str(share), "scheduled runs" if share.fraction else "no scheduled run")
 
 
 def _list_budgets(assessment: Assessment) -> Iterator[Level]:
@@ -68,17 +68,16 @@ def _list_budgets(assessment: Assessment) -> Iterator[Level]:
     for metric, name in (*_BUDGETS.items(), *_BURN_RATES.items()):
         share = assessment.ratio(metric)
         if not share.fraction:
-            yield Level(name, NO_DATA, "no slot, or a target of 100 %")
+            yield Level(name, NO_DATA, "no slot, or the target allows no miss")
             continue
+        missed = "missed or unknown" if metric == "error_budget_strict" else "missed"
+        basis = f"{format_number(share.numerator)} of {share.denominator:.4g} allowed"
         result = (
-            f"{share.percent} ({share.numerator:g} of {share.denominator:.2f})"
+            f"{share.percent} ({format_number(share.numerator)} of {share.denominator:.4g})"
             if metric in _BUDGETS
             else f"{format_number(round(share.value, 1))} times"
         )
-        missed = f"{share.numerator:g} missed" + (
-            " or unknown" if metric == "error_budget_strict" else ""
-        )
-        yield Level(name, result, f"{missed}, {share.denominator:.2f} allowed")
+        yield Level(name, result, f"slots {missed}, {basis}")
 
 
 def _list_means(assessment: Assessment) -> Iterator[Level]:

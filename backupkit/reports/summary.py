@@ -33,6 +33,7 @@ from backupkit.reports.facts import (
     Summary,
     UnreadAppliance,
 )
+from backupkit.reports.period import PERIOD_OVER, is_over
 from backupkit.tables import TARGET_STATES
 
 __all__ = ["build_changes", "build_figures", "build_links", "summarize"]
@@ -63,6 +64,7 @@ def summarize(
         never_backed_up=Named(len(never), tuple(links[name] for name in never[:_MAX_NEVER])),
         groups=_list_group_verdicts(assessment),
         period=assessment.period_name,
+        ages_as_of=assessment.end,
         generated=assessment.now,
         data_until=assessment.coverage["last_poll"].max(),
         data_version=assessment.version,
@@ -171,7 +173,9 @@ def _list_action_items(assessment: Assessment, links: Mapping[str, Link]) -> Row
             last_success=row["last_success"],
             strikes=0 if pd.isna(row["strikes"]) else int(row["strikes"]),
             reason=sanitise(row["reason"], limit=600) or "no reason known",
-            advice=advice.advise_breach(
+            advice=PERIOD_OVER
+            if is_over(assessment)
+            else advice.advise_breach(
                 row, schedules.get(str(name), none), next_steps.get(str(name))
             ),
         )
@@ -196,13 +200,15 @@ def _list_unread(assessment: Assessment, links: Mapping[str, Link]) -> Rows[Unre
             error=sanitise(coverage["error"], limit=80)
             or advice.describe_missing_data(coverage, assessment.end),
             failing_since=coverage["failing_since"],
-            last_ok=Aged(coverage["last_ok"], assessment.now),
+            last_ok=Aged(coverage["last_ok"], assessment.end),
             detail=next(
                 text
                 for column in (coverage["detail"], coverage["schedules_error"], row["reason"], "")
                 if (text := sanitise(column, limit=600)) or column == ""
             ),
-            advice=advice.advise_unread(coverage, assessment.end),
+            advice=PERIOD_OVER
+            if is_over(assessment)
+            else advice.advise_unread(coverage, assessment.end),
         )
         for (name, row), (_, coverage) in pairs
     )

@@ -14,6 +14,7 @@ from backupkit.reports.exports import (
     build_export_name,
     build_trend_rows,
     format_messages,
+    select_table,
     to_json_values,
 )
 from backupkit.tables.contract import MESSAGES
@@ -71,7 +72,7 @@ def build_workbook(assessment: Assessment) -> bytes:
         # else the file holds the present time, and its bytes are not reproducible
         book.set_properties({"created": assessment.now.tz_localize(None).to_pydatetime()})
         _add_sheet(book, "Verdict", ("What", "Value"), _list_facts(assessment), (24, 80))
-        frames = {title: getattr(assessment, name) for title, name in _SHEETS.items()}
+        frames = {title: select_table(assessment, name) for title, name in _SHEETS.items()}
         frames |= {"Days": build_days_frame(assessment), "Trend": build_trend_rows(assessment)}
         for title, frame in frames.items():
             flat = frame.reset_index() if frame.index.name is not None else frame

@@ -111,6 +111,7 @@ ASSESSED_JOBS = Table(
         Column("type_inferred", FLAG, "Whether `type` was inferred from the schedule."),
         Column("remark", TEXT, "What is odd about the job; missing if nothing is."),
         Column("throughput", NUMBER, "size / duration; missing unless it succeeded.", "bytes/s"),
+        Column("in_period", FLAG, "Whether it overlaps the period; a report has only these."),
     ),
 )
 """Jobs used by an assessment; times that are not plausible are missing, see `remark`."""
@@ -387,10 +388,15 @@ COVERAGE = Table(
         Column("configured", FLAG, "Whether it is in fleet.toml."),
         Column("polls", COUNT, "Polls up to now."),
         Column("polls_ok", COUNT, "Polls that read the job list."),
-        Column("last_poll", TIME, "The newest poll.", "UTC"),
-        Column("last_ok", TIME, "The newest poll that read the job list.", "UTC"),
+        Column("last_poll", TIME, "The newest poll up to the period's end.", "UTC"),
+        Column("last_ok", TIME, "The newest of them that read the job list.", "UTC"),
         Column("known_since", TIME, "First good poll, or start of the oldest job.", "UTC"),
-        Column("known_until", TIME, "Until when the state is known.", "UTC"),
+        Column(
+            "known_until",
+            TIME,
+            "Until when the state is known; not after the end of a period that is over.",
+            "UTC",
+        ),
         Column("staleness", SPAN, "How long its newest good poll counts as knowledge.", "s"),
         Column("observed", SPAN, "Time compliant or in breach, in the period.", "s"),
         Column("in_scope", SPAN, "Time compliant, in breach or unknown, in the period.", "s"),

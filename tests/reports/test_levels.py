@@ -42,13 +42,13 @@ def test_a_quiet_week() -> None:
     assert levels(quiet) == {
         "Runs inside the backup window": ("no data", "the policy has no window"),
         "Runs inside the duration limit": ("no data", "the policy has no duration limit"),
-        "Error budget spent": ("0.0 % (0 of 0.07)", "0 missed, 0.07 allowed"),
+        "Error budget spent": ("0.0 % (0 of 0.07)", "slots missed, 0 of 0.07 allowed"),
         "Error budget spent, unknown runs included": (
             "0.0 % (0 of 0.07)",
-            "0 missed or unknown, 0.07 allowed",
+            "slots missed or unknown, 0 of 0.07 allowed",
         ),
-        "Burn rate of the last 24 h": ("0 times", "0 missed, 0.01 allowed"),
-        "Burn rate of the last 7 days": ("0 times", "0 missed, 0.07 allowed"),
+        "Burn rate of the last 24 h": ("0 times", "slots missed, 0 of 0.01 allowed"),
+        "Burn rate of the last 7 days": ("0 times", "slots missed, 0 of 0.07 allowed"),
         "Mean time to restore (MTTR)": ("no incident was closed", "0 closed"),
         "Mean time between incidents (MTBF)": (
             "none in 168 h observed",
@@ -69,14 +69,20 @@ def test_a_week_with_incidents() -> None:
     rows[-1]["end_time"] = rows[-1]["start_time"] + pd.Timedelta(minutes=20)
     got = judge(rows, window="00:30-01:15", duration_limit="30m")
     found = levels(got)
-    assert found["Runs inside the backup window"] == ("0.0 %", "0 of 6 jobs")
+    assert found["Runs inside the backup window"] == ("0.0 % (0 of 6 jobs)", "scheduled runs")
     assert found["Time past the window, of all runs"] == (
         "5 h 30 min",
         "finished runs; 0 more runs past it at the end",
     )
-    assert found["Runs inside the duration limit"] == ("100.0 %", "6 of 6 jobs")
-    assert found["Error budget spent"] == ("4285.7 % (3 of 0.07)", "3 missed, 0.07 allowed")
-    assert found["Burn rate of the last 24 h"] == ("100 times", "1 missed, 0.01 allowed")
+    assert found["Runs inside the duration limit"] == ("100.0 % (6 of 6 jobs)", "scheduled runs")
+    assert found["Error budget spent"] == (
+        "4285.7 % (3 of 0.07)",
+        "slots missed, 3 of 0.07 allowed",
+    )
+    assert found["Burn rate of the last 24 h"] == (
+        "100 times",
+        "slots missed, 1 of 0.01 allowed",
+    )
     # closed: 4 Nov 01:20 to 06:20; carried over: 1 Nov 01:20 to 3 Nov 01:20; open: 7 Nov 02:00
     assert found["Mean time to restore (MTTR)"] == (
         "5 h",
@@ -102,7 +108,7 @@ def test_nothing_is_known() -> None:
     """Without a success and a slot there is no figure, only what there was to count."""
     empty = assess(members=[Member(appliance="a")])
     found = levels(empty)
-    assert found["Error budget spent"] == ("no data", "no slot, or a target of 100 %")
+    assert found["Error budget spent"] == ("no data", "no slot, or the target allows no miss")
     assert found["Mean exposure"] == ("no data", "0 h observed with a recovery point")
     assert own(empty) == "MTBF none in 0 h observed"
 

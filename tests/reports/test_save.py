@@ -27,6 +27,7 @@ from backupkit.reports.exports import (
     format_slots_csv,
     format_trend_csv,
 )
+from backupkit.reports.period import select_period_jobs
 from backupkit.reports.schema import schema
 from backupkit.reports.workbook import build_workbook
 from backupkit.tables import SLOTS
@@ -46,7 +47,7 @@ class TestSave:
         assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
         html = paths[0].read_text(encoding="utf-8")
         assert all(name in html for name in names[1:])
-        assert f"{len(week.jobs)} jobs" in html
+        assert f"{len(select_period_jobs(week))} jobs" in html
 
     def test_saving_again_replaces(self, week: Assessment, tmp_path: Path) -> None:
         """A second save writes the same bytes to the same files."""
@@ -76,8 +77,9 @@ class TestJson:
         assert document["schema_version"] == SCHEMA_VERSION
         assert document["verdict"]["state"] == week.verdict.state
         assert document["verdict"]["breach"] == week.verdict.breach
-        for name in ("fleet", "appliances", "intervals", "slots", "incidents", "coverage", "jobs"):
+        for name in ("fleet", "appliances", "intervals", "slots", "incidents", "coverage"):
             assert len(document[name]) == len(getattr(week, name))
+        assert len(document["jobs"]) == len(week.jobs) - 7  # a night before the period
 
     def test_units(self, week: Assessment) -> None:
         """Times are ISO in UTC, durations seconds by their key, missing values null."""
@@ -94,9 +96,8 @@ class TestJson:
     def test_no_user_of_a_target(self, week: Assessment) -> None:
         """User and password in locations are removed, in lists and messages too."""
         messages = [[{"id": "a", "default_message": "ftp://joe:secret@x failed", "args": []}]]
-        jobs = week.jobs.iloc[:1].assign(
-            messages=pd.Series(messages, week.jobs.index[:1], week.jobs["messages"].dtype)
-        )
+        first = week.jobs[week.jobs["in_period"]].iloc[:1]
+        jobs = first.assign(messages=pd.Series(messages, first.index, first["messages"].dtype))
         document = build_json_document(dataclass_replace(week, jobs=jobs))
         assert b"secret" not in document
         assert b"ftp://***@x failed" in document
@@ -205,7 +206,7 @@ class TestWorkbook:
         assert book.sheetnames[:3] == ["Verdict", "Appliances", "Expected runs"]
         assert book["Verdict"]["B4"].value == "TARGET MISSED"
         assert book["Verdict"]["B6"].value == "BREACH 4 of 8"
-        assert book["Jobs"].max_row == len(week.jobs) + 1
+        assert book["Jobs"].max_row == len(select_period_jobs(week)) + 1
         head, *rows = book["Appliances"].iter_rows(values_only=True)
         facts = dict(zip(head, rows[-2], strict=True))
         good = {row[0]: dict(zip(head, row, strict=True)) for row in rows}["vc-good"]

@@ -71,8 +71,9 @@ def report(  # noqa: PLR0913 # one parameter per option
         str,
         typer.Option(
             metavar="EARLIER",
-            help="Show changes since: previous (the period before), a duration ago (1d), a time, "
-            "an earlier report (its file), or none.",
+            help="Show changes since: previous (the period before; of a calendar month or quarter, "
+            "that before), a duration before the end (1d), a time, an earlier report (its file), "
+            "or none.",
         ),
     ] = "previous",
     redact: Annotated[
@@ -204,12 +205,12 @@ def _assess_earlier_period(
 
 
 def _parse_time_option(text: str, current: "Assessment") -> "pd.Timestamp":
-    """Parse a time, or a duration back from now."""
+    """Parse a time, or a duration back from the period's end."""
     from backupkit.settings import parse_duration, parse_instant  # noqa: PLC0415 # fast --help
 
     where = "--compare-with"
     try:
-        return current.now - parse_duration(text, where=where)
+        return current.end - parse_duration(text, where=where)
     except SettingsError:  # not a duration: try a time
         try:
             return parse_instant(text, where=where, zone=current.timezone)

@@ -1,0 +1,37 @@
+"""Contents of a report on a period that is over: nothing that happened after it."""
+
+from typing import Final
+
+import pandas as pd
+
+from backupkit.assessment import Assessment
+
+__all__ = ["PERIOD_OVER", "is_current", "is_over", "select_period_jobs"]
+
+PERIOD_OVER: Final = "None for this period: it is over. A report up to now has the next steps."
+"""Next step of every appliance in a report on a period that is over."""
+
+_RECENT: Final = pd.Timedelta(hours=1)
+_OBSERVED: Final = ("first_seen_at", "last_seen_at", "vanished_at")
+
+
+def is_current(assessment: Assessment) -> bool:
+    """Return whether the period ends now, so that a job can be running now."""
+    return assessment.end == assessment.now
+
+
+def is_over(assessment: Assessment) -> bool:
+    """Return whether the period ended more than an hour ago: next steps are too late for it."""
+    return assessment.now - assessment.end > _RECENT
+
+
+def select_period_jobs(assessment: Assessment) -> pd.DataFrame:
+    """Return the jobs that overlap the period, of `backupkit.tables.ASSESSED_JOBS`.
+
+    Of a period that is over, observations after its end are missing: the job was still listed then.
+    """
+    jobs = assessment.jobs[assessment.jobs["in_period"].fillna(value=False)]
+    if is_current(assessment):
+        return jobs
+    observed = {name: jobs[name].mask(jobs[name] > assessment.end) for name in _OBSERVED}
+    return jobs.assign(**observed)
