@@ -49,6 +49,8 @@ _SELECTION_COLUMNS: Final[Mapping[str, list[str]]] = {
         "last_seen_at",
         "vanished_at",
         "size",
+        "type",
+        "location",
         "month",
     ],
     "polls": [
@@ -165,8 +167,9 @@ def _assess_partition(uri: str, version: str, setting: EvaluationContext) -> Par
     """Read and assess some appliances; runs on a worker."""
     source = _cached_source(uri, version)
     times = setting.period
-    known = source.view(setting.resolved_policy.index, times)
-    return assess_appliances(_restrict(as_of(known, times.now), times), setting)
+    hosts = setting.policy.hosts
+    known = source.view(setting.resolved_policy.index, times, hosts)
+    return assess_appliances(_restrict(as_of(known, times.now), times, hosts), setting)
 
 
 class _Source(Protocol):
@@ -178,7 +181,9 @@ class _Source(Protocol):
     def version(self, moment: pd.Timestamp) -> str:
         """Return the digest of the data known at a moment; "" without data."""
 
-    def view(self, appliances: Collection[str], times: Period) -> HistoryView:
+    def view(
+        self, appliances: Collection[str], times: Period, hosts: Mapping[str, str]
+    ) -> HistoryView:
         """Return the data that an assessment of some appliances needs."""
 
 
@@ -221,9 +226,16 @@ class _Database:
     def version(self, moment: pd.Timestamp) -> str:
         return self.history.view(at=moment, appliances=()).version or ""
 
-    def view(self, appliances: Collection[str], times: Period) -> HistoryView:
+    def view(
+        self, appliances: Collection[str], times: Period, hosts: Mapping[str, str]
+    ) -> HistoryView:
         return self.history.view(
-            at=times.now, appliances=appliances, start=times.start, end=times.end, now=times.now
+            at=times.now,
+            appliances=appliances,
+            start=times.start,
+            end=times.end,
+            now=times.now,
+            hosts=hosts,
         )
 
 
@@ -248,7 +260,9 @@ class _Files:
         digests = entries.filter(pc.and_(is_addition, until))["digest"].to_pylist()
         return str(digests[-1]) if digests else ""
 
-    def view(self, appliances: Collection[str], times: Period) -> HistoryView:
+    def view(
+        self, appliances: Collection[str], times: Period, hosts: Mapping[str, str]
+    ) -> HistoryView:
         past = (self.export.manifest.latest_at or 0) > to_microseconds(times.now)
         polls = _SelectedRows(self.export, POLLS, appliances, _until("polled_at", times.now))
         plans = self.export.read(
@@ -258,17 +272,21 @@ class _Files:
         if past:
             wanted = _until("observed_at", times.now)
             rows = self.export.read("observations", appliances=appliances, wanted=wanted)
-            known = _restrict(replace(known, jobs=jobs_from(OBSERVATIONS.from_arrow(rows))), times)
+            known = _restrict(
+                replace(known, jobs=jobs_from(OBSERVATIONS.from_arrow(rows))), times, hosts
+            )
         else:
             jobs = _SelectedRows(self.export, JOBS, appliances)
             # a few columns are enough to select rows; the long job ids are never missing
-            known = _restrict(replace(known, jobs=jobs.narrow.assign(job_id="")), times)
+            known = _restrict(replace(known, jobs=jobs.narrow.assign(job_id="")), times, hosts)
             known = replace(known, jobs=jobs.full_rows(known.jobs[_ROW]))
         return replace(known, polls=polls.full_rows(known.polls[_ROW]))
 
 
-def _restrict(known: HistoryView, times: Period) -> HistoryView:
-    return analysis.restrict_to_period(known, start=times.start, end=times.end, now=times.now)
+def _restrict(known: HistoryView, times: Period, hosts: Mapping[str, str]) -> HistoryView:
+    return analysis.restrict_to_period(
+        known, start=times.start, end=times.end, now=times.now, hosts=hosts
+    )
 
 
 def _until(column: str, moment: pd.Timestamp) -> ds.Expression:

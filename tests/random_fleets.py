@@ -30,6 +30,8 @@ OUTCOMES = {
 SKEWS = [0 * DAY, 2 * MINUTE, -2 * HOUR, 3 * HOUR, 4 * DAY, -5 * DAY]
 LENGTHS = [timedelta(minutes=number) for number in (0, 20, 20, 30, 300, 1_800, 12_960, -60)]
 STEPS = [HOUR, 6 * HOUR, 12 * HOUR, DAY, DAY, DAY, 7 * DAY, 7 * DAY, 33 * DAY]
+REMOTE = ["sftp://nas-1/vc", "sftp://nas-2/vc", None]
+LOCAL = ["file:///storage/vc", "/storage/vc", "sftp://10.0.0.1:/vc", "scp://localhost/vc"]
 TEXTS = ["Disk full on host 7.", "Log-in to nas-1 refused.", ""]
 
 
@@ -64,7 +66,9 @@ class Case:
     def restrict(self, known: HistoryView) -> HistoryView:
         """Restrict frames to the period."""
         times = self.times
-        return restrict_to_period(known, start=times.start, end=times.end, now=times.now)
+        return restrict_to_period(
+            known, start=times.start, end=times.end, now=times.now, hosts=self.policy.hosts
+        )
 
     def _options(self) -> dict[str, Any]:
         times = self.times
@@ -80,6 +84,7 @@ def random_jobs(random: Random, name: str, times: Period) -> Iterator[dict[str, 
     gaps = random.choice([0.0, 0.02, 0.2])  # how often something is missing
     sizes: list[int | None] = random.choice([[None, -1, 0, 10, 9**18], [10, 11, 12], [10, 400]])
     stuck = random.choice([None, None, number - 20])  # open for a long time
+    local = random.choice([0.0, 0.0, 0.0, 0.1, 0.9, 1.0])  # how often on the appliance itself
     at = latest + random.choice([0 * DAY, 2 * DAY])
     for place in range(number):
         at -= step if random.random() < 0.9 else random.choice(STEPS)
@@ -100,9 +105,11 @@ def random_jobs(random: Random, name: str, times: Period) -> Iterator[dict[str, 
             "last_seen_at": None if random.random() < gaps else seen,
             "first_seen_at": start if random.random() < 0.1 else None,
             "vanished_at": seen + DAY if random.random() < 0.1 else None,
-            "type": random.choice(["SCHEDULED", "SCHEDULED", "MANUAL", None]),
+            "type": "LOCAL_BACKUP"
+            if random.random() < local / 9
+            else random.choice(["SCHEDULED", "SCHEDULED", "MANUAL", None]),
             "size": random.choice(sizes),
-            "location": random.choice(["sftp://nas-1/vc", "sftp://nas-2/vc", None]),
+            "location": random.choice(LOCAL if random.random() < local else REMOTE),
             "build": random.choice(["1", "2", None]),
             "messages": [message(random.choice(TEXTS))] if outcome == "failure" else None,
         }
@@ -167,6 +174,7 @@ def random_parameters(random: Random) -> dict[str, Any]:
         "window": random.choice([None, "22:00-06:00"]),
         "duration_limit": random.choice([None, HOUR]),
         "lookback": random.choice([DAY, 30 * DAY]),
+        "count_local": random.choice([False, False, True]),
         "schedule": random.choice([None, "01:00", {"time": "01:00", "days": ["SUNDAY"]}]),
     }
 
@@ -185,7 +193,11 @@ def random_policy(random: Random, times: Period) -> Policy:
             around(): Policy(**random_parameters(random)) for _ in range(random.choice([0, 0, 1]))
         },
         members=[
-            Member(appliance=name, exclude=random.choice([None, None, None, "retired"]))
+            Member(
+                appliance=name,
+                host=random.choice([None, "10.0.0.1", "10.0.0.1:8443", "vc.example.com"]),
+                exclude=random.choice([None, None, None, "retired"]),
+            )
             for name in names[: random.choice([0, 2, APPLIANCES + 1])]
         ],
         exclusions=[

@@ -26,6 +26,7 @@ class Job:
     start: datetime
     end: datetime | None
     kind: str | None
+    local: bool = False  # saved on the appliance itself
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Numbers:
     completion: timedelta | None
     staleness: timedelta | None
     anchor: str
+    count_local: bool
     unknown_mode: str
     backup_day: timedelta
     window: tuple[timedelta, timedelta] | None
@@ -172,12 +174,23 @@ class Appliance:
 
     # recovery points and states
 
+    @cached_property
+    def counted(self) -> list[Job]:
+        """The jobs without those that are no recovery points, as they are on the appliance."""
+        return [
+            job
+            for job in self.jobs
+            if not job.local
+            or job.outcome not in ("success", "other")
+            or self.numbers_at(job.end or job.start).count_local
+        ]
+
     def successes(self, numbers: Numbers) -> list[tuple[datetime, datetime]]:
         """Return each success: when it was available, and the time that it can restore."""
         by_start = numbers.anchor == "start"
         return [
             (job.end, job.start if by_start else job.end)
-            for job in self.jobs
+            for job in self.counted
             if job.outcome == "success" and job.end is not None
         ]
 
@@ -394,7 +407,7 @@ class Appliance:
         deadline = upper if target is None else min(upper, target)
         overdue = at + numbers.late + dst_tolerance
         attempts = sorted(
-            (job for job in self.jobs if job.outcome != "void" and lower <= job.start < upper),
+            (job for job in self.counted if job.outcome != "void" and lower <= job.start < upper),
             key=lambda job: (job.start, job.name),
         )
         good = [job.end for job in attempts if job.outcome == "success" and job.end is not None]
@@ -456,16 +469,12 @@ class Appliance:
 
     @cached_property
     def finished(self) -> list[tuple[datetime, bool]]:
-        """End of each finished job, and whether it succeeded; a failure before a success."""
-        return sorted(
-            (job.end, job.outcome == "success")
-            for job in self.jobs
-            if job.outcome in ("success", "failure") and job.end is not None
-        )
+        """End of each finished job that counts, and whether it succeeded."""
+        return list_ends(self.counted)
 
     def attempts(self) -> list[bool]:
         """Return whether each job that ended in the period succeeded."""
-        return [good for end, good in self.finished if self.start <= end < self.end]
+        return [good for end, good in list_ends(self.jobs) if self.start <= end < self.end]
 
     def failures_in_a_row(self) -> tuple[int, int]:
         """Count the failures since the last success, and the longest series in the period."""
@@ -622,6 +631,15 @@ class Appliance:
             for (_, numbers), begin, end in parts
             if begin < min(end, self.end)
         )
+
+
+def list_ends(jobs: Sequence[Job]) -> list[tuple[datetime, bool]]:
+    """Return the end of each finished job, and whether it succeeded; a failure before a success."""
+    return sorted(
+        (job.end, job.outcome == "success")
+        for job in jobs
+        if job.outcome in ("success", "failure") and job.end is not None
+    )
 
 
 def share(part: float, total: float) -> float | None:

@@ -712,7 +712,7 @@ class TestEvaluate:
         history = RecordingHistory(example("ex01"))
         a = evaluate(history, EXACT, now=END)
         assert history.asked == [
-            {"at": pd.Timestamp(END), "start": a.start, "end": a.end, "now": a.now}
+            {"at": pd.Timestamp(END), "start": a.start, "end": a.end, "now": a.now, "hosts": {}}
         ]
         assert (a.start, a.end, a.now) == (
             pd.Timestamp("2026-10-10T00:00Z"),
@@ -725,7 +725,9 @@ class TestEvaluate:
         history = RecordingHistory(example("ex01"))
         before = pd.Timestamp.now("UTC")
         a = evaluate(history, EXACT)
-        assert history.asked == [{"at": None, "start": a.start, "end": a.end, "now": a.now}]
+        assert history.asked == [
+            {"at": None, "start": a.start, "end": a.end, "now": a.now, "hosts": {}}
+        ]
         assert before <= a.now == a.end <= pd.Timestamp.now("UTC")
 
     def test_snapshot(self) -> None:

@@ -74,6 +74,7 @@ def some_numbers(random: Random) -> Numbers:
         completion=random.choice([None, None, 2 * HOUR, 20 * MINUTE, 30 * HOUR]),
         staleness=random.choice([None, 0 * HOUR, 2 * HOUR, 12 * HOUR]),
         anchor=random.choice(["start", "end"]),
+        count_local=random.random() < 0.3,
         unknown_mode=random.choice(["strict", "evidence"]),
         backup_day=random.choice([12 * HOUR, 2 * HOUR + 30 * MINUTE, 0 * HOUR]),
         window=random.choice([None, (random.choice(clocks), random.choice(lengths))]),
@@ -129,6 +130,7 @@ def some_jobs(random: Random, appliance: Appliance, origin: datetime) -> Iterato
         for run in appliance.expected
         for _ in range(random.choice([0, 1, 1, 1, 2, 3]))
     ]
+    local = random.choice([0.0, 0.0, 0.3, 1.0])
     starts += [
         origin + random.randrange(11 * 24 * 60) * MINUTE for _ in range(random.choice([0, 0, 2, 6]))
     ]
@@ -143,6 +145,7 @@ def some_jobs(random: Random, appliance: Appliance, origin: datetime) -> Iterato
             start=start,
             end=end if finished else None,
             kind=random.choice(KINDS),
+            local=random.random() < local,
         )
 
 
@@ -203,6 +206,7 @@ def policy_of(
         completion=numbers.completion,
         staleness=numbers.staleness,
         anchor="start" if numbers.anchor == "start" else "end",
+        count_local=numbers.count_local,
         unknown_mode="strict" if numbers.unknown_mode == "strict" else "evidence",
         backup_day=clock(numbers.backup_day),
         window=window and f"{clock(window[0])}-{clock(sum(window, 0 * HOUR))}",
@@ -278,6 +282,7 @@ def assess_fleet(fleet: dict[str, Appliance]) -> Assessment:
                     "start_time": job.start,
                     "end_time": job.end,
                     "type": job.kind,
+                    "location": "file:///storage" if job.local else "sftp://nas/vc",
                 }
                 for name, job in jobs
             ),

@@ -63,6 +63,7 @@ from backupkit.analysis.jobs import (
     totals_of,
 )
 from backupkit.analysis.lint import lint
+from backupkit.analysis.local_backups import local_backups, newest_local
 from backupkit.analysis.mean_exposure import mean_exposure
 from backupkit.analysis.messages import message_of
 from backupkit.analysis.period import restrict_to_period
@@ -149,8 +150,10 @@ __all__ = [
     "known_causes",
     "last_attempts",
     "lint",
+    "local_backups",
     "mean_exposure",
     "message_of",
+    "newest_local",
     "observed_time",
     "overlapping_jobs",
     "poll_summary",

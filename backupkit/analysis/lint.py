@@ -40,6 +40,7 @@ def lint(  # noqa: PLR0913 # each check has its input
     schedules_error: Mapping[str, str] | None = None,
     drift: pd.DataFrame | None = None,
     duplicates: pd.DataFrame | None = None,
+    local_runs: pd.Series | None = None,
 ) -> pd.DataFrame:
     """Check the schedules and the configuration of the fleet.
 
@@ -65,6 +66,9 @@ def lint(  # noqa: PLR0913 # each check has its input
         Result of `schedule_drift`.
     duplicates : DataFrame, optional
         Result of `duplicate_appliances`.
+    local_runs : Series of int, optional
+        By appliance, how many runs of the period are no recovery points because they are on the
+        appliance itself; missing if there is none.
 
     Returns
     -------
@@ -121,6 +125,8 @@ def lint(  # noqa: PLR0913 # each check has its input
         findings += _find_drift(drift[drift["appliance"].isin(scope.index)])
     if duplicates is not None:
         findings += _find_duplicates(duplicates, set(scope.index))
+    if local_runs is not None:
+        findings += _find_local_runs(local_runs.reindex(scope.index).dropna())
     frame = LINT.conform(pd.DataFrame(findings, columns=list(Finding._fields)))
     ordered = frame.assign(rank=frame["severity"].map(_SEVERITY_RANKS)).sort_values(
         ["rank", "rule", "appliance"], kind="stable"
@@ -295,6 +301,19 @@ def _find_clock_skews(skew: pd.Series) -> Findings:
             "warning",
             f"its clock is {_format_span(abs(off))} {side} ours",
             "Compare the time and the NTP servers of the appliance and of the collecting machine.",
+        )
+
+
+def _find_local_runs(runs: pd.Series) -> Findings:
+    """Yield the appliances with backups on the appliance itself."""
+    for name, number in runs.items():
+        what = "1 backup is" if number == 1 else f"{number:,.0f} backups are"
+        yield Finding(
+            str(name),
+            "local-backup",
+            "warning",
+            f"{what} on the appliance itself: no recovery point",
+            "Save to another host, or allow it with count_local = true in the policy.",
         )
 
 

@@ -11,7 +11,7 @@ from pandas.api.typing import NAType
 from backupkit.analysis.feasibility import find_dst_transitions
 from backupkit.analysis.target_load import target_of
 from backupkit.errors import one_line
-from backupkit.tables import WEEKDAYS
+from backupkit.tables import WEEKDAYS, is_local
 
 __all__ = ["VAMI", "Finding", "Findings", "check_schedules"]
 
@@ -57,20 +57,36 @@ def check_schedules(
     hosts: dict[str, str] = {}
     for name, host in resolved_policy["host"].dropna().items():
         hosts.setdefault(_get_host(target_of(f"https://{host}")), str(name))
-    parameters = resolved_policy[["retention", "parts"]].to_dict("index")
+    parameters = resolved_policy[["retention", "parts", "host", "count_local"]].to_dict("index")
     minutes = week.groupby("row")["minute"].agg(list).reindex(range(len(rows)))
     columns = ["appliance", "schedule", "max_count", "location", "parts", "days", "zone"]
     kept = rows["max_count"].mask(rows["max_count"] < 1)  # 0 keeps all
     plans = rows[columns].assign(max_count=kept).to_dict("records")
     for row, starts in zip(plans, minutes, strict=True):
         policy = parameters[row["appliance"]]
-        yield from _check_target(row, hosts)
+        local = list(_check_local(row, policy))
+        yield from local or _check_target(row, hosts)
         yield from _check_parts(row, policy["parts"])
         yield from _check_days(row)
         if row["appliance"] not in schedule_unknown:
             yield from _check_retention(row, policy["retention"])
         if isinstance(starts, list):
             yield from _check_dst_starts(row, starts, at)
+
+
+def _check_local(row: _Row, policy: _Row) -> Findings:
+    """Check whether the backups go to the appliance itself, and that does not count."""
+    location, host = row["location"], policy["host"]
+    if policy["count_local"] or not isinstance(location, str):
+        return
+    if is_local(location, host if isinstance(host, str) else None):
+        yield Finding(
+            row["appliance"],
+            "local-backup",
+            "error",
+            f"{_get_label(row)} saves on the appliance itself: its backups are no recovery points",
+            f"Set a location on another host in {VAMI}, or allow it with count_local = true.",
+        )
 
 
 def _check_target(row: _Row, hosts: dict[str, str]) -> Findings:

@@ -4,6 +4,7 @@ A history covers years. An assessment needs the period, the time right before it
 jobs for the baselines. The selection changes no figure, and additional rows change none.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -26,7 +27,7 @@ from backupkit.analysis.clocks import Clocks
 from backupkit.analysis.coverage import find_cadence_polls, find_counted_polls
 from backupkit.analysis.jobs import correct_clock_skew, job_times, totals_of
 from backupkit.analysis.schedules import current_schedules, mark_schedule_reads
-from backupkit.tables import HistoryView, find_set_clocks, list_was_read
+from backupkit.tables import HistoryView, find_set_clocks, list_was_read, mark_local_jobs
 from backupkit.tables.constants import (
     BASELINE_RUNS,
     DUPLICATE_JOBS,
@@ -50,11 +51,18 @@ _NEEDED_COLUMNS: Final = (
     "last_seen_at",
     "vanished_at",
     "size",
+    "type",
+    "location",
 )
 
 
 def restrict_to_period(
-    data: HistoryView, *, start: pd.Timestamp, end: pd.Timestamp, now: pd.Timestamp
+    data: HistoryView,
+    *,
+    start: pd.Timestamp,
+    end: pd.Timestamp,
+    now: pd.Timestamp,
+    hosts: Mapping[str, str] | None = None,
 ) -> HistoryView:
     """Drop the jobs and polls that no figure of a period needs.
 
@@ -66,6 +74,8 @@ def restrict_to_period(
         The period, half-open.
     now : Timestamp
         The time of the assessment.
+    hosts : mapping of str to str, optional
+        The host of each appliance, to find the backups on the appliance itself.
 
     Returns
     -------
@@ -79,7 +89,8 @@ def restrict_to_period(
     corrected for clock skew. The cutoff is the earliest of
 
     * 14 days before the earliest of: a week before the period, the end of the newest success that
-      ended before the period, and the latest start of these successes;
+      ended before the period, and the latest start of these successes, each without the backups on
+      the appliance itself;
     * the newest start, up to the period's end, of a job that is not void;
     * the 10th newest end of the successes up to the period's end;
     * the earliest start of the jobs that are checked for anomalies: the successes of the period,
@@ -90,8 +101,8 @@ def restrict_to_period(
     * the end of the oldest backup that the schedules in force keep, if they do not keep all;
     * the 100th newest start of all jobs that have a start and an end.
 
-    If there are fewer, the oldest of them counts. If no success ended before the period, all jobs
-    are kept.
+    If there are fewer, the oldest of them counts. If no success ended before the period, or all of
+    these are on the appliance itself, all jobs are kept.
 
     These polls of an appliance are kept: the first, the newest, the first good one, the newest
     good one, the newest and the newest good one up to the period's end, the first after each of
@@ -101,7 +112,7 @@ def restrict_to_period(
     """
     totals = totals_of(data.jobs, data.polls) if data.totals is None else data.totals
     polls = data.polls.iloc[_find_needed_polls(data.polls, start, end)].reset_index(drop=True)
-    kept = _mark_needed_jobs(data, totals, start=start, end=end, now=now)
+    kept = _mark_needed_jobs(data, totals, start=start, end=end, now=now, hosts=hosts or {})
     jobs = data.jobs if kept.all() else data.jobs[kept].reset_index(drop=True)
     return replace(data, jobs=jobs, polls=polls, totals=totals)
 
@@ -198,6 +209,7 @@ def _mark_needed_jobs(
     start: pd.Timestamp,
     end: pd.Timestamp,
     now: pd.Timestamp,
+    hosts: Mapping[str, str],
 ) -> Flags:
     """Return which jobs to keep; see the notes of `restrict_to_period`."""
     names = pd.Index(data.jobs["appliance"].unique()).sort_values()
@@ -214,9 +226,10 @@ def _mark_needed_jobs(
     by_start = _SortedTimes.sort(codes, started_at, number)
     ended_by_end = ended_at <= last
 
-    before = ended_at < first
+    before = success & (ended_at < first)
+    before[before] = ~mark_local_jobs(jobs[before], hosts)
     success_before = by_end.find_nth_newest(before, 1)
-    slots = np.fmin(success_before, by_start.find_nth_newest(success & before, 1))
+    slots = np.fmin(success_before, by_start.find_nth_newest(before, 1))
     slots = np.fmin(slots, first - np.timedelta64(RECENT)) - np.timedelta64(SLOT_MARGIN)
 
     running = still_open & jobs["vanished_at"].isna().to_numpy() & (started_at <= to_instant(now))

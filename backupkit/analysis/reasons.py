@@ -22,6 +22,7 @@ def reasons(
     *,
     end: pd.Timestamp,
     schedule_unknown: Collection[str] = (),
+    newest_local: Collection[str] = (),
 ) -> pd.Series:
     """Return the reason for the state of each appliance.
 
@@ -41,6 +42,8 @@ def reasons(
         The instant of the states.
     schedule_unknown : collection of str
         Appliances without a known schedule: they were not read, or have no API for it (6.5).
+    newest_local : collection of str
+        Appliances whose newest success is on the appliance itself, and no recovery point.
 
     Returns
     -------
@@ -51,6 +54,7 @@ def reasons(
     is_unknown = facts.index.isin(list(schedule_unknown))
     plan = plan.fillna(pd.Series("no schedule", facts.index).mask(is_unknown, _UNKNOWN))
     rows = facts.join(failed.add_prefix("failure_")).assign(plan=plan)
+    rows["local"] = facts.index.isin(list(newest_local))
     rows["name"] = rows.index
     sentences = [_explain_state(row, end) for row in rows.to_dict("records")]
     return pd.Series(sentences, index=facts.index, dtype="str", name="reason")
@@ -85,6 +89,8 @@ def _explain_state(row: _Row, end: pd.Timestamp) -> str | None:
 
 def _explain_breach(row: _Row) -> str:
     plan = f", {row['plan']}" if row["plan"] else ""
+    if row["local"]:
+        plan = f", newest backup is on the appliance itself{plan}"
     if row["strikes"]:
         sentence = f"{_format_failures(row)} since {_format_time(row['failure_since'])}{plan}"
         return f"{sentence}: {_quote_message(row['failure_text'])}"

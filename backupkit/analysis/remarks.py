@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from backupkit.analysis.arrays import NO_SPAN, Times, to_times
+from backupkit.analysis.arrays import NO_SPAN, Flags, Times, to_times
 from backupkit.analysis.clocks import Clocks
 from backupkit.analysis.jobs import mark_implausible_times
 from backupkit.display.format import format_count
@@ -17,7 +17,9 @@ from backupkit.errors import one_line
 __all__ = ["describe_jobs"]
 
 
-def describe_jobs(jobs: pd.DataFrame, clocks: Clocks | pd.Series) -> pd.DataFrame:
+def describe_jobs(
+    jobs: pd.DataFrame, clocks: Clocks | pd.Series, *, local: Flags | None = None
+) -> pd.DataFrame:
     """Return jobs without the times that cannot be right, and with a remark.
 
     Parameters
@@ -26,6 +28,8 @@ def describe_jobs(jobs: pd.DataFrame, clocks: Clocks | pd.Series) -> pd.DataFram
         Of `backupkit.tables.JOBS`.
     clocks : Clocks or Series of timedelta64
         The clocks of every appliance in `jobs`, or the result of `skew_corrections`.
+    local : array of bool, optional
+        Result of `local_backups`.
 
     Returns
     -------
@@ -61,6 +65,8 @@ def describe_jobs(jobs: pd.DataFrame, clocks: Clocks | pd.Series) -> pd.DataFram
     counts = pc.list_value_length(pa.array(jobs["messages"].array)).fill_null(0).to_numpy()
     for row in _rows(jobs["outcome"].eq("success").to_numpy() & (counts > 0)):
         remarks[row].append(f"succeeded with {format_count(counts[row], 'message')}")
+    for row in _rows([] if local is None else local):
+        remarks[row].append("saved on the appliance itself: no recovery point")
     texts = pd.Series({row: "; ".join(parts) for row, parts in remarks.items()}, dtype="str")
     duration = np.where(is_backwards, NO_SPAN, end - start)
     return known.assign(

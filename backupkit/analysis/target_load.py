@@ -25,11 +25,10 @@ from backupkit.analysis.arrays import (
 from backupkit.analysis.jobs import job_times
 from backupkit.analysis.throughput import find_typical_throughput
 from backupkit.tables import LOADS
+from backupkit.tables.constants import FOLDER_PATTERN, MAX_LOCATION_LENGTH
 
 __all__ = ["encode_targets", "overlapping_jobs", "target_concurrency", "target_of"]
 
-
-_MAX_LOCATION_LENGTH: Final = 4_000  # characters of a location that are read
 _MAX_HOST_LENGTH: Final = 255
 _DEFAULT_PORTS: Final = {
     "ftp": 21,
@@ -41,8 +40,6 @@ _DEFAULT_PORTS: Final = {
     "sftp": 22,
     "smb": 445,
 }
-_FOLDER_PATTERN: Final = r"\A([^@/]*/[^@/]*/[^@/]*)/[^@]*\z"
-"""A location with a folder that cannot be the rest of a password; jobs differ in the folder."""
 _DEFAULT_DURATION: Final = np.timedelta64(1, "h")
 
 
@@ -68,7 +65,7 @@ def target_of(location: str) -> str | None:
     'sftp://10.0.0.250:2222'
     """
     try:
-        parts = urlsplit(location[:_MAX_LOCATION_LENGTH])
+        parts = urlsplit(location[:MAX_LOCATION_LENGTH])
         host, port = parts.hostname, parts.port
     except ValueError:  # the appliance may report an invalid URI
         return None
@@ -249,7 +246,7 @@ def _find_write_times(jobs: pd.DataFrame, last: np.datetime64) -> tuple[Times, T
 def encode_targets(*columns: pd.Series) -> tuple[Codes, pd.Index]:
     """Return the position of each location's target, -1 if none, and the sorted targets."""
     combined = pd.concat([column.astype("str") for column in columns], ignore_index=True)
-    which, locations = pd.factorize(combined.str.replace(_FOLDER_PATTERN, r"\1", regex=True))
+    which, locations = pd.factorize(combined.str.replace(FOLDER_PATTERN, r"\1", regex=True))
     named = pd.Series([target_of(location) for location in locations], dtype="str")
     code, targets = pd.factorize(named, sort=True)
     # missing locations have position -1, the appended last element

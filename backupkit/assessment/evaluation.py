@@ -1,6 +1,6 @@
 """Evaluation of a history, a snapshot or frames."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
@@ -46,6 +46,7 @@ class _History(Protocol):
         start: Instant | None = None,
         end: Instant | None = None,
         now: Instant | None = None,
+        hosts: Mapping[str, str] | None = None,
     ) -> HistoryView: ...
 
 
@@ -114,7 +115,8 @@ def evaluate(  # noqa: PLR0913 # one parameter per way to give a period
     )
     at = None if now is None else period.now
     if hasattr(source, "view"):
-        data = source.view(at=at, start=period.start, end=period.end, now=period.now)
+        times = {"start": period.start, "end": period.end, "now": period.now}
+        data = source.view(at=at, **times, hosts=policy.hosts)
     elif isinstance(source, HistoryView):
         data = source
     else:
@@ -179,7 +181,9 @@ def _evaluate(data: HistoryView, policy: Policy, period: Period, *, as_if: bool)
     """Evaluate a period from the rows that its figures need."""
     data = as_of(data, period.now)
     version = analysis.data_fingerprint(data.polls) if data.version is None else data.version
-    needed = analysis.restrict_to_period(data, start=period.start, end=period.end, now=period.now)
+    needed = analysis.restrict_to_period(
+        data, start=period.start, end=period.end, now=period.now, hosts=policy.hosts
+    )
     context = EvaluationContext.of(policy, list_appliances(needed), period, as_if=as_if)
     return merge_assessments([assess_appliances(needed, context)], context, version=version)
 
@@ -269,6 +273,7 @@ def merge_assessments(
             zones=analysis.schedule_zones(schedules, fallback=resolved_policy["timezone"]),
             at=end,
             skew=facts["clock_skew"],
+            local_runs=facts["local_runs"],
             schedule_unknown=_find_schedule_unknown(facts),
             schedules_error={
                 str(name): str(text) for name, text in facts["schedules_error"].dropna().items()

@@ -7,7 +7,7 @@ import pandas as pd
 
 from backupkit import analysis
 from backupkit.analysis import Clocks, Exclusions
-from backupkit.analysis.arrays import to_codes, to_instant, to_times, to_utc_column
+from backupkit.analysis.arrays import Flags, to_codes, to_instant, to_times, to_utc_column
 from backupkit.assessment.context import EvaluationContext, Period, Revisions
 from backupkit.causes import Catalogue
 from backupkit.policy import Policy
@@ -67,12 +67,16 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
     known_jobs = analysis.drop_implausible_times(data.jobs, clocks)
     jobs = analysis.correct_clock_skew(analysis.estimate_starts(known_jobs), clocks)
     oldest = _correct_oldest_starts(totals["oldest_start"], clocks)
-    possible = analysis.possible_recovery_points(jobs)
-    segments = _build_segments(jobs, possible, oldest, poll_summary, revisions, exclusions, period)
+    local = analysis.local_backups(jobs, [*revisions, *context.later_revisions])
+    counted = _drop_jobs(jobs, local)
+    possible = analysis.possible_recovery_points(counted)
+    segments = _build_segments(
+        counted, possible, oldest, poll_summary, revisions, exclusions, period
+    )
     coverage = analysis.coverage(oldest, poll_summary, resolved_policy, start=start)
-    recovery_points = analysis.recovery_points(jobs, anchor=resolved_policy["anchor"])
+    recovery_points = analysis.recovery_points(counted, anchor=resolved_policy["anchor"])
 
-    since = _find_first_judged_slot(jobs, coverage, revisions, start)
+    since = _find_first_judged_slot(counted, coverage, revisions, start)
     expected = analysis.expected_slots(
         schedules,
         fallback=resolved_policy["timezone"],
@@ -81,15 +85,16 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
         clocks=clocks,
     )
     jobs = analysis.infer_types(jobs, expected)
+    counted = _drop_jobs(jobs, local)
     owners = to_codes(expected["appliance"], resolved_policy.index)
     expected = expected[expected["slot"].array >= since.array.take(owners)]
     period_slots = expected[expected["slot"] < end].reset_index(drop=True)
     parameters = _find_slot_parameters(period_slots, oldest, poll_summary, context)
-    judged = analysis.judge_slots(jobs, period_slots, coverage, parameters, now=now)
+    judged = analysis.judge_slots(counted, period_slots, coverage, parameters, now=now)
     in_period = judged["slot"] >= start
     slots = SLOTS.conform(judged[in_period])
 
-    scoped_jobs = _drop_excluded_appliances(jobs, resolved_policy)
+    scoped_jobs = _drop_excluded_appliances(counted, resolved_policy)
     scoped_slots = _drop_excluded_appliances(judged[judged["state"] != "excluded"], resolved_policy)
     incidents = analysis.incidents(
         _drop_excluded_failures(scoped_jobs, exclusions, resolved_policy.index),
@@ -122,7 +127,7 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
                 excluded=exclusions,
                 possible=possible,
             ),
-            _measure_exposure_at_end(jobs, recovery_points, coverage, end),
+            _measure_exposure_at_end(counted, recovery_points, coverage, end),
             analysis.last_attempts(jobs, at=end, appliances=resolved_policy.index),
             analysis.time_in_states(segments, appliances=resolved_policy.index),
             analysis.worst_exposure(segments, appliances=resolved_policy.index),
@@ -139,9 +144,9 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
                 end=end,
                 appliances=resolved_policy.index,
             ),
-            analysis.strikes(jobs, start=start, end=end, appliances=resolved_policy.index),
+            analysis.strikes(counted, start=start, end=end, appliances=resolved_policy.index),
             analysis.incident_figures(incidents, segments, appliances=resolved_policy.index),
-            analysis.backup_days(jobs, segments, revisions, zones["zone"]),
+            analysis.backup_days(counted, segments, revisions, zones["zone"]),
             _check_window_and_duration(jobs, revisions, zones["zone"], period),
             analysis.feasibility(current, resolved_policy, typical, zones=plan_zones, at=end),
         ],
@@ -153,29 +158,14 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
     facts["zone"], facts["zone_source"] = zones["zone"], zones["source"]
     facts["read"] = facts.index.isin(_find_read_appliances(data.polls, start, end))
     signatures = analysis.failure_signatures(data.jobs, Catalogue(context.policy.causes))
-    failures = _find_current_failures(jobs, signatures["text"], facts["last_success_end"], end)
-    facts["excluded_because"] = facts["exclude"].fillna(
-        _find_exclusion_reasons(context.exclusion_rows, end, resolved_policy.index)
-    )
-    facts["onboarding_until"] = _find_end_of_onboarding(facts)
-    older = end - resolved_policy["threshold"]
-    facts["undecided"] = analysis.describe_undecided(
-        jobs, since=older.where(older < start, start), end=end
-    )
-    facts["reason"] = analysis.reasons(
-        facts,
-        failures,
-        current,
-        end=end,
-        schedule_unknown=find_without_schedule_api(facts).union(
-            facts.index[facts["schedules_error"].notna()]
-        ),
-    )
+    facts = _add_reasons(facts, jobs, local, signatures["text"], current, context)
     overlapping = analysis.overlapping_jobs(jobs, start=start, end=end)
-    assessed_jobs = analysis.describe_jobs(data.jobs, clocks).assign(
+    facts["local_runs"] = jobs.loc[local & overlapping, "appliance"].value_counts()
+    assessed_jobs = analysis.describe_jobs(data.jobs, clocks, local=local).assign(
         type=jobs["type"],
         type_inferred=jobs["type_inferred"],
         throughput=analysis.throughput(jobs),
+        local=local,
         in_period=overlapping,
         **signatures[["signature", "cause_name"]],
     )
@@ -201,6 +191,45 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
         period_slots=period_slots[period_slots["slot"] >= start],
         recent_jobs=analysis.recent_jobs(known_jobs),
     )
+
+
+def _add_reasons(
+    facts: pd.DataFrame,
+    jobs: pd.DataFrame,
+    local: Flags,
+    text: pd.Series,
+    current: pd.DataFrame,
+    context: EvaluationContext,
+) -> pd.DataFrame:
+    """Return the facts with the reason of each state; `text` is that of each failure."""
+    start, end = context.period.start, context.period.end
+    last_success = facts["last_success_end"]
+    older = end - facts["threshold"]
+    explained = facts.assign(
+        excluded_because=facts["exclude"].fillna(
+            _find_exclusion_reasons(context.exclusion_rows, end, facts.index)
+        ),
+        undecided=analysis.describe_undecided(
+            _drop_jobs(jobs, local), since=older.where(older < start, start), end=end
+        ),
+    )
+    explained["onboarding_until"] = _find_end_of_onboarding(explained)
+    explained["reason"] = analysis.reasons(
+        explained,
+        _find_current_failures(jobs, text, last_success, end),
+        current,
+        end=end,
+        schedule_unknown=find_without_schedule_api(facts).union(
+            facts.index[facts["schedules_error"].notna()]
+        ),
+        newest_local=analysis.newest_local(jobs, local, last_success, end=end),
+    )
+    return explained
+
+
+def _drop_jobs(jobs: pd.DataFrame, dropped: Flags) -> pd.DataFrame:
+    """Return the other jobs on a new range index."""
+    return jobs[~dropped].reset_index(drop=True) if dropped.any() else jobs
 
 
 def _cut_known_until(coverage: pd.DataFrame, period: Period) -> pd.DataFrame:

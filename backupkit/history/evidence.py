@@ -2,7 +2,8 @@
 
 `backupkit.analysis.restrict_to_period` has the exact rule; this module reads at least those rows.
 For each appliance it reads the jobs of the period and a fixed number before it. Where that is not
-enough, for example after a long series of failures, it reads more, in the end all.
+enough, for example after a long series of failures, it reads more, in the end all. It reads all of
+an appliance whose last success before the period is on the appliance itself.
 """
 
 from collections.abc import Mapping
@@ -36,6 +37,7 @@ from backupkit.tables import (
     find_implausible_times,
     find_set_clocks,
     list_measured_skews,
+    mark_local_jobs,
 )
 from backupkit.tables.constants import (
     BASELINE_RUNS,
@@ -68,9 +70,18 @@ _MAX_TIME: Final = np.iinfo(np.int64).max
 _NO_TIME: Final = np.datetime64("NaT", "us")
 
 
-def read_evidence(reader: Reader, wanted: Filter, *, start: int, end: int, now: int) -> HistoryView:
+def read_evidence(
+    reader: Reader,
+    wanted: Filter,
+    *,
+    start: int,
+    end: int,
+    now: int,
+    hosts: Mapping[str, str],
+) -> HistoryView:
     """Read what an evaluation of a period needs [us since 1970; the period is half-open].
 
+    `hosts` has the host of each appliance, to find the backups on the appliance itself.
     The totals of everything are missing if a view of an earlier moment had to be read.
     """
     moment = now if wanted.at is None else wanted.at
@@ -89,6 +100,7 @@ def read_evidence(reader: Reader, wanted: Filter, *, start: int, end: int, now: 
         _find_large_skews(polls),
         _find_largest_retention(schedules),
         set_clocks,
+        hosts,
         start=start,
         end=end,
     )
@@ -200,6 +212,7 @@ def _read_jobs(
     skews: Mapping[str, int],
     retention: int,
     set_clocks: frozenset[str],
+    hosts: Mapping[str, str],
     *,
     start: int,
     end: int,
@@ -234,9 +247,12 @@ def _read_jobs(
         )
         # of times that are corrected, all from here on are read
         read_starts += (-skew[unread_ids.index]).clip(lower=0)
-        has_enough = _has_enough_jobs(
+        times = _correct_times(rows, unread_ids, skew)
+        last_runs = rows.take(pa.array(_find_last_successes(rows, times, start=start)))
+        has_enough = ~unread_ids.index.isin(_find_local(reader, last_runs, hosts))
+        has_enough &= _has_enough_jobs(
             rows,
-            _correct_times(rows, unread_ids, skew),
+            times,
             unread_ids,
             read_starts,
             oldest_needed,
@@ -244,6 +260,7 @@ def _read_jobs(
             end=end,
             retention=retention,
         )
+        has_enough |= (read_starts < _MIN_TIME // 2).to_numpy()  # all are read
         finished_ids = pa.array(unread_ids[has_enough].to_numpy())
         tables.append(rows.filter(pc.is_in(rows["appliance"], value_set=finished_ids)))
         unread_ids = unread_ids[~has_enough]
@@ -314,6 +331,30 @@ def _find_read_starts(
     latest = period_starts[appliance_ids.index] - _MARGIN
     moments = [_MIN_TIME if since[one] is None else since[one] for one in appliance_ids]
     return pd.Series(np.minimum(moments, latest), index=appliance_ids.index, dtype="int64")
+
+
+def _find_last_successes(jobs: pa.Table, times: _Times, *, start: int) -> _Numbers:
+    """Return the rows of the last success before the period, by its end and by its start."""
+    known = (times.over < start) & (
+        jobs["outcome"].fill_null(0).to_numpy() == OUTCOME_IDS["success"]
+    )
+    rows = np.flatnonzero(known)
+    owners = jobs["appliance"].to_numpy()[rows]
+    found = []
+    for values in (
+        times.over[rows],
+        np.where(times.started == _MAX_TIME, _MIN_TIME, times.started)[rows],
+    ):
+        order = np.lexsort((values, owners))
+        last = np.append(owners[order][1:] != owners[order][:-1], np.True_)[: len(order)]
+        found.append(rows[order[last]])
+    return np.unique(np.concatenate(found))
+
+
+def _find_local(reader: Reader, jobs: pa.Table, hosts: Mapping[str, str]) -> pd.Series:
+    """Return the appliances of the jobs that are on the appliance itself."""
+    frame = to_frame(reader, JOBS, jobs, columns=("appliance", "type", "location"))
+    return frame.loc[mark_local_jobs(frame, hosts), "appliance"]
 
 
 def _has_enough_jobs(

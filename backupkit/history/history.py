@@ -4,7 +4,7 @@ import contextlib
 import secrets
 import time
 import warnings
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -357,6 +357,7 @@ class History:
         start: Instant | None = None,
         end: Instant | None = None,
         now: Instant | None = None,
+        hosts: Mapping[str, str] | None = None,
     ) -> HistoryView:
         """Return jobs, polls and schedules of one moment, even if others append meanwhile.
 
@@ -367,6 +368,9 @@ class History:
         start, end, now : datetime or str, optional
             Only the rows that an evaluation of this period at this moment needs, and the totals
             of all others; by default everything.
+        hosts : mapping of str to str, optional
+            The host of each appliance. With a period, an evaluation looks back to the newest backup
+            that is not on the appliance itself.
 
         Returns
         -------
@@ -380,7 +384,7 @@ class History:
                 moments = {
                     name: parse_microseconds(when, where=name) for name, when in period.items()
                 }
-                return read_evidence(reader, wanted, **moments)
+                return read_evidence(reader, wanted, **moments, hosts=hosts or {})
             return read_view(reader, wanted)
 
     def sql(self, query: str) -> pd.DataFrame:

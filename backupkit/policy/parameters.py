@@ -16,6 +16,7 @@ from backupkit.errors import SettingsError
 from backupkit.policy.values import (
     COUNT,
     DURATION,
+    FLAG,
     NAMES,
     PLAN,
     POSITIVE_DURATION,
@@ -215,6 +216,13 @@ class Parameters:
         "end.",
         section="recovery-point",
     )
+    count_local: Parameter[bool, bool] = Parameter(
+        FLAG,
+        False,  # the default, before the keywords
+        label="Backups on the appliance itself count",
+        meaning="Whether a backup that was saved on the appliance itself is a recovery point.",
+        section="recovery-point",
+    )
     target: Parameter[float, float] = Parameter(
         SHARE,
         0.99,
@@ -369,6 +377,8 @@ class Parameters:
             f"recovery point = job {self.anchor}",
             f"runs {format_exactly(self.early)} early to {format_exactly(self.late)} late",
         ]
+        if self.count_local:
+            parts.append("backups on the appliance itself count")
         if self.completion is not None:
             parts.append(f"done within {format_exactly(self.completion)}")
         if self.staleness is not None:

@@ -152,6 +152,11 @@ class Policy(Parameters):
         }
         return tuple(sorted(dates))
 
+    @property
+    def hosts(self) -> dict[str, str]:
+        """The host of each appliance in fleet.toml that has one."""
+        return {one.appliance: one.host for one in self.members if one.host is not None}
+
     def at(self, moment: pd.Timestamp | None) -> "Policy":
         """Return the policy in force at a moment, without changes.
 

@@ -17,6 +17,7 @@ from backupkit.tables import WEEKDAYS
 __all__ = [
     "COUNT",
     "DURATION",
+    "FLAG",
     "NAMES",
     "PLAN",
     "POSITIVE_DURATION",
@@ -212,6 +213,16 @@ def _parse_count(value: object) -> int:
     raise ValueError(value)
 
 
+def _parse_flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise ValueError(value)
+
+
+def _format_flag(flag: object) -> str:
+    return "yes" if flag else "no"
+
+
 def _parse_names(value: object) -> tuple[str, ...]:
     if isinstance(value, Iterable) and not isinstance(value, str):
         names = tuple(value)
@@ -254,6 +265,14 @@ SHARE: Final = Kind(
 )
 TIME_ZONE: Final = Kind(
     must_be="a time zone of the IANA list", accepts="str", parse=_parse_time_zone
+)
+FLAG: Final = Kind(
+    must_be="true or false",
+    accepts="bool",
+    parse=_parse_flag,
+    format=_format_flag,
+    json="boolean",
+    dtype="bool",
 )
 COUNT: Final = Kind(
     must_be="an integer of 1 or more",

@@ -78,6 +78,7 @@ from backupkit.tables.jobs import (
     observations_from,
     outcome_of,
 )
+from backupkit.tables.local import is_local, mark_local_jobs
 from backupkit.tables.views import (
     HistoryView,
     SyncState,
@@ -151,9 +152,11 @@ __all__ = [
     "find_set_clocks",
     "fold_observations",
     "has_ended",
+    "is_local",
     "jobs_from",
     "list_measured_skews",
     "list_was_read",
+    "mark_local_jobs",
     "measure_durations",
     "newest_api_facts",
     "observations_from",

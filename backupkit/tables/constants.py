@@ -18,6 +18,7 @@ __all__ = [
     "EARLIEST_START",
     "EARLIEST_TIME",
     "ENDED",
+    "FOLDER_PATTERN",
     "GROWTH_SIZES",
     "IN_SCOPE_STATES",
     "LARGEST_LEAD",
@@ -25,6 +26,7 @@ __all__ = [
     "LATEST_START",
     "LATEST_TIME",
     "LISTED",
+    "MAX_LOCATION_LENGTH",
     "MISSED_SLOTS",
     "OBSERVED_STATES",
     "ON_TIME_SLOTS",
@@ -112,6 +114,13 @@ ENDED: Final = frozenset(word for word, outcome in OUTCOME_BY_STATUS.items() if 
 
 LISTED: Final = "list"
 """The `source` of observations that report the removal of a job from the appliance's list."""
+
+# --- locations of backups -------------------------------------------------------------------------
+MAX_LOCATION_LENGTH: Final = 4_000
+"""Characters of a location that are read."""
+
+FOLDER_PATTERN: Final = r"\A([^@/]*/[^@/]*/[^@/]*)/[^@]*\z"
+"""A location with a folder that cannot be the rest of a password; jobs differ in the folder."""
 
 # --- schedules and clocks -------------------------------------------------------------------------
 WEEKDAYS: Final = (

@@ -111,6 +111,11 @@ ASSESSED_JOBS = Table(
         Column("type_inferred", FLAG, "Whether `type` was inferred from the schedule."),
         Column("remark", TEXT, "What is odd about the job; missing if nothing is."),
         Column("throughput", NUMBER, "size / duration; missing unless it succeeded.", "bytes/s"),
+        Column(
+            "local",
+            FLAG,
+            "Whether it is no recovery point because it was saved on the appliance itself.",
+        ),
         Column("in_period", FLAG, "Whether it overlaps the period; a report has only these."),
     ),
 )

@@ -214,7 +214,8 @@ class FilteredView:
 
     def recovery_points(self, appliances: pd.Index) -> pd.DataFrame:
         """Return the recovery points of some appliances, as the assessment counts them."""
-        jobs = self.index.jobs[self.index.jobs["appliance"].isin(appliances)]
+        known = self.index.jobs
+        jobs = known[known["appliance"].isin(appliances) & known["local"].ne(other=True)]
         return recovery_points(jobs, anchor=self._rules["anchor"])
 
     # --- jobs ------------------------------------------------------------------------------------

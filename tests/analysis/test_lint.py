@@ -155,12 +155,24 @@ class TestTarget:
                 Member(appliance="b", host="vc-2.test"),
             ]
         )
-        rows = ({"location": "sftp://u:p@vc-1.TEST/x"}, {"appliance": "b"})
+        rows = ({"appliance": "b", "location": "sftp://u:p@vc-1.TEST/x"}, {})
         [row] = check(*rows, policy=policy)
-        assert row[:3] == ("a", "target-on-fleet", "error")
+        assert row[:3] == ("b", "target-on-fleet", "error")
         assert (
             row[3] == 'schedule "default" writes to sftp://vc-1.test, and that is a of this fleet'
         )
+
+    @pytest.mark.parametrize("location", ["file:///storage", "sftp://u:p@vc-1.TEST/x"])
+    def test_on_itself(self, location: str) -> None:
+        """A schedule that saves on its own appliance is an error, unless that counts."""
+        members = [Member(appliance="a", host="VC-1.test:8443")]
+        [row] = check({"location": location}, policy=Policy(members=members))
+        assert row[:3] == ("a", "local-backup", "error")
+        assert row[3] == (
+            'schedule "default" saves on the appliance itself: its backups are no recovery points'
+        )
+        rows = check({"location": location}, policy=Policy(members=members, count_local=True))
+        assert "local-backup" not in {row[1] for row in rows}
 
     @pytest.mark.parametrize("scheme", ["ftp", "http"])
     def test_plain(self, scheme: str) -> None:
