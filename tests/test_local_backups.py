@@ -49,7 +49,7 @@ def assess(jobs: list[dict[str, Any]], policy: Policy | None = None) -> Assessme
 
 
 class TestLocation:
-    """Which locations are on the appliance itself."""
+    """Locations on the appliance itself, and others."""
 
     @pytest.mark.parametrize(
         ("location", "host"),
