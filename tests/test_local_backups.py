@@ -87,10 +87,12 @@ class TestLocation:
     def test_elsewhere(self, location: str, host: str | None) -> None:
         """Other hosts, and what is no location, are not local."""
         assert not is_local(location, host)
+        jobs = frame(JOBS, [{"appliance": "a", "location": location}])
+        assert mark_local_jobs(jobs, {} if host is None else {"a": host}).tolist() == [False]
 
     def test_own_host_only(self) -> None:
         """A job on another appliance of the fleet is not local; a job of the type is."""
-        rows = [
+        rows: list[dict[str, Any]] = [
             {"appliance": "a", "location": "sftp://vc-a/x"},
             {"appliance": "b", "location": "sftp://vc-a/x"},
             {"appliance": "b", "location": None},

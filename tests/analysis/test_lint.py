@@ -155,8 +155,7 @@ class TestTarget:
                 Member(appliance="b", host="vc-2.test"),
             ]
         )
-        rows = ({"appliance": "b", "location": "sftp://u:p@vc-1.TEST/x"}, {})
-        [row] = check(*rows, policy=policy)
+        [row] = check({"appliance": "b", "location": "sftp://u:p@vc-1.TEST/x"}, {}, policy=policy)
         assert row[:3] == ("b", "target-on-fleet", "error")
         assert (
             row[3] == 'schedule "default" writes to sftp://vc-1.test, and that is a of this fleet'

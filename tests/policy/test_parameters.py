@@ -138,6 +138,7 @@ def test_digest(name: str) -> None:
         "anchor": "end",
         **dict.fromkeys(("target", *TARGETS.values()), 0.5),
         "report_timezone": "Europe/Berlin",
+        "count_local": True,
         "unknown_mode": "evidence",
         "backup_day": "11:00",
         "retention": 7,

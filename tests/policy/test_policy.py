@@ -90,6 +90,7 @@ class TestPolicy:
             ({"completion": "0h"}, '"completion" must be a duration longer than 0'),
             ({"staleness": timedelta(-1)}, '"staleness" must be a duration of 0 or longer'),
             ({"anchor": "middle"}, "\"anchor\" must be one of start, end, got 'middle'"),
+            ({"count_local": 1}, '"count_local" must be true or false'),
             ({"unknown_mode": "hope"}, '"unknown_mode" must be one of strict, evidence'),
             ({"target": 0}, '"target" must be a number above 0 and at most 1, got 0'),
             ({"target": 99}, "got 99; for example: target = 0.99"),

@@ -161,6 +161,7 @@ class TestSchema:
                     "late_seconds": 3_600,
                     "completion_seconds": 3_600,
                     "anchor": "start",
+                    "count_local": False,
                     "target": 0.99,
                     "rpo_target": None,
                     "runs_target": None,
