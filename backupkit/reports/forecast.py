@@ -7,7 +7,7 @@ import pandas as pd
 
 from backupkit.assessment import Assessment, forecast
 from backupkit.display import Rows
-from backupkit.display.format import Ratio, format_count
+from backupkit.display.format import Ratio, format_count, format_number
 from backupkit.reports.facts import BreachChance, Forecast, Link, ReliabilityRow
 from backupkit.reports.period import is_current
 
@@ -38,26 +38,28 @@ def build_forecast(assessment: Assessment, links: Mapping[str, Link]) -> Forecas
     chosen = known[known["probability"] > 0]
     chances = (_build_chance(row, links) for _, row in chosen.head(_MAX_CHANCES).iterrows())
     return Forecast(
-        finding=_describe(len(chosen), len(known)),
+        finding=_describe(known["probability"]),
         chances=Rows(chances, len(chosen)),
         reliability=tuple(_build_reliability(row) for _, row in forecasts.reliability.iterrows()),
     )
 
 
-def _describe(possible: int, known: int) -> str:
+def _describe(probabilities: pd.Series) -> str:
     """Return one sentence about the whole fleet."""
-    if not known:
+    if probabilities.empty:
         return (
             "There is too little data for a forecast: it needs a compliant appliance with 10"
             " expected runs in this period whose results are known."
         )
-    if not possible:
-        return (
-            "No breach can begin within a day, whatever the next runs do:"
-            f" {format_count(known, 'compliant appliance')} with a forecast."
-        )
-    share = Ratio(possible, known, "compliant appliances with a forecast")
-    return f"Within a day, {share} will be in breach unless a run succeeds before."
+    among = format_count(len(probabilities), "compliant appliance")
+    total = probabilities.sum()
+    if not total:
+        return f"No breach of {among} can begin within a day, whatever the next runs do."
+    number = f"{total:.2g}" if total < 1 else format_number(round(total, 1))
+    return (
+        f"On average, {number} breaches within a day are expected of {among}: the sum of their"
+        " probabilities."
+    )
 
 
 def _build_chance(row: pd.Series, links: Mapping[str, Link]) -> BreachChance:

@@ -52,12 +52,13 @@ def test_the_most_probable_first(shaky: Assessment) -> None:
     """The ten most probable breaches have the numbers that they come from."""
     found = section(shaky)
     assert found.finding == (
-        "Within a day, 100.0 % (12 of 12 compliant appliances with a forecast) will be in breach"
-        " unless a run succeeds before."
+        "On average, 0.037 breaches within a day are expected of 12 compliant appliances:"
+        " the sum of their probabilities."
     )
     assert (len(found.chances), found.chances.omitted) == (10, 2)
     first, second = found.chances[:2]
-    # 29 of 30 slots follow a success, one of them missed; 1.5 of 360 of the fleet
+    # 29 of 30 slots follow a success, one of them missed; 1.5 of 360 of the fleet. The others:
+    # 5 * 1.5 / 360 / 35 = 0.0006 each, which is 0.037 with eleven of them
     assert first.probability == f"{(1 + 5 * 1.5 / 360) / 34 * 100:.1f} %" == "3.0 %"
     assert str(first.missed) == "3.3 % (1 of 30 runs)"
     assert (first.runs_left, first.breach_at) == (1, END + 3 * HOUR)
@@ -107,6 +108,14 @@ def test_too_little_data() -> None:
     assert "How reliable such forecasts were" not in html
 
 
+def test_more_than_one_breach() -> None:
+    """Breaches that are certain add up to a number without needless digits."""
+    end = END - DAY + 2.5 * HOUR  # both runs of 01:00 failed, and the breach begins at 03:00
+    found = section(month({"a": "s" * 30 + "f", "b": "s" * 30 + "f"}, end=end))
+    assert found.finding.startswith("On average, 2 breaches within a day are expected of 2 ")
+    assert [(one.probability, one.runs_left) for one in found.chances] == [("100.0 %", 0)] * 2
+
+
 def test_no_breach_within_a_day() -> None:
     """No breach can begin if the threshold is more than a day away."""
     wide = month({"a": "s" * 31})
@@ -114,6 +123,5 @@ def test_no_breach_within_a_day() -> None:
     found = section(later)
     assert found.chances == ()
     assert found.finding == (
-        "No breach can begin within a day, whatever the next runs do:"
-        " 1 compliant appliance with a forecast."
+        "No breach of 1 compliant appliance can begin within a day, whatever the next runs do."
     )
