@@ -9,7 +9,7 @@ import pandas as pd
 from backupkit.analysis.arrays import Codes, to_codes, to_instant, to_times
 from backupkit.analysis.jobs import job_times
 from backupkit.analysis.measured_jobs import SECOND, MeasuredJobs, Numbers, measure_jobs
-from backupkit.analysis.usual_range import UsualRange, find_usual_range
+from backupkit.analysis.usual_range import PastRuns, UsualRange
 from backupkit.tables import ANOMALIES
 from backupkit.tables.constants import BASELINE_RUNS
 from backupkit.tables.estimates import MIN_STALL, STALL_SHARE
@@ -103,6 +103,7 @@ def anomalies(
     [['duration', 2700.0, 900.0, '3.00 times the usual, above 1.65 times']]
     """
     limits = limits or AnomalyLimits()
+    smallest = math.log(limits.min_ratio)
     codes = to_codes(jobs["appliance"], appliances)
     started_at, ended_at = job_times(jobs)
     success = jobs["outcome"].eq("success").to_numpy()
@@ -116,16 +117,16 @@ def anomalies(
         known = success & ~np.isnan(values)
         order = MeasuredJobs.select(codes, ended_at, np.arange(len(jobs), dtype=np.float64), known)
         places = order.measured.astype(np.intp)
-        past = MeasuredJobs(order.codes, order.ended_at, values[places])
+        runs = MeasuredJobs(order.codes, order.ended_at, values[places])
+        past = PastRuns.measure(runs, started_at[places])
         rows = np.flatnonzero(inside & known)
-        compared = [(kind, rows, values[rows])]
+        suspects = rows[past.find_suspects(codes[rows], started_at[rows], values[rows], smallest)]
+        compared = [(kind, suspects, values[suspects])]
         if kind == "duration":
             compared.append(("overrun", running, elapsed))
         for name, chosen, amounts in compared:
-            usual = find_usual_range(
-                past, started_at[places], codes[chosen], started_at[chosen], limits.false_alarms
-            )
-            results.append(_find_outliers(name, chosen, amounts, usual, limits))
+            usual = past.find_range(codes[chosen], started_at[chosen], limits.false_alarms)
+            results.append(_find_outliers(name, chosen, amounts, usual, smallest))
             if name == "overrun":
                 typical = usual.middle
     if polled is not None:
@@ -140,11 +141,10 @@ def anomalies(
 
 
 def _find_outliers(
-    kind: str, rows: Codes, values: Numbers, usual: UsualRange, limits: AnomalyLimits
+    kind: str, rows: Codes, values: Numbers, usual: UsualRange, smallest: float
 ) -> pd.DataFrame:
     """Return the rows with a value out of the usual range."""
     deviation = usual.deviate(values)
-    smallest = math.log(limits.min_ratio)
     above, below = np.maximum(usual.above, smallest), np.maximum(usual.below, smallest)
     is_outlier = (
         deviation > above if kind == "overrun" else (deviation > above) | (deviation < -below)

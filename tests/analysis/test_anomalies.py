@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from backupkit.analysis import measured_jobs
 from backupkit.analysis.anomalies import AnomalyLimits, anomalies
-from backupkit.analysis.usual_range import student_t_limit
+from backupkit.analysis.measured_jobs import MeasuredJobs
+from backupkit.analysis.usual_range import PastRuns, student_t_limit
 from backupkit.tables import ANOMALIES, JOBS
 from tests.builders import jobs_of, moment
 from tests.conftest import repeats
@@ -417,3 +418,28 @@ def test_limit_of_students_t(degrees: int, chance: float) -> None:
     at = np.linspace(limit, limit + 60, 200_001)
     density = scale / math.sqrt(degrees * math.pi) * (1 + at**2 / degrees) ** (-(degrees + 1) / 2)
     assert 2 * np.trapezoid(density, at) == pytest.approx(chance, rel=0.12)
+
+
+@pytest.mark.property
+@settings(max_examples=repeats(10, 200))
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    spread=st.sampled_from([0.02, 0.1, 0.4]),
+    rhythm=st.sampled_from([0.0, 0.3, 0.8]),
+    step=st.sampled_from([6.0, 24.0, 25.0]),
+    smallest=st.sampled_from([0.0, 0.1, math.log(1.65)]),
+)
+def test_suspects(seed: int, spread: float, rhythm: float, step: float, smallest: float) -> None:
+    """A run that is no suspect does not deviate by more than the limit."""
+    random = np.random.default_rng(seed)
+    hours = np.arange(150) * step + random.normal(0, 2, 150)
+    by_day = random.normal(0, rhythm, 7)[(hours // 24).astype(int) % 7]
+    took = 900 * np.exp(by_day + random.normal(0, spread, 150))
+    starts = np.sort(np.datetime64("2026-11-02", "us") + (hours * 3.6e9).astype("timedelta64[us]"))
+    codes = np.zeros(150, dtype=np.intp)
+    past = PastRuns.measure(MeasuredJobs(codes, starts + np.timedelta64(1, "s"), took), starts)
+    suspects = past.find_suspects(codes, starts, took, smallest)
+    deviations = past.find_range(codes, starts, 1e-5).deviate(took)
+    assert not len(suspects) or suspects[0] >= 10
+    others = np.setdiff1d(np.arange(10, 150), suspects)
+    assert (np.abs(deviations[others]) <= smallest).all()
