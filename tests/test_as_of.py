@@ -323,6 +323,7 @@ class TestCorrected:
             "report.jobs.csv",
             "report.json",
             "report.trend.csv",
+            "report.verdicts.csv",
         ]
         document = json.loads(at_t.files["report.json"])
         assert document["data_version"] == bk.History(at_t.history).head
