@@ -293,9 +293,9 @@ CORRECTIONS: dict[str, tuple[Snapshot, Fact, object, object]] = {
     ),
     "the clock is wrong": (
         collected(AFTER, polls=[poll("vc-1", clock_skew=timedelta(hours=1))]),
-        of("appliances", "exposure", "vc-1"),
-        timedelta(hours=5),
-        timedelta(hours=6, minutes=1),  # its 01:00 was midnight
+        of("coverage", "clock_skew", "vc-1"),
+        timedelta(0),
+        timedelta(hours=1),
     ),
 }
 
@@ -323,6 +323,7 @@ class TestCorrected:
             "report.jobs.csv",
             "report.json",
             "report.trend.csv",
+            "report.verdicts.csv",
         ]
         document = json.loads(at_t.files["report.json"])
         assert document["data_version"] == bk.History(at_t.history).head

@@ -60,11 +60,8 @@ class _Runs:
     resolved: Flags
     after_miss: Flags
 
-    def rate(self, until: np.datetime64, number: int) -> tuple[Numbers, Numbers, Codes, Flags]:
-        """Return the miss rates after a success and after a miss, as known at a time.
-
-        Further: the number of resolved slots, and whether the last one was missed.
-        """
+    def rate(self, until: np.datetime64, number: int) -> "_Rates":
+        """Return the miss rates of each appliance as known at a time."""
         known = self.resolved & (self.done <= until)
         rates = []
         for is_after in (known & ~self.after_miss, known & self.after_miss):
@@ -75,7 +72,23 @@ class _Runs:
         last = np.full(number, -1)
         last[self.codes[known]] = np.flatnonzero(known)  # the last assignment counts
         is_missed = (last >= 0) & np.append(self.missed, False)[last]  # a value
-        return rates[0], rates[1], np.bincount(self.codes[known], minlength=number), is_missed
+        return _Rates(
+            after_success=rates[0],
+            after_miss=rates[1],
+            known=np.bincount(self.codes[known], minlength=number),
+            missed=np.bincount(self.codes[known & self.missed], minlength=number),
+            is_missed=is_missed,
+        )
+
+
+class _Rates(NamedTuple):
+    """Miss rates, resolved and missed slots, and whether the last one was missed."""
+
+    after_success: Numbers
+    after_miss: Numbers
+    known: Codes
+    missed: Codes
+    is_missed: Flags
 
 
 def forecast_breach(
@@ -138,22 +151,23 @@ def forecast_breach(
         at = to_instant(end) - day * _DAY
         newest = find_asof_index(codes[order], ended_at[order], everyone, np.full(number, at))
         breach_at = np.append(points, np.datetime64("NaT", "us"))[newest] + threshold
-        after_success, after_miss, known, is_missed = runs.rate(at, number)
+        rates = runs.rate(at, number)
         coming = (runs.slots < at + _DAY) & (runs.done > at)
         coming &= runs.slots + took[runs.codes] <= breach_at[runs.codes]
         left = np.bincount(runs.codes[coming], minlength=number)
-        first = np.where(is_missed, after_miss, after_success)
-        chance = np.where(left > 0, first * after_miss ** np.maximum(left - 1, 0), 1.0)
+        first = np.where(rates.is_missed, rates.after_miss, rates.after_success)
+        chance = np.where(left > 0, first * rates.after_miss ** np.maximum(left - 1, 0), 1.0)
         chance = np.where(breach_at >= at + _DAY, 0.0, chance)
         state, outcome = _find_outcomes(intervals, names, at)
-        usable = (state == "compliant") & (known >= _MIN_SLOTS) & ~np.isnat(breach_at)
+        usable = (state == "compliant") & (rates.known >= _MIN_SLOTS) & ~np.isnat(breach_at)
         frames.append(
             pd.DataFrame(
                 {
                     "appliance": names,
                     "breach_at": to_utc_column(breach_at),
                     "runs_left": left,
-                    "known_slots": known,
+                    "known_slots": rates.known,
+                    "missed_slots": rates.missed,
                     "probability": chance,
                     "outcome": outcome,
                     "day": day,
@@ -162,6 +176,9 @@ def forecast_breach(
         )
     every = pd.concat(frames, ignore_index=True)
     now = every[every["day"] == 0].sort_values("probability", ascending=False, kind="stable")
+    is_next = upcoming["slot"] >= end
+    following = upcoming[is_next].groupby("appliance")["slot"].min().rename("next_slot")
+    now = now.merge(following, how="left", left_on="appliance", right_index=True)
     past = every[(every["day"] > 0) & every["outcome"].isin(["breach", "no breach"])]
     return Forecasts(FORECAST.conform(now), _measure_reliability(past))
 

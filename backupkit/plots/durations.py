@@ -23,7 +23,7 @@ _MAX_SERIES: Final = 6
 _MAX_POINTS: Final = 10_000
 """Maximum number of points to draw; more are drawn as a density."""
 
-_Z_LIMIT: Final = 3.5
+_BAND_SPREADS: Final = 3.5
 _MIN_SPREAD_SHARE: Final = 0.05
 _MAD_FACTOR: Final = 0.6745
 _LOG_SCALE_RATIO: Final = 30.0
@@ -64,13 +64,15 @@ def durations(
     -------
     Axes
         Up to six appliances: duration [min] by start, one series each. A single appliance also has
-        the band of usual durations from its ten newest successes. More than six: one row each,
-        with durations as multiples of the median of the appliance's successes; the row with the
-        largest multiple is on top. Above 10,000 jobs: the number of jobs per cell, as colour.
+        the median of its ten newest successes, and a band of 3.5 times their robust spread about
+        it. The band shows how these ten vary; it is not the limit of an anomaly, which comes from
+        100 runs. More than six: one row each, with durations as multiples of the median of the
+        appliance's successes; the row with the largest multiple is on top. Above 10,000 jobs: the
+        number of jobs per cell, as colour.
 
     References
     ----------
-    .. [1] docs/sla.md, section 4, number 19: the modified z-score of Iglewicz and Hoaglin.
+    .. [1] docs/sla.md, section 4, number 19: the limits of an anomaly.
 
     Examples
     --------
@@ -162,19 +164,19 @@ def _draw_series(
 
 
 def _draw_band(ax: Axes, newest: Floats, active_theme: style.Theme) -> None:
-    """Draw the band of usual durations; nothing for fewer than ten successes."""
+    """Draw the median of the ten newest successes and their spread; nothing for fewer."""
     if len(newest) < BASELINE_RUNS:
         return
     median = float(np.median(newest))
     spread = max(float(np.median(np.abs(newest - median))), _MIN_SPREAD_SHARE * median)
-    half_width = _Z_LIMIT * spread / _MAD_FACTOR
+    half_width = _BAND_SPREADS * spread / _MAD_FACTOR
     blue = active_theme.of(style.BLUE)
     ax.axhspan(
         max(median - half_width, 0),
         median + half_width,
         color=active_theme.tint(blue),
         zorder=0,
-        label="usual",
+        label="spread of the newest 10",
     )
     ax.axhline(median, color=blue, lw=0.8, ls="--", label="median of the newest 10")
 

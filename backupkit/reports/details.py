@@ -40,6 +40,7 @@ from backupkit.reports.facts import (
     Sizes,
     TargetLoad,
 )
+from backupkit.reports.forecast import build_forecast
 from backupkit.reports.levels import build_levels, format_throughput
 from backupkit.reports.period import is_current
 from backupkit.reports.summary import build_figures, build_links
@@ -87,6 +88,7 @@ def build_details(assessment: Assessment) -> Details:
         trend=build_trend(assessment),
         levels=build_levels(assessment),
         matrix=build_matrix(assessment, links),
+        forecast=build_forecast(assessment, links),
         load=build_load(assessment, links),
         sizes=build_sizes(assessment, links),
         lint=_group_lint_findings(assessment, links),

@@ -38,6 +38,7 @@ from backupkit.tables import (
     STATES,
     TREND,
     VERDICTS,
+    WARNINGS,
     Table,
 )
 from backupkit.tables.contract import TEXT, Column
@@ -79,6 +80,7 @@ TABLES: Final[Mapping[str, Table]] = MappingProxyType(
         "cluster_tests": CLUSTER_TESTS,
         "baselines": BASELINES,
         "anomalies": ANOMALIES,
+        "warnings": WARNINGS,
         "loads": LOADS,
         "lint": LINT,
         "coverage": COVERAGE,

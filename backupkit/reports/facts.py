@@ -21,6 +21,7 @@ __all__ = [
     "Advice",
     "Aged",
     "ApplianceFacts",
+    "BreachChance",
     "Change",
     "ChangeGroup",
     "Changes",
@@ -31,6 +32,7 @@ __all__ = [
     "Exclusion",
     "Figure",
     "Finding",
+    "Forecast",
     "GroupVerdict",
     "Growth",
     "JobRow",
@@ -45,6 +47,7 @@ __all__ = [
     "Named",
     "Outlier",
     "Picture",
+    "ReliabilityRow",
     "Running",
     "Signature",
     "Sizes",
@@ -348,6 +351,33 @@ class Level(NamedTuple):
     basis: str
 
 
+class BreachChance(NamedTuple):
+    """Probability that an appliance is in breach within a day, and what it was computed from."""
+
+    appliance: Link
+    probability: str
+    runs_left: int
+    breach_at: Time
+    next_slot: Time
+    missed: Ratio
+
+
+class ReliabilityRow(NamedTuple):
+    """Forecasts of the past with a similar probability, and how many of them came true."""
+
+    probability: str
+    predicted: str
+    came_true: Ratio
+
+
+class Forecast(NamedTuple):
+    """Most probable breaches of the next day, and how reliable such forecasts were."""
+
+    finding: str
+    chances: Rows[BreachChance]
+    reliability: tuple[ReliabilityRow, ...]
+
+
 class MatrixRow(NamedTuple):
     """Days of one appliance: cells of (state, symbol), a text summary, and if all of them is good.
 
@@ -524,6 +554,7 @@ class Details(NamedTuple):
     trend: Trend
     levels: tuple[Level, ...]
     matrix: Matrix
+    forecast: Forecast | None
     load: Load
     sizes: Sizes
     lint: Rows[LintFinding]

@@ -235,6 +235,8 @@ FORECAST = Table(
         Column("breach_at", TIME, "When the breach begins if no run succeeds.", "UTC"),
         Column("runs_left", COUNT, "Slots within a day that can be done before."),
         Column("known_slots", COUNT, "Resolved slots that it is based on."),
+        Column("missed_slots", COUNT, "Those of them that were missed."),
+        Column("next_slot", TIME, "The next slot within a day; missing if there is none.", "UTC"),
     ),
 )
 """Probability of a breach within a day, of compliant appliances; the most probable first."""

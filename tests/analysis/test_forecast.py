@@ -1,5 +1,7 @@
 """Probability of a breach within a day, and its reliability."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,39 +10,44 @@ import backupkit as bk
 from backupkit.assessment import Assessment
 from backupkit.policy import Member, Policy
 from backupkit.tables import FORECAST, JOBS, POLLS, RELIABILITY, SCHEDULES
+from backupkit.tables.constants import WEEKDAYS
 from tests.builders import END, frame, poll, schedule
 
 DAY = pd.Timedelta(days=1)
 HOUR = pd.Timedelta(hours=1)
 
 
-def evaluate(outcomes: dict[str, str], *, end: pd.Timestamp = END) -> Assessment:
+def evaluate(
+    outcomes: dict[str, str],
+    *,
+    end: pd.Timestamp = END,
+    **changed: Any,  # noqa: ANN401 # any column of a schedule
+) -> Assessment:
     """Evaluate nightly runs at 01:00, the last letter for the last night before END.
 
-    "s" is a success, "f" a failure and "." no run.
+    "s" is a success and "f" a failure.
     """
     rows = []
     for name, letters in outcomes.items():
         for place, letter in enumerate(letters):
             start = END - (len(letters) - place) * DAY + HOUR
-            if letter != ".":
-                rows.append(
-                    {
-                        "appliance": name,
-                        "job_id": str(place),
-                        "status": "SUCCEEDED" if letter == "s" else "FAILED",
-                        "outcome": "success" if letter == "s" else "failure",
-                        "type": "SCHEDULED",
-                        "start_time": start,
-                        "end_time": start + HOUR / 3,
-                    }
-                )
+            rows.append(
+                {
+                    "appliance": name,
+                    "job_id": str(place),
+                    "status": "SUCCEEDED" if letter == "s" else "FAILED",
+                    "outcome": "success" if letter == "s" else "failure",
+                    "type": "SCHEDULED",
+                    "start_time": start,
+                    "end_time": start + HOUR / 3,
+                }
+            )
     nights = max(map(len, outcomes.values()))
     first = END - nights * DAY
     return bk.evaluate_frames(
         frame(JOBS, rows),
         frame(POLLS, [poll(name, time) for name in outcomes for time in (first, end)]),
-        frame(SCHEDULES, [schedule(name, seen_at=first) for name in outcomes]),
+        frame(SCHEDULES, [schedule(name, seen_at=first, **changed) for name in outcomes]),
         Policy(members=[Member(appliance=name) for name in outcomes]),
         start=first,
         end=end,
@@ -60,7 +67,8 @@ class TestForecast:
         """One slot is left, and the rate after a success decides."""
         got = forecast_of(evaluate({"a": "s" * 20 + "f" + "s" * 9}))
         [told] = got.to_dict("records")
-        assert (told["runs_left"], told["known_slots"]) == (1, 30)
+        assert (told["runs_left"], told["known_slots"], told["missed_slots"]) == (1, 30, 1)
+        assert told["next_slot"] == END + HOUR
         assert told["breach_at"] == END + 3 * HOUR  # 8 Nov 01:00 + 26 h
         # 1 of 29 slots after a success was missed; the fleet is this appliance: 1.5 of 30
         assert told["probability"] == pytest.approx((1 + 5 * 1.5 / 30) / (29 + 5))
@@ -71,6 +79,11 @@ class TestForecast:
         got = forecast_of(evaluate({"a": "s" * 29 + "f"}, end=at + HOUR))
         assert got["runs_left"].to_list() == [0]
         assert got["probability"].to_list() == [1.0]
+
+    def test_next_slot(self) -> None:
+        """A schedule of another day has no slot within a day."""
+        not_on_monday = evaluate({"a": "s" * 30}, days=list(WEEKDAYS[1:]))  # END is a Monday
+        assert forecast_of(not_on_monday)["next_slot"].isna().to_list() == [True]
 
     def test_left_out(self) -> None:
         """Appliances in breach and those with fewer than 10 resolved slots have no forecast."""

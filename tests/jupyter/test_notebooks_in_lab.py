@@ -63,7 +63,9 @@ def test_report_is_saved(notebooks: Path, lab: Lab) -> None:
         with lab.open("02_sla_report.ipynb") as notebook:
             notebook.run_all()
     names = {path.name for path in notebooks.glob("report.*")}
-    tables = {f"report.{name}csv" for name in ("", "jobs.", "appliances.", "days.", "trend.")}
+    tables = {
+        f"report.{name}csv" for name in ("", "jobs.", "verdicts.", "appliances.", "days.", "trend.")
+    }
     assert names == {"report.html", "report.json", *tables}
 
 

@@ -41,8 +41,8 @@ class TestFew:
         assert series(ax) == {"a": [20], "a (failed)": [5], "b": [30]}
         assert ax.get_title("left") == "Durations of 3 jobs of 2 appliances"
 
-    def test_the_usual_band(self) -> None:
-        """One appliance with ten successes has a band of 3.5 modified z-scores about the median.
+    def test_the_band(self) -> None:
+        """One appliance with ten successes has a band of 3.5 robust spreads about the median.
 
         Median 20, MAD 1 and its floor 0.05 x 20 = 1: 3.5 x 1 / 0.6745 = 5.189 minutes either way.
         """
@@ -50,6 +50,7 @@ class TestFew:
         ax = durations(jobs(*(("a", "success", m) for m in minutes)))
         (band,) = ax.patches
         assert band.get_y() == pytest.approx(20 - 5.189, abs=1e-3)  # type: ignore[attr-defined] # a rectangle
+        assert band.get_label() == "spread of the newest 10"
         assert series(ax)["median of the newest 10"] == [20, 20]
         assert not durations(jobs(*(("a", "success", m) for m in minutes[:9]))).patches
 
