@@ -17,15 +17,20 @@ from backupkit.tables import JOBS, POLLS, SCHEDULES, HistoryView
 
 NOW = pd.Timestamp("2026-11-09T12:00", tz="UTC")
 NOTHING = HistoryView(JOBS.empty(), POLLS.empty(), SCHEDULES.empty())
-ZONES = ("Etc/UTC", "Europe/Berlin", "Pacific/Apia", "Australia/Lord_Howe", "Asia/Kathmandu")
+ZONES = (
+    *("Etc/UTC", "Europe/Berlin", "Pacific/Apia", "Australia/Lord_Howe", "Asia/Kathmandu"),
+    # the clocks change at midnight
+    *("America/Santiago", "Africa/Cairo", "America/Havana", "Atlantic/Azores"),
+)
 
 
 @given(st.integers(1990, 2100), st.integers(1, 12), st.sampled_from(ZONES))
 def test_months_follow_each_other(year: int, month: int, zone: str) -> None:
-    """A month begins where the one before ends, at midnight of its first day."""
+    """A month begins where the one before ends, when its first day begins."""
     start, end = parse_month(f"{year}-{month:02}", zone=zone, now=NOW)
     assert previous_period(start, end, zone)[1] == start
-    assert start.tz_convert(zone).strftime("%m-%d %H:%M") == f"{month:02}-01 00:00"
+    assert start.tz_convert(zone).strftime("%m-%d") == f"{month:02}-01"
+    assert (start - pd.Timedelta(1, "us")).tz_convert(zone).day > 27
     assert end - start > pd.Timedelta(days=27)
     name = start.tz_convert(zone).strftime("%B %Y")
     assert describe_period(start, end, zone).startswith(f"{name}, ")
@@ -83,6 +88,13 @@ def test_invalid(options: dict[str, str], message: str) -> None:
     """An error names the option, and says what it should be."""
     with pytest.raises(SettingsError, match=message.replace(".", r"\.")):
         evaluate(NOTHING, Policy(), now=NOW, **options)  # type: ignore[arg-type] # texts
+
+
+@given(st.integers(0, 20_000), st.integers(0, 23), st.sampled_from(ZONES))
+def test_each_period_has_a_name(day: int, hour: int, zone: str) -> None:
+    """Also where midnight is skipped, or comes twice."""
+    start = pd.Timestamp("1990-01-01", tz="UTC") + pd.Timedelta(days=day, hours=hour)
+    assert " to " in describe_period(start, start + pd.Timedelta(days=30, minutes=1), zone)
 
 
 def test_zone_of_times() -> None:

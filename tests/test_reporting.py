@@ -329,6 +329,12 @@ class TestMail:
         assert two_collections.report(out, *month, "--fail-on", "met", "--month", "2026-10") == 1
         assert "--month and --last-month exclude each other" in capsys.readouterr().err
 
+    def test_long_period(self, two_collections: Stored, tmp_path: Path) -> None:
+        """A period that has none of its length before it is compared with none."""
+        out = tmp_path / "report.html"
+        assert two_collections.report(out, "--as-of", AS_OF, "--start", "2001-01-01") == 0
+        assert "Since " not in out.read_text(encoding="utf-8").split('id="act"')[0]
+
 
 class TestRedact:
     """--redact and --redact-key."""

@@ -19,6 +19,8 @@ from backupkit.policy import Member, Policy
 from backupkit.reports.exports import format_verdicts_csv
 from backupkit.reports.mail import format_subject
 from backupkit.reports.monitoring import check_result, openmetrics
+from backupkit.reports.redaction import redact
+from backupkit.reports.summary import summarize
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, HistoryView
 from backupkit.widgets.explorer_data import ExplorerData
 from backupkit.widgets.view import FilteredView, Selection
@@ -241,8 +243,54 @@ class TestTargets:
             [Member(appliance="vc"), Member(appliance="old", site="Rome", exclude="retired")],
         )
         (row,) = week.verdicts[week.verdicts["name"] == "Rome"].to_dict("records")
-        assert (row["target_state"], row["state"], row["excluded"]) == ("unknown", "unknown", 1)
+        assert pd.isna(row["target_state"])
+        assert (row["state"], row["excluded"]) == ("excluded", 1)
         assert "site Rome" in bk.report(week).html()
+
+
+class TestReview:
+    """Verdicts beside policy changes, redaction and groups out of scope."""
+
+    def test_explorer_after_a_change(self) -> None:
+        """The explorer judges each part of the period by its own targets and limits, too."""
+        change = Policy(rpo="30h", target=0.5, duration_limit="10m")
+        policy = Policy(rpo="24h", window="00:00-01:10", changes={"2026-11-05T12:00:00Z": change})
+        source = SimpleNamespace(
+            jobs=frame(JOBS, nights("vc", "sssf.sss")),
+            polls=frame(POLLS, [poll("vc")]),
+            schedules=frame(SCHEDULES, [schedule("vc")]),
+            observations=OBSERVATIONS.empty(),
+        )
+        week = bk.evaluate(source, policy, start=START, end=END, now=END)
+        data = ExplorerData(source, policy, now=END)
+        view = FilteredView(data, Selection(start=START.isoformat(), end=END.isoformat()))
+        assert len(week.period_verdict.targets) == 4
+        assert view.period_verdict == week.period_verdict
+        assert f"is-{week.tone}" in render_verdict_bar(view)
+
+    def test_redacted(self) -> None:
+        """Words of the sentence stay, even if a site has the name of one."""
+        members = [Member(appliance="vc", site="target", group="scheduled")]
+        week = assess(nights("vc", "sssf.sss"), [poll("vc")], [schedule("vc")], members)
+        redacted = redact(week, secret=b"x").assessment
+        assert list(redacted.verdicts["reason"]) == list(week.verdicts["reason"])
+        assert "target" not in set(redacted.verdicts["name"])
+
+    def test_groups_by_severity(self) -> None:
+        """A site in breach comes first, and one that is all excluded comes last."""
+        week = assess(
+            [*nights("vc-bad", "sssss..."), *nights("vc-good", "ssssssss")],
+            [poll("vc-bad"), poll("vc-good")],
+            [],
+            [
+                Member(appliance="vc-old", site="Athens", exclude="retired"),
+                Member(appliance="vc-good", site="Berlin"),
+                Member(appliance="vc-bad", site="Cairo"),
+            ],
+        )
+        groups = summarize(week).groups
+        assert [group.name for group in groups] == ["site Cairo", "site Berlin", "site Athens"]
+        assert groups[2].target.label == "- No target"
 
 
 class TestNeverBackedUp:

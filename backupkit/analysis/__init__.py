@@ -85,7 +85,7 @@ from backupkit.analysis.slots import (
     slot_parameters,
 )
 from backupkit.analysis.target_load import overlapping_jobs, target_concurrency, target_of
-from backupkit.analysis.targets import allowed_runs, allowed_time
+from backupkit.analysis.targets import allowed_time
 from backupkit.analysis.throughput import throughput, typical_throughput
 from backupkit.analysis.trend import TrendStep, choose_trend_steps, trend
 from backupkit.analysis.undecided import (
@@ -93,7 +93,13 @@ from backupkit.analysis.undecided import (
     estimate_starts,
     possible_recovery_points,
 )
-from backupkit.analysis.windows import backup_days, duration_runs, window_runs
+from backupkit.analysis.windows import (
+    RuleSpan,
+    backup_days,
+    check_runs,
+    duration_runs,
+    window_runs,
+)
 from backupkit.causes import Catalogue, Cause, cause_of, known_causes
 
 __all__ = [
@@ -105,14 +111,15 @@ __all__ = [
     "Clocks",
     "Exclusions",
     "Forecasts",
+    "RuleSpan",
     "TrendStep",
-    "allowed_runs",
     "allowed_time",
     "anomalies",
     "attempt_counts",
     "backup_days",
     "baselines",
     "cause_of",
+    "check_runs",
     "choose_trend_steps",
     "clusters",
     "complete_schedules",

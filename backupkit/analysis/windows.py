@@ -18,9 +18,10 @@ from backupkit.analysis.arrays import (
     to_times,
 )
 from backupkit.analysis.jobs import job_times
+from backupkit.analysis.targets import allowed_runs
 from backupkit.analysis.wall_times import to_utc, to_wall_times
 
-__all__ = ["backup_days", "duration_runs", "window_runs"]
+__all__ = ["RuleSpan", "backup_days", "check_runs", "duration_runs", "window_runs"]
 
 _DAY: Final = np.timedelta64(1, "D").astype("timedelta64[us]")
 _ZERO: Final = np.timedelta64(0, "us")
@@ -131,6 +132,48 @@ def duration_runs(
     }
     frame = pd.DataFrame(counts, index=resolved_policy.index).astype("Int64")
     return frame[resolved_policy["duration_limit"].notna()].reindex(resolved_policy.index)
+
+
+RuleSpan = tuple[pd.DataFrame, pd.Timestamp, pd.Timestamp]
+"""Rules (`Policy.rules`), and the start and the end of the part of the period they apply to."""
+
+
+def check_runs(jobs: pd.DataFrame, spans: Sequence[RuleSpan], zones: pd.Series) -> pd.DataFrame:
+    """Check jobs against the backup window and the duration limit in force when they ended.
+
+    Parameters
+    ----------
+    jobs, zones
+        As for `window_runs`.
+    spans : sequence of RuleSpan
+        The parts of the period, in order.
+
+    Returns
+    -------
+    DataFrame
+        By appliance: the columns of `window_runs` and `duration_runs`, and how many of the runs
+        the targets allow to fail (window_allowed, duration_allowed; Float64).
+    """
+    _, ended_at = job_times(jobs)
+    results = []
+    for resolved_policy, start, end in spans:
+        # running jobs count once, at the period's end
+        chosen = jobs if end == spans[-1][2] else jobs[ended_at < to_instant(end)]
+        checked = (
+            window_runs(chosen, resolved_policy, zones, start=start, end=end),
+            duration_runs(chosen, resolved_policy, start=start, end=end),
+        )
+        columns = pd.concat(checked, axis="columns")
+        for name in ("window", "duration"):
+            columns[f"{name}_allowed"] = allowed_runs(
+                columns[f"{name}_runs"], resolved_policy[f"{name}_target"]
+            )
+        results.append(columns)
+    total = results[0]
+    for result in results[1:]:
+        # a part without a window, or without a limit, adds nothing
+        total = (total + result).fillna(total).fillna(result)
+    return total
 
 
 def _select_scheduled_jobs(

@@ -15,10 +15,10 @@ from backupkit.policy import Policy
 from backupkit.settings import Instant, parse_duration, parse_instant
 from backupkit.tables.constants import SLOT_MARGIN
 
-__all__ = ["EvaluationContext", "Period", "Revisions"]
+__all__ = ["EARLIEST_START", "EvaluationContext", "Period", "Revisions"]
 
 _DEFAULT_PERIOD: Final = timedelta(days=30)
-_EARLIEST_START: Final = pd.Timestamp("1980-01-01", tz="UTC")
+EARLIEST_START: Final = pd.Timestamp("1980-01-01", tz="UTC")
 
 Revisions = list[tuple[pd.Timestamp | None, pd.DataFrame]]
 """The rules, each with its effective date; None for the first."""
@@ -73,7 +73,7 @@ class Period:
         now_utc = parse_instant(now, where="now")
         start_utc, end_utc = parse_instant(start, where="start"), parse_instant(end, where="end")
         end_utc = min(end_utc, now_utc)
-        if not _EARLIEST_START <= start_utc < end_utc:
+        if not EARLIEST_START <= start_utc < end_utc:
             raise SettingsError(
                 "start: the period must begin in 1980 or later and before its end, got "
                 f"{start_utc} to {end_utc}; "

@@ -147,7 +147,7 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
             analysis.strikes(counted, start=start, end=end, appliances=resolved_policy.index),
             analysis.incident_figures(incidents, segments, appliances=resolved_policy.index),
             analysis.backup_days(counted, segments, revisions, zones["zone"]),
-            _check_window_and_duration(jobs, revisions, zones["zone"], period),
+            analysis.check_runs(jobs, _list_revision_spans(revisions, period), zones["zone"]),
             analysis.feasibility(current, resolved_policy, typical, zones=plan_zones, at=end),
         ],
         axis="columns",
@@ -261,32 +261,6 @@ def _list_revision_spans(
     return [
         (resolved_policy, start, end) for (_, resolved_policy), start, end in spans if start < end
     ]
-
-
-def _check_window_and_duration(
-    jobs: pd.DataFrame, revisions: Revisions, zones: pd.Series, period: Period
-) -> pd.DataFrame:
-    """Check jobs against the backup window and duration limit in force when they ended."""
-    _, ended_at = analysis.job_times(jobs)
-    results = []
-    for resolved_policy, start, end in _list_revision_spans(revisions, period):
-        # running jobs count once, at the period's end
-        chosen = jobs if end == period.end else jobs[ended_at < to_instant(end)]
-        checked = (
-            analysis.window_runs(chosen, resolved_policy, zones, start=start, end=end),
-            analysis.duration_runs(chosen, resolved_policy, start=start, end=end),
-        )
-        columns = pd.concat(checked, axis="columns")
-        for name in ("window", "duration"):
-            columns[f"{name}_allowed"] = analysis.allowed_runs(
-                columns[f"{name}_runs"], resolved_policy[f"{name}_target"]
-            )
-        results.append(columns)
-    total = results[0]
-    for result in results[1:]:
-        # a part without a window, or without a limit, adds nothing
-        total = (total + result).fillna(total).fillna(result)
-    return total
 
 
 def _build_segments(

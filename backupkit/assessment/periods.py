@@ -1,7 +1,7 @@
 """Calendar periods in the report's time zone: months, quarters, and their names."""
 
 import re
-from datetime import datetime
+from datetime import datetime, time
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -122,7 +122,7 @@ def describe_period(start: pd.Timestamp, end: pd.Timestamp, zone: str) -> str:
         same_year = first.year == (last - pd.Timedelta(1, "us")).year
         begin = first.strftime("%B" if same_year else "%B %Y")
         return f"{final}, {label}" if months == 1 else f"{begin} to {final}, {label}"
-    begin = f"{first:%Y-%m-%d}" if first == first.normalize() else format_timestamp(first)
+    begin = f"{first:%Y-%m-%d}" if first.time() == time(0) else format_timestamp(first)
     return f"{begin} to {format_timestamp(last)} {label}"
 
 

@@ -10,7 +10,13 @@ from markupsafe import Markup
 
 from backupkit import analysis
 from backupkit.assessment.periods import describe_period
-from backupkit.assessment.verdict import TARGET_LABELS, PeriodVerdict, Verdict, build_ratio
+from backupkit.assessment.verdict import (
+    TARGET_LABELS,
+    PeriodVerdict,
+    Verdict,
+    build_ratio,
+    choose_tone,
+)
 from backupkit.display import Cell, render_container, render_paragraph, state_badge, table
 from backupkit.display.format import NO_DATA, Ratio, format_duration, format_timestamp
 from backupkit.policy import Policy
@@ -147,15 +153,10 @@ class Assessment:
 
     @property
     def tone(self) -> str:
-        """The state of appliances whose colour stands for both verdicts.
-
-        It is that of the fleet now, or of a period that is over. If only the other one is bad, it
-        is ``late``.
-        """
-        of_target = {"met": "compliant", "missed": "breach", "unknown": "unknown"}
-        states = [self.verdict.state, of_target[self.period_verdict.state]]
-        first, second = states if self.is_current else reversed(states)
-        return "late" if first == "compliant" != second else first
+        """The state of appliances whose colour stands for both verdicts."""
+        return choose_tone(
+            self.verdict.state, self.period_verdict.state, is_current=self.is_current
+        )
 
     @property
     def never_backed_up(self) -> pd.Index:

@@ -16,6 +16,7 @@ __all__ = [
     "TargetResult",
     "Verdict",
     "build_ratio",
+    "choose_tone",
     "list_verdicts",
 ]
 
@@ -115,6 +116,23 @@ class Verdict:
         return ", ".join([sentence, *(f"{number:,} {state}" for number, state in counts if number)])
 
 
+def choose_tone(verdict: str, target: str, *, is_current: bool) -> str:
+    """Return the state of appliances whose colour stands for both verdicts.
+
+    It is that of the appliances now, or of a period that is over. If only the other one is bad,
+    it is ``late``.
+
+    Examples
+    --------
+    >>> choose_tone("compliant", "missed", is_current=True)
+    'late'
+    """
+    of_target = {"met": "compliant", "missed": "breach", "unknown": "unknown"}
+    states = [verdict, of_target[target]]
+    first, second = states if is_current else reversed(states)
+    return "late" if first == "compliant" != second else first
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetResult:
     """A figure of the period that has a target.
@@ -202,7 +220,7 @@ class PeriodVerdict:
     def sentence(self) -> str:
         """The verdict in one sentence, with the figures that decide it."""
         decisive = [str(target) for target in self.targets if target.state == self.state]
-        reason = "; the rest could not be read" if self.state == "unknown" else ""
+        reason = "; what could not be read decides" if self.state == "unknown" else ""
         return (
             f"target {self.state}: {', '.join(decisive)}{reason}"
             if decisive
@@ -249,13 +267,14 @@ def _build_row(
 ) -> dict[str, object]:
     verdict = Verdict.of(states)
     period = PeriodVerdict() if figures is None else PeriodVerdict.of(figures)
+    is_out_of_scope = by != "fleet" and not verdict.in_scope and not verdict.unobserved
     return {
         "property": by,
         "name": name,
-        "target_state": period.state,
-        "state": verdict.state,
+        "target_state": None if is_out_of_scope else period.state,
+        "state": "excluded" if is_out_of_scope else verdict.state,
         **{state: getattr(verdict, state) for state in STATES},
         "appliances_met": period.appliances.numerator,
         "appliances_judged": period.appliances.denominator,
-        "reason": period.sentence,
+        "reason": None if is_out_of_scope else period.sentence,
     }

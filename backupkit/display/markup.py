@@ -64,8 +64,10 @@ def state_badge(state: str) -> Badge:
     return Badge(state, STATE_LABELS[state])
 
 
-def target_badge(state: str) -> Badge:
+def target_badge(state: str | None) -> Badge:
     """Return the state of a target with its label, in the colour of a state of an appliance."""
+    if state is None or pd.isna(state):
+        return Badge("excluded", "- No target")
     kind, label = {
         "met": ("compliant", "● Target met"),
         "missed": ("breach", "✕ Target missed"),

@@ -80,6 +80,7 @@ def read_policy_tables(file: SettingsFile) -> PolicyTables:
                     "name it in one of them."
                 )
             tables.groups[group] = name
+        _refuse_report_timezone(own_table, where=where)
         own = _parse_settings(own_table, where=where, also=("groups", "change"))
         own_changes = _parse_changes(entry, file=file, name=f"policy.{name}")
         tables.named[name] = _inherit_settings(base, changes, own, own_changes)
@@ -94,6 +95,13 @@ def _parse_settings(table: Settings, *, where: str, also: Iterable[str] = ()) ->
         return {name: PARAMETERS[name].parse(value) for name, value in table.items()}
     except SettingsError as error:
         raise SettingsError(f"{where}: {error}") from error
+
+
+def _refuse_report_timezone(table: Settings, *, where: str) -> None:
+    if "report_timezone" in table:
+        raise SettingsError(
+            f'{where}: "report_timezone" is the zone of whole reports; move it to [policy].'
+        )
 
 
 def _parse_groups(value: object, *, where: str) -> tuple[str, ...]:
@@ -132,6 +140,7 @@ def _parse_changes(
             raise SettingsError(f"{where}: {error}") from error
         if date in changes:
             raise SettingsError(f"{where}: two changes are valid from {date}; join them.")
+        _refuse_report_timezone(settings, where=where)
         changes[date] = _parse_settings(settings, where=where, also=["valid_from"])
     return changes
 

@@ -38,10 +38,10 @@ Anchor = Literal["start", "end"]
 UnknownMode = Literal["strict", "evidence"]
 
 _TARGET_SUBJECTS: Final = {
-    "rpo_target": "time",
-    "runs_target": "runs",
-    "window_target": "window",
-    "duration_target": "duration",
+    "rpo_target": "of the time",
+    "runs_target": "of the runs",
+    "window_target": "inside the window",
+    "duration_target": "within the limit",
 }
 
 
@@ -392,10 +392,13 @@ class Parameters:
             parts.append(f"window {self.window}")
         if self.duration_limit is not None:
             parts.append(f"no longer than {format_exactly(self.duration_limit)}")
-        parts.append(f"target {PARAMETERS['target'].text(self)}")
-        for name, subject in _TARGET_SUBJECTS.items():
-            if getattr(self, name) is not None:
-                parts.append(f"{subject} {PARAMETERS[name].text(self)}")
+        own = [
+            f"{PARAMETERS[name].text(self)} {subject}"
+            for name, subject in _TARGET_SUBJECTS.items()
+            if getattr(self, name) is not None
+        ]
+        target = f"target {PARAMETERS['target'].text(self)}"
+        parts.append(f"{target} ({', '.join(own)})" if own else target)
         return ", ".join(parts)
 
 

@@ -65,6 +65,8 @@ def redact(assessment: Assessment, *, secret: bytes) -> Redacted:
         for field in fields(assessment)
         if isinstance(getattr(assessment, field.name), pd.DataFrame)
     }
+    # figures and fixed words, which may be names elsewhere
+    frames["verdicts"] = frames["verdicts"].assign(reason=assessment.verdicts["reason"])
     redacted = replace(assessment, policy=_redact_policy(assessment.policy, aliases), **frames)
     return Redacted(redacted, aliases.key)
 

@@ -104,7 +104,7 @@ def build_figures(assessment: Assessment, names: Mapping[str, str]) -> tuple[Fig
 def _list_group_verdicts(assessment: Assessment) -> Rows[GroupVerdict]:
     """Return the verdicts on sites and groups, the worst first."""
     verdicts = assessment.verdicts[assessment.verdicts["property"] != "fleet"]
-    order = verdicts["target_state"].map(TARGET_STATES.index)
+    order = verdicts.apply(_rank_severity, axis="columns").astype("int64")
     figures = {
         key: rows.set_index("metric").to_dict("index")
         for key, rows in assessment.groups.groupby(["property", "name"])
@@ -123,6 +123,18 @@ def _list_group_verdicts(assessment: Assessment) -> Rows[GroupVerdict]:
         for row in rows
     )
     return Rows(items, len(verdicts))
+
+
+def _rank_severity(row: pd.Series) -> int:
+    """Return the rank of the worse of both verdicts, then of the other; 0 is the worst."""
+    ranks = sorted(
+        words.index(state) if (state := row[name]) in words else len(words)
+        for name, words in (
+            ("target_state", TARGET_STATES),
+            ("state", ("breach", "unknown", "compliant")),
+        )
+    )
+    return ranks[0] * 10 + ranks[1]
 
 
 def _build_group_ratio(

@@ -14,16 +14,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from backupkit.analysis import (
-    allowed_runs,
+    RuleSpan,
     allowed_time,
+    check_runs,
     compliance_amounts,
-    duration_runs,
     failures,
+    recent_slots,
     recovery_points,
     slot_counts,
     target_metrics,
     time_in_states,
-    window_runs,
 )
 from backupkit.analysis.arrays import to_instant
 from backupkit.assessment import PeriodVerdict, Verdict
@@ -364,42 +364,74 @@ class FilteredView:
 
     @cached_property
     def period_verdict(self) -> PeriodVerdict:
-        """Verdict on the period, by the policy at its end."""
-        rules = self._rules.loc[self.states.index]
-        rules = rules[rules["exclude"].isna()]
-        facts = self._times_and_slots.loc[rules.index].assign(exclude=rules["exclude"])
-        intervals = self.intervals[self.intervals["appliance"].isin(rules.index)]
-        targets = rules["rpo_target"].loc[intervals["appliance"]].to_numpy()
-        facts["rpo_allowed"] = allowed_time(
-            intervals.assign(target=targets), appliances=rules.index
+        """Verdict on the period; each part of it has the targets of its time."""
+        names = self._in_scope_names
+        spans = self._list_rule_spans(names)
+        facts = self._times_and_slots.loc[names].assign(exclude=pd.Series(pd.NA, names, "str"))
+        facts["rpo_allowed"] = allowed_time(self._cut_intervals(spans), appliances=names)
+        slots = self.slots[self.slots["appliance"].isin(names)]
+        targets = _find_targets(slots["appliance"], slots["slot"], spans, "runs_target")
+        counted = recent_slots(
+            slots.assign(target=targets), start=self.start, end=self.end, appliances=names
         )
-        facts["allowed"] = allowed_runs(
-            self.amounts.loc[rules.index, "counted"], rules["runs_target"]
-        )
-        checked = self._check_window_and_duration(rules)
-        return PeriodVerdict.of(target_metrics(facts.join(checked)))
+        facts["allowed"] = counted["allowed"]
+        return PeriodVerdict.of(target_metrics(facts.join(self._check_runs(spans))))
 
-    def _check_window_and_duration(self, rules: pd.DataFrame) -> pd.DataFrame:
-        """Check the jobs of some appliances, as the assessment does."""
-        limited = rules.index[rules["window_start"].notna() | rules["duration_limit"].notna()]
-        jobs = self.index.jobs[self.index.jobs["appliance"].isin(limited)]
-        zones = self.index.assessment.coverage["timezone"].reindex(rules.index)
-        times = {"start": self.start, "end": self.end}
-        checked = pd.concat(
-            [window_runs(jobs, rules, zones, **times), duration_runs(jobs, rules, **times)],
-            axis="columns",
-        )
-        for name in ("window", "duration"):
-            checked[f"{name}_allowed"] = allowed_runs(
-                checked[f"{name}_runs"], rules[f"{name}_target"]
-            )
-        return checked
+    @property
+    def _in_scope_names(self) -> pd.Index:
+        """The selected appliances that no rule excludes."""
+        in_scope = pd.Series(self._in_scope, index=self.index.appliances)
+        names = self.states.index
+        return names[in_scope[names].to_numpy()]
+
+    def _list_rule_spans(self, names: pd.Index) -> list[RuleSpan]:
+        """Return the rules of some appliances for each part of the period."""
+        policy = self.index.assessment.policy
+        dates = [date for date in policy.effective_dates if self.start < date < self.end]
+        starts = [self.start, *dates]
+        return [
+            (policy.at(start).rules(names).loc[names], start, end)
+            for start, end in zip(starts, [*dates, self.end], strict=True)
+        ]
+
+    def _cut_intervals(self, spans: list[RuleSpan]) -> pd.DataFrame:
+        """Return the intervals, cut where the rules change, each with its target."""
+        parts = []
+        for rules, start, end in spans:
+            rows = self.intervals[self.intervals["appliance"].isin(rules.index)]
+            begin = rows["start"].where(rows["start"] > start, start)
+            stop = rows["end"].where(rows["end"] < end, end)
+            target = rules["rpo_target"].loc[rows["appliance"]].to_numpy()
+            cut = rows.assign(start=begin, end=stop, target=target)
+            parts.append(cut[begin < stop])
+        return pd.concat(parts, ignore_index=True)
+
+    def _check_runs(self, spans: list[RuleSpan]) -> pd.DataFrame:
+        """Check the jobs of the appliances that have a window or a duration limit."""
+        names = spans[0][0].index
+        limited = pd.Series(data=False, index=names)
+        for rules, *_ in spans:
+            limited |= rules["window_start"].notna() | rules["duration_limit"].notna()
+        jobs = self.index.jobs[self.index.jobs["appliance"].isin(names[limited])]
+        zones = self.index.assessment.coverage["timezone"].reindex(names)
+        return check_runs(jobs, spans, zones)
 
     @property
     def figures(self) -> dict[str, Ratio]:
         """Key figures of the selected appliances that no rule excludes."""
-        in_scope = pd.Series(self._in_scope, index=self.index.appliances)
-        return compute_ratios(self.amounts[in_scope[self.amounts.index]].sum())
+        return compute_ratios(self.amounts.loc[self._in_scope_names].sum())
+
+
+def _find_targets(
+    appliances: pd.Series, times: pd.Series, spans: list[RuleSpan], name: str
+) -> npt.NDArray[np.float64]:
+    """Return the target of each appliance at a time."""
+    codes = spans[0][0].index.get_indexer(pd.Index(appliances))
+    targets = np.full(len(times), np.nan)
+    for rules, start, _ in spans:
+        since = (times >= start).to_numpy()
+        targets[since] = rules[name].to_numpy("float64")[codes[since]]
+    return targets
 
 
 def compute_ratios(amounts: pd.Series) -> dict[str, Ratio]:

@@ -6,6 +6,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from backupkit.assessment.result import exposure
+from backupkit.assessment.verdict import choose_tone
 from backupkit.display import render_container, render_paragraph, state_badge, table
 from backupkit.display.format import Ratio, format_duration, format_timestamp, sanitise
 from backupkit.reports.appliances import build_job_row
@@ -38,6 +39,9 @@ def render_verdict_bar(view: FilteredView) -> str:
         "strip.html",
         verdict=view.verdict,
         period=view.period_verdict,
+        tone=choose_tone(
+            view.verdict.state, view.period_verdict.state, is_current=view.end == view.now
+        ),
         moment="now" if view.end == view.now else "at the end",
         figures=figures,
         policy=str(view.index.assessment.policy),

@@ -21,7 +21,7 @@ __all__ = ["report"]
 
 VERDICT_EXIT_CODE: Final = 5
 MAIL_EXIT_CODE: Final = 6
-_VERDICT_STATES: Final = ("missed", "met", "breach", "unknown", "compliant")
+_VERDICT_STATES: Final = ("missed", "target-unknown", "met", "breach", "unknown", "compliant")
 
 
 class _EarlierReport(msgspec.Struct):
@@ -98,8 +98,8 @@ def report(  # noqa: PLR0913 # one parameter per option
         str,
         typer.Option(
             metavar="STATES",
-            help="Mail only if a verdict is one of these: of the period missed, unknown or met; of "
-            "its end breach, unknown or compliant.",
+            help="Mail only if a verdict is one of these: of the period missed, "
+            "target-unknown or met; of its end breach, unknown or compliant.",
         ),
     ] = "",
     fail_on: Annotated[
@@ -142,7 +142,7 @@ def report(  # noqa: PLR0913 # one parameter per option
         document = _redact_report(document, history, redact_key)
     paths = document.save(out, xlsx=xlsx)
     verdict, period = document.assessment.verdict, document.assessment.period_verdict
-    states = {verdict.state, period.state}
+    states = {verdict.state, period.state.replace("unknown", "target-unknown")}
     mail_error = ""
     mailed: tuple[str, ...] = ()
     if must_mail and (not mail_states or states & mail_states):
@@ -177,6 +177,7 @@ def _assess_earlier_period(
     text: str, current: "Assessment", history: str, fleet: "SettingsFile"
 ) -> "Assessment | None":
     """Return the assessment to compare with, by the data known at its time."""
+    from backupkit.assessment.context import EARLIEST_START  # noqa: PLC0415 # fast --help
     from backupkit.assessment.periods import previous_period  # noqa: PLC0415 # fast --help
     from backupkit.settings import parse_instant  # noqa: PLC0415 # keeps --help fast
 
@@ -185,6 +186,8 @@ def _assess_earlier_period(
     length = current.end - current.start
     if text == "previous":
         start, end = previous_period(current.start, current.end, current.timezone)
+        if start < EARLIEST_START:
+            return None  # a very long period has none before it
         moment = end
     elif (sidecar := Path(text).with_suffix(".json")).is_file():
         period = _read_earlier_report(sidecar)
