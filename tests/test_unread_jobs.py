@@ -107,7 +107,7 @@ def test_check_line(collected: Collected) -> None:
     result = check_result(collected.assessment)
     assert (result.status, result.sentence) == (
         "UNKNOWN",
-        "1 of 2 in scope is unknown, 1 compliant (vc-unread)",
+        "1 of 2 in scope is unknown, 1 compliant (vc-unread); target met",
     )
     lines = openmetrics(collected.assessment).splitlines()
     states = [line for line in lines if "appliance_state{" in line and UNREAD in line]

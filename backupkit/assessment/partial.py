@@ -166,7 +166,7 @@ def assess_appliances(data: HistoryView, context: EvaluationContext) -> PartialA
         type_inferred=jobs["type_inferred"],
         throughput=analysis.throughput(jobs),
         local=local,
-        in_period=overlapping,
+        in_period=overlapping | _find_undated(jobs, start, end),
         **signatures[["signature", "cause_name"]],
     )
     return PartialAssessment(
@@ -244,6 +244,13 @@ def _find_end_of_onboarding(facts: pd.DataFrame) -> pd.Series:
     """Return until when the appliances without a success are excluded."""
     onboarding = facts["state"].eq("excluded") & facts["excluded_because"].isna()
     return (facts["known_since"] + facts["threshold"]).where(onboarding)
+
+
+def _find_undated(jobs: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> pd.Series:
+    """Return which jobs have no known start, and may be of the period: none is left out."""
+    _, ended_at = analysis.job_times(jobs)
+    seen = ~(jobs["first_seen_at"] > end) & ~(jobs["last_seen_at"] < start)
+    return jobs["start_time"].isna() & seen & ~(ended_at < to_instant(start))
 
 
 def _find_read_appliances(polls: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> pd.Series:

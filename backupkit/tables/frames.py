@@ -116,7 +116,9 @@ ASSESSED_JOBS = Table(
             FLAG,
             "Whether it is no recovery point because it was saved on the appliance itself.",
         ),
-        Column("in_period", FLAG, "Whether it overlaps the period; a report has only these."),
+        Column(
+            "in_period", FLAG, "Whether it overlaps the period, or may; a report has only these."
+        ),
     ),
 )
 """Jobs used by an assessment; times that are not plausible are missing, see `remark`."""

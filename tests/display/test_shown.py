@@ -274,7 +274,7 @@ class TestAssessment:
         assert "vc-ham-01" not in shown  # compliant
         report = text(bk.report(a)._repr_html_())
         assert "60.0 % (6 of 10 appliances)" in report
-        assert str(a).splitlines()[3] == "strict  60.0 % (6 of 10 appliances)"
+        assert "strict  60.0 % (6 of 10 appliances)" in str(a).splitlines()
 
     def test_nothing_at_all(self) -> None:
         """Without data the verdict is unknown, and every figure has no data."""
