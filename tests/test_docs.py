@@ -43,9 +43,9 @@ ORDINARY = set(
     parameter password payload peak planned plot polled possible predicted probability property
     ratio read recent repeated request restrict result right route rule running sample scenario seen
     segment selection sent server set setting severity share shared sharing simulated size sized
-    slower smallest spec stalled start step stopped summary sync table test text timeline timezone
-    to tolerated total trait uncounted unit unreachable view warn warning was watcher weekday widget
-    worker zone
+    slower smallest span spec stalled start step stopped summary sync table test text timeline
+    timezone to tolerated total trait uncounted unit unreachable view warn warning was watcher
+    weekday widget worker zone
         """,
     )
 )
