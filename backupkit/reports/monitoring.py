@@ -97,7 +97,7 @@ def check_result(assessment: Assessment) -> CheckResult:
     >>> a = evaluate_frames(*frames, policy, start="2026-11-02T00:00:00Z", end=end, now=end)
     >>> print(check_result(a).line)
     UNKNOWN: 1 of 1 in scope is unknown (vc-1); target unknown: 0.0 % (0 of 168 h) of the time
-    inside the RPO (target 99 %); the rest could not be read | breach=0;;0;0;1 unknown=1;;0;0;1
+    inside the RPO (target 99 %); what could not be read decides | breach=0;;0;0;1 unknown=1;;0;0;1
     compliant=0;;;0;1 excluded=0;;;0 unobserved=0;;;0 at_risk=0;0;;0 rpo_strict=0.000%;99:;;0;100
     runs_strict=U;;;0;100
     """
