@@ -129,8 +129,8 @@ def _hide_groups(found: re.Match[str]) -> str:
     """Return a match with its one group in the private area."""
     number = found.lastindex or 0
     begin, end = found.span(number)
-    whole, offset = found[0], found.start()
-    return whole[: begin - offset] + found[number].translate(_HIDDEN) + whole[end - offset :]
+    text, offset = found[0], found.start()
+    return text[: begin - offset] + found[number].translate(_HIDDEN) + text[end - offset :]
 
 
 def _list_short_args(args: Iterable[str]) -> list[str]:

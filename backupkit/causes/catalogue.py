@@ -145,7 +145,7 @@ class Catalogue:
         best = (
             self._ids.get(message_id, len(self.causes))
             if isinstance(message_id, str)
-            else (len(self.causes))
+            else len(self.causes)
         )
         for word in set(words):
             for number, wanted in self._texts.get(word, ()):

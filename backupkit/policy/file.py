@@ -100,7 +100,7 @@ def _parse_settings(table: Settings, *, where: str, also: Iterable[str] = ()) ->
 def _refuse_report_timezone(table: Settings, *, where: str) -> None:
     if "report_timezone" in table:
         raise SettingsError(
-            f'{where}: "report_timezone" is the zone of whole reports; move it to [policy].'
+            f'{where}: "report_timezone" is the zone of reports; move it to [policy].'
         )
 
 

@@ -294,7 +294,7 @@ class Summary(NamedTuple):
     period: str
     ages_as_of: pd.Timestamp
     generated: pd.Timestamp
-    data_until: Time
+    newest_data: str
     data_version: str
     verify_command: str
     policy: str

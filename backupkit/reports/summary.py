@@ -5,6 +5,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any, Final
 
 import pandas as pd
+from pandas.api.typing import NaTType
 
 from backupkit._version import __version__
 from backupkit.assessment import CHANGE_KINDS, Assessment, Comparison
@@ -66,7 +67,7 @@ def summarize(
         period=assessment.period_name,
         ages_as_of=assessment.end,
         generated=assessment.now,
-        data_until=assessment.coverage["last_poll"].max(),
+        newest_data=_describe_newest_data(assessment.coverage["last_poll"].max()),
         data_version=assessment.version,
         verify_command=_format_verify_command(assessment.version),
         policy=str(assessment.policy),
@@ -99,6 +100,13 @@ def build_links(assessment: Assessment, *, anchors: bool = True) -> dict[str, Li
 def build_figures(assessment: Assessment, names: Mapping[str, str]) -> tuple[Figure, ...]:
     """Return figures of the fleet, whose names are given by metric, in the order of `names`."""
     return tuple(Figure(name, assessment.ratio(metric)) for metric, name in names.items())
+
+
+def _describe_newest_data(last_poll: pd.Timestamp | NaTType) -> str:
+    """Return until when the appliances were polled in the period."""
+    if pd.isna(last_poll):
+        return "no poll in the period"
+    return f"data up to {format_timestamp(last_poll, 'UTC')}"
 
 
 def _list_group_verdicts(assessment: Assessment) -> Rows[GroupVerdict]:

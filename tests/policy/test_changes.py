@@ -111,7 +111,7 @@ rpo = "2h"
         [
             (
                 '[[policy.change]]\nvalid_from = 2026-11-01T00:00:00Z\nreport_timezone = "Etc/UTC"',
-                '[[policy.change]]: "report_timezone" is the zone of whole reports',
+                '[[policy.change]]: "report_timezone" is the zone of reports',
             ),
             ("[[policy.change]]\nrpo = '1h'", '[[policy.change]]: "valid_from" is missing; for'),
             (

@@ -9,7 +9,7 @@ from backupkit.assessment import Assessment
 from backupkit.reports.exports import format_messages
 from backupkit.reports.page import render_page
 from backupkit.reports.summary import summarize
-from tests.builders import assess_large_fleet
+from tests.builders import assess, assess_large_fleet
 
 
 class TestActs:
@@ -78,6 +78,11 @@ class TestPeriod:
         """A period that does not begin at midnight has the minute."""
         shifted = dataclasses.replace(week, start=week.start + pd.Timedelta(hours=6))
         assert summarize(shifted).period == "2026-11-02 06:00 to 2026-11-09 00:00 UTC"
+
+    def test_newest_data(self, week: Assessment) -> None:
+        """The page says until when it has data, or that nothing was polled in the period."""
+        assert summarize(week).newest_data == "data up to 2026-11-09 00:00 UTC"
+        assert summarize(assess()).newest_data == "no poll in the period"
 
 
 class TestSignatures:
