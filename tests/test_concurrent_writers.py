@@ -19,6 +19,7 @@ import pyarrow as pa
 import pytest
 
 from backupkit import Policy, evaluate
+from backupkit.errors import HistoryError
 from backupkit.history import History, postgresql, sqlite
 from backupkit.history.databases import ArrowReader
 from backupkit.history.postgresql import Postgres
@@ -56,6 +57,15 @@ VICTIM = "vc-victim"
 
 BY_THREAD = 6
 """Collections that a thread appends while others read."""
+
+HOLD = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print(flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+"""A program that locks a file for a time [s], as another one does that creates a history."""
 
 FORK = """
 import multiprocessing, sys, threading
@@ -271,6 +281,26 @@ class TestSameProcess:
         history = History(target, create=False)
         assert history.sql("SELECT head FROM history")["head"].to_list() == [""]
         assert history.verify().empty
+
+    @pytest.mark.parametrize(("seconds", "patience"), [(0.5, 60.0), (60, 0.1)])
+    def test_creation_waits(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, patience: float
+    ) -> None:
+        """A file that another process is making into a history is waited for, not for ever."""
+        monkeypatch.setattr("backupkit.history.databases.LOCK_TIMEOUT", patience)
+        path = tmp_path / "history.db"
+        words = [sys.executable, "-c", HOLD, str(path), str(seconds)]
+        with subprocess.Popen(words, stdout=subprocess.PIPE) as other:
+            assert other.stdout is not None
+            other.stdout.readline()
+            try:
+                if seconds < patience:
+                    assert History(path).verify().empty
+                else:
+                    with pytest.raises(HistoryError, match="another program has locked it"):
+                        History(path)
+            finally:
+                other.kill()
 
     def test_fork(self, target: str) -> None:
         """A forked process and its parent use the same History."""

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, TypeVar
@@ -29,6 +30,7 @@ _T = TypeVar("_T")
 _APPLICATION_ID: Final = 0x76634270  # "vcBp"
 _ID_OFFSET: Final = 68  # byte of a file, by https://sqlite.org/fileformat.html
 _CACHE_KIB: Final = 65_536  # KiB; an append touches a page of each appliance in each index
+_RETRY_INTERVAL: Final = 0.01  # s
 _MIN_FREE_BYTES: Final = 2**17  # bytes; SQLite needs some to open a file
 
 
@@ -97,7 +99,7 @@ class SQLite(Database):
             raise history_not_found(str(self.path))
         _create_folder(self.path.absolute().parent)
         with self._open_connection(mode="rwc") as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
+            _keep_log_beside(connection)
         self.write(self._create_tables)
 
     def _create_tables(self, connection: Connection) -> None:
@@ -319,6 +321,23 @@ class SQLite(Database):
         if isinstance(error, OSError):
             return error.strerror or str(error), "Name a file in a folder you may write to."
         return one_line(str(error)), ""
+
+
+def _keep_log_beside(connection: sqlite3.Connection) -> None:
+    """Switch to a write-ahead log, so that reads and writes do not block each other.
+
+    SQLite itself does not wait where two processes switch at the same moment.
+    """
+    until = time.monotonic() + databases.LOCK_TIMEOUT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_RETRY_INTERVAL)
+        else:
+            return
 
 
 _RESTORE_ADVICE: Final = (
