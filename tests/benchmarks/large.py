@@ -89,7 +89,9 @@ def some_nights(appliances: int, nights: range, *, polled: int = 0) -> SimpleNam
         "build": pa.array(["24322831"] * size),
         "source": pa.array(["details"] * size),
     }
-    rows = pa.table(columns).select(OBSERVATIONS.names).cast(OBSERVATIONS.arrow_schema)
+    schema = OBSERVATIONS.arrow_schema
+    missing = {name: pa.nulls(size) for name in schema.names if name not in columns}
+    rows = pa.table(columns | missing).select(schema.names).cast(schema)
     polls: dict[str, Any] = {
         "appliance": names[who],
         "polled_at": pd.Series(seen).dt.tz_localize("UTC"),
