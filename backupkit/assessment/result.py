@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 from markupsafe import Markup
@@ -210,7 +210,7 @@ class Assessment:
         return str(_render_html(self))
 
 
-def exposure(row: pd.Series) -> str:
+def exposure(row: Mapping[str, Any] | pd.Series) -> str:
     """Format an appliance's exposure, or "over" its lower bound if no success is known."""
     if pd.notna(row["exposure"]):
         return format_duration(row["exposure"])
