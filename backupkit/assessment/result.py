@@ -247,7 +247,7 @@ class Assessment(MergedFigures):
         return str(_render_html(self))
 
 
-def exposure(row: pd.Series) -> str:
+def exposure(row: Mapping[str, Any] | pd.Series) -> str:
     """Format an appliance's exposure, or "over" its lower bound if no success is known."""
     if pd.notna(row["exposure"]):
         return format_duration(row["exposure"])

@@ -23,7 +23,7 @@ from backupkit.errors import ADVICE, OutputError, SettingsError
 from backupkit.policy import Exclusion, Member, Policy
 from backupkit.reports.aliases import Aliases
 from backupkit.reports.exports import TABLES
-from backupkit.reports.monitoring import openmetrics
+from backupkit.reports.openmetrics import openmetrics
 from backupkit.reports.redaction import NOT_SENSITIVE, redact
 from backupkit.tables import CLUSTERS, JOBS, POLLS, SCHEDULES
 from backupkit.tables.contract import MESSAGES, TEXT, TEXTS
