@@ -117,8 +117,17 @@ class Clocks:
         begins = np.full(len(corrections), _ALWAYS)
         return cls(corrections.index, codes, begins, to_spans(corrections))
 
+    @property
+    def was_set(self) -> bool:
+        """Whether a clock has several corrections."""
+        return bool(np.any(self.codes[1:] == self.codes[:-1]))
+
     def find_corrections(self, codes: Codes, times: Times) -> Spans:
         """Return the correction at each time by the clock of the collector; without one, 0."""
+        if not self.was_set:  # the first one of an appliance covers all time
+            by_code = np.full(len(self.index) + 1, _ZERO)  # the last one is that of code -1
+            by_code[self.codes] = self.corrections
+            return np.where(np.isnat(times), _ZERO, by_code[codes])
         row = find_asof_index(self.codes, self.begins, codes, times)
         return np.append(self.corrections, _ZERO)[row]
 

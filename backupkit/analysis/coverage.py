@@ -303,7 +303,8 @@ def data_fingerprint(polls: pd.DataFrame) -> str:
     >>> data_fingerprint(POLLS.empty())
     '0-0000000000000000'
     """
-    names = pd.util.hash_array(polls["appliance"].to_numpy(dtype=object))
+    which, distinct = pd.factorize(polls["appliance"])
+    names = pd.util.hash_array(distinct.to_numpy(dtype=object))[which]
     moments = pd.util.hash_array(to_times(polls["polled_at"]).astype(np.int64))
     # the sum does not depend on the order; the product joins each name and its time
     digest = int(np.sum((2 * names + np.uint64(1)) * (2 * moments + np.uint64(1)), dtype=np.uint64))
