@@ -54,7 +54,12 @@ class MergedFigures:
     @cached_property
     def appliances(self) -> pd.DataFrame:
         """The figures of each appliance, the worst first, of ``APPLIANCES``."""
-        return APPLIANCES.conform(self._ordered_facts)
+        return APPLIANCES.conform(self._ordered_facts.join(self._merge("reasons")))
+
+    @cached_property
+    def figures(self) -> pd.DataFrame:
+        """As `appliances`, without the column reason, for those who need no words."""
+        return APPLIANCES.conform(self._ordered_facts.assign(reason=None)).drop(columns="reason")
 
     @cached_property
     def intervals(self) -> pd.DataFrame:
