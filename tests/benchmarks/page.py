@@ -24,7 +24,7 @@ from backupkit.policy import Policy
 from backupkit.tables import OBSERVATIONS
 from backupkit.widgets import explore
 from tests.benchmarks.explore import Frames
-from tests.benchmarks.judge import fleet_of
+from tests.benchmarks.fleet import fleet_of
 
 fleet = fleet_of({appliances}, {nights})
 frames = Frames(fleet.jobs, fleet.polls, fleet.schedules, OBSERVATIONS.empty())
