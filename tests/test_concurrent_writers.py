@@ -21,7 +21,7 @@ import pytest
 from backupkit import Policy, evaluate
 from backupkit.errors import HistoryError
 from backupkit.history import History, postgresql, sqlite
-from backupkit.history.databases import ArrowReader
+from backupkit.history.arrow_reader import ArrowReader
 from backupkit.history.postgresql import Postgres
 from tests.collect_helpers import (
     ENDED,

@@ -19,7 +19,7 @@ from backupkit.history import History
 from backupkit.policy import Policy
 from backupkit.reports import report
 from backupkit.reports.exports import build_json_document, format_jobs_csv
-from backupkit.reports.monitoring import openmetrics
+from backupkit.reports.openmetrics import openmetrics
 from backupkit.tables import ERRORS, OBSERVATIONS, POLLS, SCHEDULES, jobs_from
 from tests.builders import frame, message, observation, poll, schedule
 from tests.conftest import repeats

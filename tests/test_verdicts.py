@@ -18,7 +18,8 @@ from backupkit.display.format import Ratio
 from backupkit.policy import Member, Policy
 from backupkit.reports.exports import format_verdicts_csv
 from backupkit.reports.mail import format_subject
-from backupkit.reports.monitoring import check_result, openmetrics
+from backupkit.reports.monitoring import check_result
+from backupkit.reports.openmetrics import openmetrics
 from backupkit.reports.redaction import redact
 from backupkit.reports.summary import summarize
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, HistoryView

@@ -4,6 +4,7 @@ import pandas as pd
 
 from backupkit.display.format import format_timestamp
 from backupkit.errors import ADVICE
+from backupkit.reports.rows import Row
 
 __all__ = [
     "advise_breach",
@@ -14,12 +15,12 @@ __all__ = [
 ]
 
 
-def advise_unread(coverage: pd.Series, at: pd.Timestamp) -> str:
+def advise_unread(coverage: Row, at: pd.Timestamp) -> str:
     """Return the next step for an appliance that was not fully read.
 
     Parameters
     ----------
-    coverage : Series
+    coverage : Series or mapping
         Row of the appliance in `backupkit.tables.COVERAGE`.
     at : Timestamp
         The instant of its state.
@@ -51,14 +52,14 @@ def advise_unread(coverage: pd.Series, at: pd.Timestamp) -> str:
     )
 
 
-def describe_missing_data(coverage: pd.Series, at: pd.Timestamp) -> str:
+def describe_missing_data(coverage: Row, at: pd.Timestamp) -> str:
     """Return what is missing at an instant of an appliance whose newest poll has no error."""
     if isinstance(coverage["schedules_error"], str):
         return "schedules not read"
     return "job not read" if is_up_to_date(coverage, at) else "not polled recently"
 
 
-def is_up_to_date(coverage: pd.Series, at: pd.Timestamp) -> bool:
+def is_up_to_date(coverage: Row, at: pd.Timestamp) -> bool:
     """Return whether the newest good poll counts at an instant: then only a job is not known."""
     return bool(coverage["known_until"] >= at)
 
@@ -86,14 +87,12 @@ def find_next_steps(jobs: pd.DataFrame, failures: pd.DataFrame, at: pd.Timestamp
     return newest.set_index("appliance")["signature"].map(known).dropna()
 
 
-def advise_breach(
-    appliance: pd.Series, schedules: pd.DataFrame, next_step: str | None = None
-) -> str:
+def advise_breach(appliance: Row, schedules: pd.DataFrame, next_step: str | None = None) -> str:
     """Return the next step for an appliance in breach or at risk.
 
     Parameters
     ----------
-    appliance : Series
+    appliance : Series or mapping
         Row of the appliance in `backupkit.tables.APPLIANCES`.
     schedules : DataFrame
         Rows of the appliance in `backupkit.tables.SCHEDULES`.

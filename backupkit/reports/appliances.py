@@ -23,6 +23,7 @@ from backupkit.reports.exports import format_messages
 from backupkit.reports.facts import Aged, ApplianceFacts, DataSource, JobRow, Link
 from backupkit.reports.levels import describe_levels
 from backupkit.reports.period import select_period_jobs
+from backupkit.reports.rows import Row, iterate_rows
 from backupkit.settings import time_zone
 from backupkit.tables import COMPLETED_SLOTS, MISSED_SLOTS, TOLERATED_SKEW
 
@@ -55,18 +56,21 @@ def build_appliance_facts(
         .groupby("appliance")
         .head(_JOBS_SMALL_FLEET if small else _JOBS_LARGE_FLEET)
     )
-    jobs_by_appliance = dict(iter(newest.groupby("appliance")))
-    schedule_texts = _format_schedules(assessment.schedules)
+    jobs_by_appliance: dict[str, list[Row]] = {}
+    for _, job in iterate_rows(newest):
+        jobs_by_appliance.setdefault(job["appliance"], []).append(job)
+    schedules = assessment.schedules
+    schedule_texts = _format_schedules(schedules[schedules["appliance"].isin(detailed)])
     zones = assessment.coverage["timezone"].to_dict()
+    with_details = frozenset(detailed)
     facts = []
-    for label, row in rows.iterrows():
+    for label, row in iterate_rows(rows):
         name = str(label)
         zone = _find_zone(zones.get(name))
         done = sum(row[f"slots_{state}"] for state in COMPLETED_SLOTS)
         missed = sum(row[f"slots_{state}"] for state in MISSED_SLOTS)
         in_scope = row["compliant"] + row["breach"] + row["unknown"]
         places = [sanitise(row[column], limit=60) for column in ("site", "group")]
-        own_jobs = jobs_by_appliance.get(name, newest.iloc[:0])
         facts.append(
             ApplianceFacts(
                 appliance=links[name],
@@ -79,11 +83,11 @@ def build_appliance_facts(
                 attempts=Ratio(row["attempts_ok"], row["attempts"]),
                 strikes=row["strikes"],
                 reason=sanitise(row["reason"], limit=400) or "No issues",
-                levels=describe_levels(row) if name in detailed else "",
-                schedules=tuple(schedule_texts.get(name, [])) if name in detailed else (),
+                levels=describe_levels(row) if name in with_details else "",
+                schedules=tuple(schedule_texts.get(name, [])) if name in with_details else (),
                 zone=sanitise(zones[name], limit=60) if zone else "",
                 jobs=Rows(
-                    (build_job_row(job, zone) for _, job in own_jobs.iterrows()),
+                    (build_job_row(job, zone) for job in jobs_by_appliance.get(name, ())),
                     int(job_counts.get(name, 0)),
                 ),
             )
@@ -91,7 +95,7 @@ def build_appliance_facts(
     return tuple(facts)
 
 
-def build_job_row(job: pd.Series, zone: ZoneInfo | None = None) -> JobRow:
+def build_job_row(job: Row, zone: ZoneInfo | None = None) -> JobRow:
     """Return the row of a job of `backupkit.tables.ASSESSED_JOBS`."""
     style = OUTCOME_STYLES.get(job["outcome"], OUTCOME_STYLES["other"])
     start = job["start_time"]
@@ -122,7 +126,7 @@ def _find_zone(name: object) -> ZoneInfo | None:
 
 def _format_schedules(schedules: pd.DataFrame) -> dict[str, list[str]]:
     texts: dict[str, list[str]] = {}
-    for _, row in schedules.iterrows():
+    for _, row in iterate_rows(schedules):
         days = row["days"]
         frequency = "daily" if days is None or days is pd.NA else ", ".join(d.title() for d in days)
         time = (
@@ -151,7 +155,7 @@ def build_data_sources(assessment: Assessment, links: Mapping[str, Link]) -> Row
         gaps = coverage["ratio"].fillna(0.0) < 1
         listed_coverage = coverage[skewed | gaps | coverage["error"].notna()][:_MAX_SOURCES]
 
-    def joined(row: pd.Series, columns: tuple[str, str], separator: str) -> str:
+    def joined(row: Row, columns: tuple[str, str], separator: str) -> str:
         return separator.join(text for name in columns if (text := sanitise(row[name])))
 
     data_sources = (
@@ -166,7 +170,7 @@ def build_data_sources(assessment: Assessment, links: Mapping[str, Link]) -> Row
             skew=_format_skew(row["clock_skew"]),
             version=joined(row, ("version", "api"), " "),
         )
-        for name, row in listed_coverage.iterrows()
+        for name, row in iterate_rows(listed_coverage)
     )
     return Rows(data_sources, len(coverage))
 

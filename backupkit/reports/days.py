@@ -22,6 +22,7 @@ from backupkit.reports.facts import (
     TrendDay,
     TrendTable,
 )
+from backupkit.reports.rows import Row, iterate_rows
 from backupkit.tables import MISSED_SLOTS
 
 __all__ = ["build_days_frame", "build_matrix", "build_trend", "format_days_csv"]
@@ -83,18 +84,18 @@ def _sum_by(assessment: Assessment, step: TrendStep) -> pd.DataFrame:
 
 
 def _build_trend_rows(rows: pd.DataFrame, step: TrendStep) -> tuple[TrendDay, ...]:
-    return tuple(_build_trend_day(time, row, step) for time, row in rows[::-1].iterrows())
+    return tuple(_build_trend_day(time, row, step) for time, row in iterate_rows(rows[::-1]))
 
 
 def _sum_in_scope(durations: Any) -> Any:  # noqa: ANN401 # of one day or of a frame
     return durations["compliant"] + durations["breach"] + durations["unknown"]
 
 
-def _compute_share(row: pd.Series) -> Ratio:
+def _compute_share(row: Row) -> Ratio:
     return time_ratio(row["compliant"], _sum_in_scope(row))
 
 
-def _build_trend_day(label: object, row: pd.Series, step: TrendStep) -> TrendDay:
+def _build_trend_day(label: object, row: Row, step: TrendStep) -> TrendDay:
     time = pd.Timestamp(label)  # type: ignore[arg-type] # the index holds times
     return TrendDay(
         day=time.strftime(_STEP_FORMATS[step]),

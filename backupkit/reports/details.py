@@ -43,6 +43,7 @@ from backupkit.reports.facts import (
 from backupkit.reports.forecast import build_forecast
 from backupkit.reports.levels import build_levels, format_throughput
 from backupkit.reports.period import is_current
+from backupkit.reports.rows import Row, iterate_rows
 from backupkit.reports.summary import build_figures, build_links
 
 __all__ = ["build_details", "build_load", "build_sizes"]
@@ -153,14 +154,14 @@ def build_load(assessment: Assessment, links: Mapping[str, Link]) -> Load:
             sent=Size(row["bytes_sent"]),
             throughput=format_throughput(row["throughput"]),
         )
-        for name, row in loads.head(_MAX_TARGETS).iterrows()
+        for name, row in iterate_rows(loads.head(_MAX_TARGETS))
     )
     return Load(
         is_current=is_current(assessment),
         running=Rows(
             (
                 _build_running_job(job, assessment, links)
-                for _, job in running.head(_MAX_RUNNING).iterrows()
+                for _, job in iterate_rows(running.head(_MAX_RUNNING))
             ),
             len(running),
         ),
@@ -172,9 +173,7 @@ def build_load(assessment: Assessment, links: Mapping[str, Link]) -> Load:
     )
 
 
-def _build_running_job(
-    job: pd.Series, assessment: Assessment, links: Mapping[str, Link]
-) -> Running:
+def _build_running_job(job: Row, assessment: Assessment, links: Mapping[str, Link]) -> Running:
     rows = assessment.anomalies
     anomalies = rows[(rows["appliance"] == job["appliance"]) & (rows["job_id"] == job["job_id"])]
     last_message = format_messages(job["messages"]).rpartition("\n")[2]
@@ -212,7 +211,7 @@ def _compare_starts(
             delay=format_duration(abs(row["delay"]))
             + (" late" if row["delay"] > pd.Timedelta(0) else " early"),
         )
-        for _, row in largest.iterrows()
+        for _, row in iterate_rows(largest)
     )
 
 
@@ -267,7 +266,7 @@ def build_sizes(assessment: Assessment, links: Mapping[str, Link]) -> Sizes:
         picture=picture,
         finding=finding,
         outliers=Rows(
-            (_build_outlier(row, links) for _, row in anomalies.head(_MAX_OUTLIERS).iterrows()),
+            (_build_outlier(row, links) for _, row in iterate_rows(anomalies.head(_MAX_OUTLIERS))),
             len(anomalies),
         ),
         growths=tuple(
@@ -277,15 +276,15 @@ def build_sizes(assessment: Assessment, links: Mapping[str, Link]) -> Sizes:
                 growth=f"{Size(row['growth'] * 30)} in 30 days",
                 footprint=Size(row["footprint"]),
             )
-            for name, row in growing.iloc[np.argsort(-shares, kind="stable")][
-                :_MAX_GROWTHS
-            ].iterrows()
+            for name, row in iterate_rows(
+                growing.iloc[np.argsort(-shares, kind="stable")[:_MAX_GROWTHS]]
+            )
         ),
         baseline_note=f"A baseline needs {_BASELINE_JOBS} successes: {share} have it.",
     )
 
 
-def _build_outlier(row: pd.Series, links: Mapping[str, Link]) -> Outlier:
+def _build_outlier(row: Row, links: Mapping[str, Link]) -> Outlier:
     value, typical = (
         Size(amount)
         if row["kind"] == "size"

@@ -10,6 +10,7 @@ from backupkit.display import Rows
 from backupkit.display.format import Ratio, format_count, format_number
 from backupkit.reports.facts import BreachChance, Forecast, Link, ReliabilityRow
 from backupkit.reports.period import is_current
+from backupkit.reports.rows import Row, iterate_rows
 
 __all__ = ["build_forecast"]
 
@@ -36,11 +37,13 @@ def build_forecast(assessment: Assessment, links: Mapping[str, Link]) -> Forecas
     forecasts = forecast(assessment)
     known = forecasts.forecast
     chosen = known[known["probability"] > 0]
-    chances = (_build_chance(row, links) for _, row in chosen.head(_MAX_CHANCES).iterrows())
+    chances = (_build_chance(row, links) for _, row in iterate_rows(chosen.head(_MAX_CHANCES)))
     return Forecast(
         finding=_describe(known["probability"]),
         chances=Rows(chances, len(chosen)),
-        reliability=tuple(_build_reliability(row) for _, row in forecasts.reliability.iterrows()),
+        reliability=tuple(
+            _build_reliability(row) for _, row in iterate_rows(forecasts.reliability)
+        ),
     )
 
 
@@ -62,7 +65,7 @@ def _describe(probabilities: pd.Series) -> str:
     )
 
 
-def _build_chance(row: pd.Series, links: Mapping[str, Link]) -> BreachChance:
+def _build_chance(row: Row, links: Mapping[str, Link]) -> BreachChance:
     return BreachChance(
         appliance=links[row["appliance"]],
         probability=_format_probability(row["probability"]),
@@ -73,7 +76,7 @@ def _build_chance(row: pd.Series, links: Mapping[str, Link]) -> BreachChance:
     )
 
 
-def _build_reliability(row: pd.Series) -> ReliabilityRow:
+def _build_reliability(row: Row) -> ReliabilityRow:
     low, high = row["low"], row["high"]
     return ReliabilityRow(
         probability=f"above {low:.0%} up to {high:.0%}".replace("%", " %") if high else "0 %",

@@ -17,6 +17,7 @@ from backupkit.display.format import (
     format_number,
 )
 from backupkit.reports.facts import Level
+from backupkit.reports.rows import Row
 
 __all__ = ["build_levels", "describe_levels", "format_throughput"]
 
@@ -126,12 +127,12 @@ def format_throughput(rate: float | NAType) -> str:
     return NO_DATA if pd.isna(rate) else f"{Size(rate)}/s"
 
 
-def describe_levels(appliance: pd.Series) -> str:
+def describe_levels(appliance: Row) -> str:
     """Return the figures of an appliance about exposure, incidents, windows and throughput.
 
     Parameters
     ----------
-    appliance : Series
+    appliance : Series or mapping
         Row of the appliance in `backupkit.tables.APPLIANCES`.
 
     Returns
@@ -150,7 +151,7 @@ def describe_levels(appliance: pd.Series) -> str:
     return "; ".join(_describe_levels(appliance))
 
 
-def _describe_levels(row: pd.Series) -> Iterator[str]:
+def _describe_levels(row: Row) -> Iterator[str]:
     if pd.notna(row["mean_exposure"]):
         yield f"Mean exposure {format_duration(row['mean_exposure'])}"
     if pd.notna(row["mttr"]):

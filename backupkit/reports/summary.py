@@ -35,6 +35,7 @@ from backupkit.reports.facts import (
     UnreadAppliance,
 )
 from backupkit.reports.period import PERIOD_OVER, is_over
+from backupkit.reports.rows import Row, iterate_rows
 from backupkit.tables import TARGET_STATES
 
 __all__ = ["build_changes", "build_figures", "build_links", "summarize"]
@@ -174,8 +175,6 @@ def _count_states(assessment: Assessment, links: Mapping[str, Link]) -> tuple[Co
 
 def _list_action_items(assessment: Assessment, links: Mapping[str, Link]) -> Rows[ActionItem]:
     rows = assessment.appliances
-    schedules = dict(iter(assessment.schedules.groupby("appliance")))
-    none = assessment.schedules.iloc[:0]
     next_steps = {
         str(name): sanitise(step, limit=400)
         for name, step in advice.find_next_steps(
@@ -183,6 +182,8 @@ def _list_action_items(assessment: Assessment, links: Mapping[str, Link]) -> Row
         ).items()
     }
     selected = pd.concat([rows[rows["state"] == "breach"], rows.loc[assessment.at_risk]])
+    listed = selected.head(_MAX_ACTION_ITEMS)
+    schedules = assessment.schedules[assessment.schedules["appliance"].isin(listed.index)]
     items = (
         ActionItem(
             appliance=links[str(name)],
@@ -196,10 +197,10 @@ def _list_action_items(assessment: Assessment, links: Mapping[str, Link]) -> Row
             advice=PERIOD_OVER
             if is_over(assessment)
             else advice.advise_breach(
-                row, schedules.get(str(name), none), next_steps.get(str(name))
+                row, schedules[schedules["appliance"] == name], next_steps.get(str(name))
             ),
         )
-        for name, row in selected.head(_MAX_ACTION_ITEMS).iterrows()
+        for name, row in iterate_rows(listed)
     )
     return Rows(items, len(selected))
 
@@ -212,7 +213,7 @@ def _list_unread(assessment: Assessment, links: Mapping[str, Link]) -> Rows[Unre
     selected = rows[rows["state"].isin(["unknown", "unobserved"]) | (in_part & in_scope)]
     listed_rows = selected.head(_MAX_UNREAD)
     coverage_rows = assessment.coverage.reindex(listed_rows.index)
-    pairs = zip(listed_rows.iterrows(), coverage_rows.iterrows(), strict=True)
+    pairs = zip(iterate_rows(listed_rows), iterate_rows(coverage_rows), strict=True)
     items = (
         UnreadAppliance(
             appliance=links[str(name)],
@@ -248,7 +249,7 @@ def _list_signatures(failures: pd.DataFrame, links: Mapping[str, Link]) -> Rows[
     ranked = failures.sort_values("jobs", ascending=False, kind="stable")
     total = ranked["jobs"].sum()
     signatures = []
-    for _, row in ranked.head(_MAX_SIGNATURES).iterrows():
+    for _, row in iterate_rows(ranked.head(_MAX_SIGNATURES)):
         names = tuple(
             links[name] for name in _join_texts(row["names"])[:_MAX_NAMES] if name in links
         )
@@ -276,7 +277,7 @@ def _list_signatures(failures: pd.DataFrame, links: Mapping[str, Link]) -> Rows[
     return Rows(signatures, len(ranked))
 
 
-def _format_chain(failure: pd.Series) -> str:
+def _format_chain(failure: Row) -> str:
     """Return all messages of the newest job of a signature, the most general first."""
     chain = _join_texts(failure["chain"])
     return "\n".join(sanitise(text) for text in chain) or sanitise(failure["text"])
@@ -301,7 +302,9 @@ def build_changes(comparison: Comparison, links: Mapping[str, Link], *, timezone
     for kind in CHANGE_KINDS:
         rows = comparison.changes[comparison.changes["kind"] == kind]
         if len(rows):
-            changes = (_build_change(row, links) for _, row in rows.head(_MAX_CHANGES).iterrows())
+            changes = (
+                _build_change(row, links) for _, row in iterate_rows(rows.head(_MAX_CHANGES))
+            )
             groups.append(ChangeGroup(kind, Rows(changes, len(rows))))
     return Changes(
         against=f"the report as of {format_timestamp(comparison.now, 'UTC')} on "
@@ -313,7 +316,7 @@ def build_changes(comparison: Comparison, links: Mapping[str, Link], *, timezone
     )
 
 
-def _build_change(row: pd.Series, links: Mapping[str, Link]) -> Change:
+def _build_change(row: Row, links: Mapping[str, Link]) -> Change:
     name = row["appliance"]
     if pd.isna(name):
         subject: Link | str = sanitise(row["signature"], limit=400) or "(no message)"

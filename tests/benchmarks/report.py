@@ -1,6 +1,5 @@
 """From a judgement to the files and the mail: how long, and how large."""
 
-import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage
@@ -61,7 +60,7 @@ def _report(fleet: Fleet, turns: int) -> Section:
     )
     seconds = {name: timing.seconds for name, timing in timings.items()}
     small = len(a.appliances) < SMALL
-    worst = dataclasses.replace(a, appliances=_all_in_breach(a))
+    worst = a.replaced(appliances=_all_in_breach(a))
     return Section(
         f"The report of {len(a.appliances):,} appliances, {len(a.jobs):,} jobs, "
         f"{len(a.slots):,} expected runs; median of {turns} turns",

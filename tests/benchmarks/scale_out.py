@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 import backupkit as bk
+from backupkit.assessment.merged import FRAMES
 from backupkit.history.exchange import MonthlyWriter
 from backupkit.history.export_reader import MANIFEST, SCHEMAS, ApplianceCounts, Manifest
 from tests.benchmarks.figures import Figure, Section
@@ -140,10 +140,10 @@ def peak_memory() -> float:
 def _digest(assessment: bk.Assessment) -> str:
     """Sum up every figure; the jobs by their number."""
     digest = hashlib.sha256(str(len(assessment.jobs)).encode())
-    for field in fields(bk.Assessment):
-        frame = getattr(assessment, field.name)
-        if isinstance(frame, pd.DataFrame) and field.name != "jobs":
-            digest.update(f"{field.name}\n{frame.reset_index().to_csv(index=False)}".encode())
+    for name in FRAMES:
+        frame = getattr(assessment, name)
+        if name != "jobs":
+            digest.update(f"{name}\n{frame.reset_index().to_csv(index=False)}".encode())
     return digest.hexdigest()
 
 
