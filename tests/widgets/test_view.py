@@ -138,7 +138,7 @@ class TestJobs:
         assert view.failures.empty
         assert view.drawn_states.empty
 
-    @pytest.mark.parametrize("text", ["TYO-02", "manual", "SFTP://", "Failed", "0-24322831", "no such"])
+    @pytest.mark.parametrize("text", ["TYO-02", "manual", "SFTP://", "Failed", "0-2432", "no such"])
     def test_chosen_by_text(self, sample: ExplorerData, text: str) -> None:
         """Search finds a text in name, id, type, location, pattern and messages, in any case."""
         every = FilteredView(sample, Selection(last="90d")).jobs
