@@ -74,6 +74,7 @@ def _engine(engine: str, target: Callable[[str], str], scale: Scale) -> Iterator
         history, seconds = _built(place, scale.kept_appliances, nights)
         kept = Kept(place, history, nights * scale.kept_appliances, nights, scale.kept_appliances)
         yield _size(engine, kept, seconds)
+        _mark_unlisted(history, kept.now - pd.Timedelta(days=LISTED))
         yield _reads(engine, kept, scale.turns)
         for name, took in _daily(kept, scale.turns).items():
             grown.setdefault(name, []).append(took)
@@ -195,7 +196,6 @@ def _daily(kept: Kept, turns: int) -> dict[str, float]:
     """Run the daily operations; return the medians [s]."""
     history, now = kept.history, kept.now
     listed = _listed(kept)
-    _mark_unlisted(history, now - pd.Timedelta(days=LISTED))
 
     def start_of_collection() -> None:
         history.sync_state(ids=False)

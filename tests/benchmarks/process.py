@@ -52,14 +52,16 @@ def sections(scale: Scale) -> Iterator[Section]:
             site = _site(Path(folder), appliances, nights)
             sites[f"{appliances:,} appliances x {nights} nights"] = site
         for command, turns in (("check", scale.turns), ("report", min(3, scale.turns))):
-            yield _commands(command, sites, turns=turns, thorough=scale.thorough)
+            where = ["--out", str(Path(folder) / "report.html")] if command == "report" else []
+            runs = {name: [command, *options, *where] for name, options in sites.items()}
+            yield _commands(command, runs, turns=turns, thorough=scale.thorough)
 
 
 def _commands(
     command: str, sites: Mapping[str, list[str]], *, turns: int, thorough: bool
 ) -> Section:
-    """Measure one command at each site."""
-    runs = {f"{command}, {name}": [command, *site] for name, site in sites.items()}
+    """Measure one command, with its arguments for each site."""
+    runs = {f"{command}, {name}": arguments for name, arguments in sites.items()}
     contestants = [
         Contestant(PANDAS, lambda: _run("-c", "import pandas"), 0),
         *(
