@@ -14,7 +14,7 @@ from backupkit.reports.mail import compose_mail
 from backupkit.reports.redaction import redact
 from backupkit.reports.workbook import build_workbook
 from tests.benchmarks.figures import Figure, Section
-from tests.benchmarks.judge import Fleet, fleet_of
+from tests.benchmarks.fleet import Fleet, fleet_of
 from tests.benchmarks.measuring import Contestant, measured
 from tests.benchmarks.scale import Scale
 
