@@ -12,6 +12,7 @@ from backupkit.analysis.arrays import (
     Times,
     compute_group_cummax,
     find_asof_index,
+    mark_among,
     mark_group_starts,
     to_codes,
     to_spans,
@@ -97,7 +98,7 @@ class Clocks:
         .. [1] docs/sla.md, section 4, number 31.
         """
         measured = list_measured_skews(polls)
-        measured = measured[measured["appliance"].isin(appliances)]
+        measured = measured[mark_among(measured["appliance"], appliances)]
         was_set = measured["appliance"].isin(find_set_clocks(polls, start=start, end=end))
         same = measured["appliance"].eq(measured["appliance"].shift())
         jump = was_set & (measured["clock_skew"].diff().abs() > TOLERATED_SKEW)
@@ -119,7 +120,7 @@ class Clocks:
 
     @property
     def was_set(self) -> bool:
-        """Whether a clock has several corrections."""
+        """True if a clock has several corrections."""
         return bool(np.any(self.codes[1:] == self.codes[:-1]))
 
     def find_corrections(self, codes: Codes, times: Times) -> Spans:

@@ -119,8 +119,9 @@ def find_counted_polls(polls: pd.DataFrame) -> Codes:
 
 def _compute_cadence(good: pd.DataFrame, appliances: pd.Index) -> pd.Series:
     """Return the cadence of each appliance; good polls are sorted by appliance and time."""
-    rows = good[good["appliance"].isin(appliances)]
-    codes, times = to_codes(rows["appliance"], appliances), to_times(rows["polled_at"])
+    codes = to_codes(good["appliance"], appliances)
+    times = to_times(good["polled_at"])[codes >= 0]
+    codes = codes[codes >= 0]
     chosen = np.append(times, NAT)[find_cadence_polls(codes, times, len(appliances))]
     gaps = np.sort(chosen[:-1] - chosen[1:], axis=0)  # NaT comes last
     counts = np.count_nonzero(~np.isnat(gaps), axis=0)

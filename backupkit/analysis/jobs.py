@@ -88,7 +88,8 @@ def deduplicate_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
 def _has_duplicates(codes: Codes, job_ids: pd.Series) -> bool:
     """Return whether an appliance has two records of a job."""
     ids = pa.chunked_array(pa.array(job_ids.array, type=pa.large_string())).combine_chunks()
-    ascending = pc.less(ids[:-1], ids[1:]).fill_null(False).to_numpy(zero_copy_only=False)  # noqa: FBT003 # of pyarrow
+    is_later = pc.less(ids[:-1], ids[1:]).fill_null(False)
+    ascending = is_later.to_numpy(zero_copy_only=False)
     if np.all((codes[1:] > codes[:-1]) | ((codes[1:] == codes[:-1]) & ascending)):
         return False  # the usual case: ids begin with a time
     positions, distinct = pd.factorize(job_ids)

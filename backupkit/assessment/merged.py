@@ -94,12 +94,12 @@ class MergedFigures:
 
     @cached_property
     def clusters(self) -> pd.DataFrame:
-        """What failing appliances have in common, of ``CLUSTERS``."""
+        """Values that failing appliances share, of ``CLUSTERS``."""
         return self._shared_values.clusters
 
     @cached_property
     def cluster_tests(self) -> pd.DataFrame:
-        """What was tested to find that, of ``CLUSTER_TESTS``."""
+        """The tests behind `clusters`, of ``CLUSTER_TESTS``."""
         return self._shared_values.tests
 
     @cached_property

@@ -8,7 +8,7 @@ import pandas as pd
 
 from backupkit import analysis
 from backupkit.analysis import Exclusions
-from backupkit.analysis.arrays import Flags, to_instant
+from backupkit.analysis.arrays import Flags, mark_among, to_instant
 from backupkit.assessment.context import EvaluationContext, Period
 from backupkit.assessment.prepared import (
     PreparedData,
@@ -24,7 +24,17 @@ _COUNT_COLUMNS: Final = ["polls", "polls_ok", "jobs"]
 # no messages or extra columns
 _ASSESSED_COLUMNS: Final = [name for name in JOBS.names if name != "messages"]
 _RESULTS: Final = (
-    *("facts", "reasons", "intervals", "slots", "incidents", "baselines", "anomalies", "schedules", "drift"),
+    *(
+        "facts",
+        "reasons",
+        "intervals",
+        "slots",
+        "incidents",
+        "baselines",
+        "anomalies",
+        "schedules",
+        "drift",
+    ),
     *("jobs", "overlapping_jobs", "explained_jobs", "period_slots", "recent_jobs"),
 )
 
@@ -244,7 +254,7 @@ class PartialAssessment:
                 analysis.feasibility(
                     prepared.current_schedules,
                     prepared.resolved_policy,
-                    self.baselines["typical_duration"],
+                    prepared.typical_durations,
                     zones=prepared.schedule_zones,
                     at=end,
                 ),
@@ -263,7 +273,7 @@ class PartialAssessment:
             lookback_from=end - facts["lookback"],
             zone=zones["zone"],
             zone_source=zones["source"],
-            read=facts.index.isin(read),
+            read=mark_among(facts.index.to_series(), pd.Index(read.unique())),
             local_runs=local_runs.value_counts(),
         )
 

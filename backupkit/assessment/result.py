@@ -144,12 +144,12 @@ class Assessment(MergedFigures):
 
     @cached_property
     def as_if(self) -> bool:
-        """Whether the policy of `now` was applied to all of the past."""
+        """True if the policy of `now` was applied to all of the past."""
         return self.context.as_if
 
     @cached_property
     def period_verdict(self) -> PeriodVerdict:
-        """Whether the fleet met its targets in the period."""
+        """Result of the fleet against its targets in the period."""
         return PeriodVerdict.of(self.fleet)
 
     @cached_property

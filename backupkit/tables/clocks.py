@@ -23,7 +23,8 @@ def list_measured_skews(polls: pd.DataFrame) -> pd.DataFrame:
     order = np.lexsort((skews, times, codes))
     codes, times = codes[order], times[order]
     is_last = np.append((codes[1:] != codes[:-1]) | (times[1:] != times[:-1]), np.True_)
-    return measured.iloc[order[is_last[: len(order)]]].reset_index(drop=True)
+    kept: pd.DataFrame = measured.iloc[order[is_last[: len(order)]]].reset_index(drop=True)
+    return kept
 
 
 def find_set_clocks(
