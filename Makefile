@@ -9,9 +9,11 @@ UNCOVERED := $(if $(shell command -v initdb)$(wildcard /usr/lib/postgresql/*/bin
 # tests of single functions; the others start servers, browsers or processes
 UNIT := backupkit tests/analysis tests/causes tests/display tests/policy tests/tables tests/test_errors.py \
 	tests/test_fleet.py tests/test_protocol.py tests/test_settings.py tests/test_wire.py
+# where the table of `make bench` is written
+MARKDOWN ?= artefacts/performance.md
 ROOT_FLAG := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
-.PHONY: demo check test test-long lint platforms lab dashboard bench clean help
+.PHONY: demo check test test-long lint platforms lab dashboard bench bench-quick clean help
 .DEFAULT_GOAL := help
 
 help: ## say what there is
@@ -46,8 +48,11 @@ lab: $(VENV)/.lab ## open JupyterLab on the first notebook
 dashboard: $(VENV)/.lab ## serve the first notebook on this machine: no code, nothing from the internet
 	JUPYTER_PATH=notebooks $(BIN)/voila $(VOILA) notebooks/01_first_look.ipynb
 
-bench: $(VENV)/.test ## measure, as ratios in one run
-	$(BIN)/python -m tests.benchmarks.run
+bench: $(VENV)/.test ## measure against peers, as ratios in one run; 40 minutes (ONLY=judge,process: parts)
+	$(BIN)/python -m tests.benchmarks.run $(if $(ONLY),--only $(ONLY)) --json artefacts/performance.json --markdown $(MARKDOWN)
+
+bench-quick: $(VENV)/.test ## the same in small, 3 minutes: before and after a change
+	$(BIN)/python -m tests.benchmarks.run --scale quick $(if $(ONLY),--only $(ONLY))
 
 clean: ## remove what the targets above made
 	rm -rf $(VENV) demo artefacts build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

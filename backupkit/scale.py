@@ -20,8 +20,8 @@ import pyarrow.dataset as ds
 from backupkit import analysis
 from backupkit.assessment import Assessment
 from backupkit.assessment.context import EvaluationContext, Period
-from backupkit.assessment.evaluation import as_of, merge_assessments
-from backupkit.assessment.partial import PartialAssessment, assess_appliances
+from backupkit.assessment.evaluation import as_of
+from backupkit.assessment.partial import PartialAssessment
 from backupkit.errors import SettingsError
 from backupkit.history import History
 from backupkit.history.exchange import is_export
@@ -138,7 +138,7 @@ def evaluate_dask(  # noqa: PLR0913 # the arguments of evaluate, and two
         if client is None
         else _map_partitions(client, assess_one, settings)
     )
-    return merge_assessments([*parts], setting, version=version)
+    return Assessment(context=setting, parts=[*parts], version=version)
 
 
 def _map_partitions(
@@ -169,7 +169,8 @@ def _assess_partition(uri: str, version: str, setting: EvaluationContext) -> Par
     times = setting.period
     hosts = setting.policy.hosts
     known = source.view(setting.resolved_policy.index, times, hosts)
-    return assess_appliances(_restrict(as_of(known, times.now), times, hosts), setting)
+    restricted = _restrict(as_of(known, times.now), times, hosts)
+    return PartialAssessment(restricted, setting).computed()
 
 
 class _Source(Protocol):

@@ -21,7 +21,7 @@ TIMEOUT = 60
 # children are forked from a server that has imported all and used nothing: Arrow's threads and a
 # fork do not go together
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.collect_helpers", "adbc_driver_sqlite.dbapi"])
+PROCESSES.set_forkserver_preload(["tests.collect_helpers", "adbc_driver_sqlite"])
 
 
 def wait_until(happened: Callable[[], bool]) -> None:

@@ -21,7 +21,7 @@ import pytest
 from backupkit import Policy, evaluate
 from backupkit.errors import HistoryError
 from backupkit.history import History, postgresql, sqlite
-from backupkit.history.databases import ArrowReader
+from backupkit.history.arrow_reader import ArrowReader
 from backupkit.history.postgresql import Postgres
 from tests.collect_helpers import (
     ENDED,
@@ -286,7 +286,7 @@ class TestSameProcess:
     def test_creation_waits(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, patience: float
     ) -> None:
-        """A file that another process is making into a history is waited for, not for ever."""
+        """A file that another process is making into a history is waited for, not forever."""
         monkeypatch.setattr("backupkit.history.databases.LOCK_TIMEOUT", patience)
         path = tmp_path / "history.db"
         words = [sys.executable, "-c", HOLD, str(path), str(seconds)]

@@ -140,7 +140,7 @@ def test_a_vanished_appliance(evaluate: Callable[[pd.Timestamp], Assessment]) ->
     before = evaluate(END - 3 * DAY)
     after = evaluate(END)
     others = [name for name in after.appliances.index if name != "same"]
-    smaller = dataclasses.replace(after, appliances=after.appliances.loc[others])
+    smaller = after.replaced(appliances=after.appliances.loc[others])
     rows = bk.compare(before, smaller).changes
     assert ["no longer in fleet.toml", "same", "compliant"] in (
         rows[["kind", "appliance", "state_before"]].to_numpy().tolist()

@@ -18,7 +18,6 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from tqdm.auto import tqdm
 
 from backupkit.client import Limits
 from backupkit.diagnostics import doctor
@@ -31,6 +30,7 @@ from backupkit.diagnostics.connection_checks import (
 from backupkit.errors import ADVICE
 from backupkit.fleet import Appliance
 from backupkit.passwords import PasswordSource
+from backupkit.progress import HiddenBar
 from backupkit.simulator.appliance import PASSWORD
 from backupkit.tables import CHECKS
 from tests.conftest import Listen, OddServer, Simulated, epoch
@@ -230,7 +230,7 @@ class TestConnection:
         def interrupt(_bar: object, _n: float = 1) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(tqdm, "update", interrupt)
+        monkeypatch.setattr(HiddenBar, "update", interrupt)
         with pytest.raises(KeyboardInterrupt):
             doctor([odd.appliance(f"vc-{n}") for n in range(30)], workers=1)
         assert sum(path == "/api/session" for _, path, _ in odd.seen) < 40

@@ -20,7 +20,7 @@ import pytest
 from backupkit import Policy, evaluate
 from backupkit.errors import HistoryError
 from backupkit.history import History
-from backupkit.history.databases import ArrowReader
+from backupkit.history.arrow_reader import ArrowReader
 from tests.collect_helpers import complete_collections, make_collection
 from tests.conftest import SEED, repeats
 from tests.postgres import NEEDED, PostgresServer

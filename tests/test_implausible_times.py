@@ -17,7 +17,7 @@ from backupkit.collection import Snapshot
 from backupkit.history import History
 from backupkit.policy import Policy
 from backupkit.reports import report
-from backupkit.reports.monitoring import openmetrics
+from backupkit.reports.openmetrics import openmetrics
 from backupkit.tables import ERRORS, OBSERVATIONS, POLLS, SCHEDULES, jobs_from
 from tests.builders import frame, message, observation, poll, schedule
 from tests.conftest import repeats

@@ -102,7 +102,8 @@ def test_files(collected: Collected, tmp_path: Path) -> None:
 
 def test_check_line(collected: Collected) -> None:
     """A check is UNKNOWN and names it; metrics count its unread jobs."""
-    from backupkit.reports.monitoring import check_result, openmetrics  # noqa: PLC0415 # slow
+    from backupkit.reports.monitoring import check_result  # noqa: PLC0415 # slow
+    from backupkit.reports.openmetrics import openmetrics  # noqa: PLC0415 # slow
 
     result = check_result(collected.assessment)
     assert (result.status, result.sentence) == (

@@ -18,7 +18,8 @@ from backupkit.display.format import Ratio
 from backupkit.policy import Member, Policy
 from backupkit.reports.columns import stream_csv
 from backupkit.reports.mail import format_subject
-from backupkit.reports.monitoring import check_result, openmetrics
+from backupkit.reports.monitoring import check_result
+from backupkit.reports.openmetrics import openmetrics
 from backupkit.reports.redaction import redact
 from backupkit.reports.summary import summarize
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, HistoryView
@@ -265,7 +266,7 @@ class TestReview:
         data = ExplorerData(source, policy, now=END)
         view = FilteredView(data, Selection(start=START.isoformat(), end=END.isoformat()))
         assert len(week.period_verdict.targets) == 4
-        assert view.period_verdict == week.period_verdict
+        assert view.period.verdict == week.period_verdict
         assert f"is-{week.tone}" in render_verdict_bar(view)
 
     def test_redacted(self) -> None:
@@ -336,7 +337,7 @@ def test_same_words(seed: int, tmp_path: Path) -> None:
         view = FilteredView(
             data, Selection(start=assessment.start.isoformat(), end=assessment.end.isoformat())
         )
-        assert (view.period_verdict.state, view.verdict.state) == expected
+        assert (view.period.verdict.state, view.verdict.state) == expected
         assert assessment.heading in render_verdict_bar(view)
 
 

@@ -7,7 +7,7 @@ takes the frames it reads, the period as ``start`` and ``end``, and the moment a
 from backupkit.analysis.anomalies import AnomalyLimits, anomalies
 from backupkit.analysis.baselines import baselines
 from backupkit.analysis.clocks import Clocks, skew_corrections
-from backupkit.analysis.clusters import clusters, find_shared_values
+from backupkit.analysis.clusters import SharedValues, clusters, find_shared_values
 from backupkit.analysis.compliance import (
     compliance_amounts,
     coverage_ratio,
@@ -112,6 +112,7 @@ __all__ = [
     "Exclusions",
     "Forecasts",
     "RuleSpan",
+    "SharedValues",
     "TrendStep",
     "allowed_time",
     "anomalies",

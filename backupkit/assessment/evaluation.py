@@ -1,6 +1,6 @@
 """Evaluation of a history, a snapshot or frames."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
@@ -9,28 +9,13 @@ import pandas as pd
 
 from backupkit import analysis
 from backupkit.assessment.context import EvaluationContext, Period
-from backupkit.assessment.partial import (
-    PartialAssessment,
-    assess_appliances,
-    find_without_schedule_api,
-)
+from backupkit.assessment.partial import PartialAssessment
 from backupkit.assessment.result import Assessment
-from backupkit.assessment.verdict import PeriodVerdict, Verdict, list_verdicts
-from backupkit.causes import Catalogue
 from backupkit.policy import Policy
 from backupkit.settings import Instant, time_zone
-from backupkit.tables import (
-    APPLIANCES,
-    COVERAGE,
-    JOBS,
-    POLLS,
-    SCHEDULES,
-    STATES_BY_SEVERITY,
-    TOTALS,
-    HistoryView,
-)
+from backupkit.tables import JOBS, POLLS, SCHEDULES, TOTALS, HistoryView
 
-__all__ = ["as_of", "evaluate", "evaluate_frames", "list_appliances", "merge_assessments"]
+__all__ = ["as_of", "evaluate", "evaluate_frames", "list_appliances"]
 
 
 class _History(Protocol):
@@ -102,7 +87,7 @@ def evaluate(  # noqa: PLR0913 # one parameter per way to give a period
     Returns
     -------
     Assessment
-        All facts.
+        Both verdicts, and the frames behind them; each is computed when it is first asked for.
 
     Raises
     ------
@@ -153,7 +138,7 @@ def evaluate_frames(
     Returns
     -------
     Assessment
-        All facts.
+        Both verdicts, and the frames behind them; each is computed when it is first asked for.
 
     Raises
     ------
@@ -185,7 +170,7 @@ def _evaluate(data: HistoryView, policy: Policy, period: Period, *, as_if: bool)
         data, start=period.start, end=period.end, now=period.now, hosts=policy.hosts
     )
     context = EvaluationContext.of(policy, list_appliances(needed), period, as_if=as_if)
-    return merge_assessments([assess_appliances(needed, context)], context, version=version)
+    return Assessment(context=context, parts=[PartialAssessment(needed, context)], version=version)
 
 
 def list_appliances(data: HistoryView) -> set[str]:
@@ -210,115 +195,4 @@ def as_of(data: HistoryView, moment: pd.Timestamp) -> HistoryView:
         jobs=analysis.deduplicate_jobs(data.jobs[first_seen.isna() | (first_seen <= moment)]),
         polls=data.polls[POLLS.check(data.polls)["polled_at"] <= moment],
         schedules=data.schedules[seen_at.isna() | (seen_at <= moment)],
-    )
-
-
-def merge_assessments(
-    partials: Sequence[PartialAssessment], context: EvaluationContext, *, version: str
-) -> Assessment:
-    """Merge partial assessments, and add the figures that compare appliances.
-
-    Each appliance of the context is in one of them. `version` is that of the data.
-    """
-    start, end = context.period.start, context.period.end
-    resolved_policy = context.resolved_policy
-    facts = _concat([partial.facts for partial in partials])
-    ordered = facts.iloc[_sort_by_severity(facts)]
-    in_scope = facts[facts["exclude"].isna()]
-    fleet, groups = analysis.fleet_metrics(in_scope), analysis.group_metrics(in_scope)
-    overlapping = _concat([partial.overlapping_jobs for partial in partials])
-    scoped = overlapping[
-        ~overlapping["appliance"].isin(resolved_policy.index[resolved_policy["exclude"].notna()])
-    ]
-    signatures = overlapping[["signature", "message_id", "text", "chain", "cause_name"]]
-    jobs = scoped.drop(columns=signatures.columns)
-    baselines = _concat([partial.baselines for partial in partials])
-    schedules = _concat([partial.schedules for partial in partials])
-    shared = analysis.find_shared_values(jobs, signatures, resolved_policy, start=start, end=end)
-    return Assessment(
-        start=start,
-        end=end,
-        now=context.period.now,
-        timezone=context.period.zone,
-        policy=context.policy,
-        version=version,
-        period_verdict=PeriodVerdict.of(fleet),
-        verdict=Verdict.of(facts["state"]),
-        verdicts=list_verdicts(facts, fleet, groups),
-        fleet=fleet,
-        groups=groups,
-        appliances=APPLIANCES.conform(ordered),
-        intervals=_concat([partial.intervals for partial in partials]),
-        slots=_concat([partial.slots for partial in partials]),
-        incidents=_concat([partial.incidents for partial in partials]),
-        failures=analysis.failures(
-            jobs, signatures, Catalogue(context.policy.causes), start=start, end=end
-        ),
-        failure_counts=analysis.failure_counts(jobs, signatures, start=start, end=end),
-        clusters=shared.clusters,
-        cluster_tests=shared.tests,
-        baselines=baselines,
-        anomalies=_concat([partial.anomalies for partial in partials]),
-        loads=analysis.target_concurrency(
-            overlapping,
-            _concat([partial.period_slots for partial in partials]),
-            baselines["typical_duration"],
-            start=start,
-            end=end,
-        ),
-        lint=analysis.lint(
-            schedules,
-            resolved_policy,
-            baselines,
-            zones=analysis.schedule_zones(schedules, fallback=resolved_policy["timezone"]),
-            at=end,
-            skew=facts["clock_skew"],
-            local_runs=facts["local_runs"],
-            schedule_unknown=_find_schedule_unknown(facts),
-            schedules_error={
-                str(name): str(text) for name, text in facts["schedules_error"].dropna().items()
-            },
-            drift=_concat([partial.drift for partial in partials]),
-            duplicates=analysis.duplicate_appliances(
-                _concat([partial.recent_jobs for partial in partials])
-            ),
-        ),
-        coverage=_select_coverage(ordered),
-        jobs=_concat([partial.jobs for partial in partials]),
-        schedules=schedules,
-        as_if=context.as_if,
-    )
-
-
-def _concat(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Concatenate frames, sorted by appliance; the rows of an appliance keep their order."""
-    if len(frames) == 1:
-        return frames[0]
-    if frames[0].index.name == "appliance":
-        return pd.concat(frames).sort_index(kind="stable")
-    combined = pd.concat(frames, ignore_index=True)
-    return combined.sort_values("appliance", kind="stable", ignore_index=True)
-
-
-def _select_coverage(facts: pd.DataFrame) -> pd.DataFrame:
-    """Return the data basis of each appliance."""
-    renamed = facts.drop(columns="timezone").rename(
-        columns={"zone": "timezone", "zone_source": "timezone_source"}
-    )
-    renamed["staleness"] = facts["staleness"].fillna(facts["cadence"])
-    return COVERAGE.conform(renamed.join(analysis.coverage_ratio(facts)))
-
-
-def _sort_by_severity(facts: pd.DataFrame) -> pd.Series:
-    """Return the row positions by severity, the worst first."""
-    rank = facts["state"].map({state: rank for rank, state in enumerate(STATES_BY_SEVERITY)})
-    age = facts["exposure"].fillna(facts["exposure_at_least"]).fillna(pd.Timedelta(0))
-    order = pd.DataFrame({"rank": rank, "age": -age}).reset_index()
-    return order.sort_values(["rank", "age", "appliance"], kind="stable").index.to_series()
-
-
-def _find_schedule_unknown(poll_summary: pd.DataFrame) -> pd.Index:
-    """Return the appliances without a known schedule: no API for it (6.5), or never read."""
-    return find_without_schedule_api(poll_summary).union(
-        poll_summary.index[poll_summary["last_ok"].isna()]
     )

@@ -1,14 +1,15 @@
 """The result of an assessment: the verdict, all frames of one period, and their notebook view."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import pandas as pd
 from markupsafe import Markup
 
 from backupkit import analysis
+from backupkit.assessment.merged import FRAMES, MergedFigures
 from backupkit.assessment.periods import describe_period
 from backupkit.assessment.verdict import (
     TARGET_LABELS,
@@ -35,6 +36,10 @@ HEAD_FIGURES: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Labels of the key figures of `backupkit.tables.METRICS`."""
 
+_VALUES: Final = (
+    *("start", "end", "now", "timezone", "policy", "version", "as_if"),
+    *("period_verdict", "verdict"),
+)
 _MAX_WORST: Final = 10
 _MICROSECOND: Final = pd.Timedelta(microseconds=1)
 _COLUMNS: Final = {
@@ -47,9 +52,11 @@ _COLUMNS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Assessment:
+class Assessment(MergedFigures):
     """The assessment of a fleet over a period under a policy.
+
+    Each frame is computed when it is first asked for, and kept. A copy in another process has all
+    of them.
 
     Attributes
     ----------
@@ -87,33 +94,63 @@ class Assessment:
         Whether the policy of `now` was applied to all of the past.
     """
 
-    start: pd.Timestamp
-    end: pd.Timestamp
-    now: pd.Timestamp
-    timezone: str
-    policy: Policy
-    version: str
-    period_verdict: PeriodVerdict
-    verdict: Verdict
-    verdicts: pd.DataFrame
-    fleet: pd.DataFrame
-    groups: pd.DataFrame
-    appliances: pd.DataFrame
-    intervals: pd.DataFrame
-    slots: pd.DataFrame
-    incidents: pd.DataFrame
-    failures: pd.DataFrame
-    failure_counts: pd.DataFrame
-    clusters: pd.DataFrame
-    cluster_tests: pd.DataFrame
-    baselines: pd.DataFrame
-    anomalies: pd.DataFrame
-    loads: pd.DataFrame
-    lint: pd.DataFrame
-    coverage: pd.DataFrame
-    jobs: pd.DataFrame
-    schedules: pd.DataFrame
-    as_if: bool = False
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in (*_VALUES, *FRAMES)}
+
+    def replaced(self, **values: object) -> Self:
+        """Return a copy that holds other values for some attributes, and nothing of the former.
+
+        Raises
+        ------
+        TypeError
+            If an assessment has no such attribute.
+        """
+        state = self.__getstate__()
+        if unknown := values.keys() - state.keys():
+            raise TypeError(f"an assessment has no {', '.join(sorted(unknown))}")
+        copy = object.__new__(type(self))
+        copy.__dict__.update(state, **values)
+        return copy
+
+    @cached_property
+    def start(self) -> pd.Timestamp:
+        """Start of the period [UTC]."""
+        return self.context.period.start
+
+    @cached_property
+    def end(self) -> pd.Timestamp:
+        """End of the period [UTC]."""
+        return self.context.period.end
+
+    @cached_property
+    def now(self) -> pd.Timestamp:
+        """Time of the assessment [UTC]."""
+        return self.context.period.now
+
+    @cached_property
+    def timezone(self) -> str:
+        """Time zone in which the period is named."""
+        return self.context.period.zone
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The policy that was applied."""
+        return self.context.policy
+
+    @cached_property
+    def as_if(self) -> bool:
+        """Whether the policy of `now` was applied to all of the past."""
+        return self.context.as_if
+
+    @cached_property
+    def period_verdict(self) -> PeriodVerdict:
+        """Whether the fleet met its targets in the period."""
+        return PeriodVerdict.of(self.fleet)
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """The state of the fleet at the period's end."""
+        return Verdict.of(self.appliances["state"])
 
     def policy_until(self, end: pd.Timestamp) -> Policy:
         """Return the policy that judges the time right before an instant.

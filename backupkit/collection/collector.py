@@ -20,8 +20,6 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Final, Protocol, runtime_checkable
 
-from tqdm.auto import tqdm
-
 from backupkit.client import Limits
 from backupkit.collection.local_state import (
     SAMPLE_INTERVAL,
@@ -41,6 +39,7 @@ from backupkit.errors import (
     one_line,
 )
 from backupkit.fleet import Appliance, Fleet, limits_of
+from backupkit.progress import open_bar
 from backupkit.tables import OUTCOMES, SyncState, outcome_of
 
 __all__ = ["MAX_WAITING", "StateSource", "collect", "report_problems", "run_collection"]
@@ -203,13 +202,7 @@ def _run_polls(
     results: dict[str, PollResult] = {}
     with (
         _open_executor(executor, orders) as pool,
-        # None: hidden unless there is a terminal or a notebook
-        tqdm(
-            total=len(orders),
-            desc="Collecting",
-            unit="appliance",
-            disable=None if progress is None else not progress,
-        ) as bar,
+        open_bar(len(orders), "Collecting", progress=progress) as bar,
     ):
         futures: dict[Future[PollResult], PollOrder] = {}
         try:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol, Self
 
 import pandas as pd
-from tqdm.auto import tqdm
 
 from backupkit import wire
 from backupkit.client import Limits
@@ -26,6 +25,7 @@ from backupkit.collection.poll import PollResult
 from backupkit.collection.snapshot import Snapshot, build_snapshot, jobs_to_observations
 from backupkit.errors import BackupkitWarning, CredentialError, one_line
 from backupkit.fleet import Appliance, Fleet, limits_of
+from backupkit.progress import open_bar
 from backupkit.tables import ERRORS, POLLS, RUNNING, SCHEDULES
 from backupkit.tables.estimates import is_stalled, time_left
 
@@ -124,12 +124,7 @@ def _wait_for_first_look(
 ) -> None:
     """Wait for the first collection, but not for appliances that respond late."""
     until = time.monotonic() + FIRST_LOOK_TIMEOUT
-    with tqdm(
-        total=total,
-        desc="Collecting",
-        unit="appliance",
-        disable=None if progress is None else not progress,
-    ) as bar:
+    with open_bar(total, "Collecting", progress=progress) as bar:
         while not collection.wait(BAR_INTERVAL) and time.monotonic() < until:
             bar.update(collection.ended - bar.n)
         bar.update(collection.ended - bar.n)

@@ -12,7 +12,6 @@ from time import monotonic, perf_counter
 from typing import Final, TypeAlias
 
 import pandas as pd
-from tqdm.auto import tqdm
 
 from backupkit.client import Limits
 from backupkit.diagnostics import api_checks, connection_checks
@@ -25,6 +24,7 @@ from backupkit.diagnostics.connection_checks import (
 from backupkit.errors import BackupkitError, CredentialError, RightsError, one_line
 from backupkit.fleet import Appliance, Fleet, limits_of
 from backupkit.passwords import PasswordSource
+from backupkit.progress import open_bar
 from backupkit.tables import CHECKS
 
 __all__ = ["doctor"]
@@ -84,12 +84,7 @@ def doctor(
     stop, deadline = threading.Event(), monotonic() + limits.deadline
     with (
         ThreadPoolExecutor(max_workers=max(1, min(workers, len(appliances)))) as pool,
-        tqdm(
-            total=len(appliances),
-            desc="Checking",
-            unit="appliance",
-            disable=None if progress is None else not progress,
-        ) as bar,
+        open_bar(len(appliances), "Checking", progress=progress) as bar,
     ):
         try:
             futures = [

@@ -19,6 +19,7 @@ from backupkit.display.format import (
     sanitise,
 )
 from backupkit.errors import one_line
+from backupkit.progress import is_notebook
 from backupkit.texts import mask_user
 
 __all__ = [
@@ -250,11 +251,9 @@ def show(thing: Any) -> bool:  # noqa: ANN401 # any displayable object
     >>> show("a thing")
     False
     """
-    # a notebook has already imported IPython; do not import it elsewhere
-    ipython = sys.modules.get("IPython")
-    if ipython is None or getattr(ipython.get_ipython(), "kernel", None) is None:
+    if not is_notebook():
         return False
-    ipython.display.display(thing)
+    sys.modules["IPython"].display.display(thing)
     return True
 
 

@@ -1,7 +1,6 @@
 """Interface of a history to its database, SQLite or PostgreSQL.
 
-The DB-API drivers (sqlite3, psycopg) write rows and read few rows. ADBC reads many rows, because it
-returns Arrow columns: 3 times as fast.
+The DB-API drivers (sqlite3, psycopg) write rows and read few rows. `ArrowReader` reads many rows.
 """
 
 import contextlib
@@ -12,20 +11,20 @@ import secrets
 import socket
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
-
-import pandas as pd
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from backupkit.errors import HistoryError, one_line
 from backupkit.history.schema import OUTCOME_IDS, SCHEMA_VERSION
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from backupkit.history.arrow_reader import ArrowReader
+
 __all__ = [
-    "ARROW_TYPES",
     "LOCK_TIMEOUT",
-    "ArrowReader",
     "Connection",
     "Database",
     "Reader",
@@ -35,7 +34,6 @@ __all__ = [
     "history_not_found",
     "insert_first_rows",
     "open_database",
-    "rows_to_arrow",
 ]
 
 _T = TypeVar("_T")
@@ -45,21 +43,13 @@ _MISSING_TABLE: Final = re.compile(r"no such table: history\b|relation \"history
 """Message of either database; every read and write begins with this table."""
 _GONE_CAUSE: Final = "its tables are gone"
 _GONE_ADVICE: Final = "Restore them from a backup, or fill a new history."
-_BATCH_ROWS_OPTION: Final = "adbc.sqlite.query.batch_rows"
-_TYPE_SAMPLES: Final = {"integer": "0", "real": "0.5", "text": "''", "bytes": "x''"}
-ARROW_TYPES: Final = {
-    "integer": pa.int64(),
-    "real": pa.float64(),
-    "text": pa.string(),
-    "bytes": pa.binary(),
-}
 
 
 class Reader(ABC):
     """One consistent view of the tables."""
 
     @abstractmethod
-    def table(self, query: str, types: Mapping[str, str]) -> pa.Table:
+    def table(self, query: str, types: Mapping[str, str]) -> "pa.Table":
         """Return the rows of a SELECT without an order; `types` has a type by column."""
 
     def rows(self, query: str, types: Mapping[str, str]) -> list[tuple[Any, ...]]:
@@ -91,50 +81,11 @@ class Connection(Reader):
     def analyze(self) -> None:
         """Update the statistics of the query planner; SQLite needs none."""
 
-    def table(self, query: str, types: Mapping[str, str]) -> pa.Table:
+    def table(self, query: str, types: Mapping[str, str]) -> "pa.Table":
         """Return the rows of a query as Arrow columns."""
+        from backupkit.history.arrow_types import rows_to_arrow  # noqa: PLC0415 # loads pyarrow
+
         return rows_to_arrow(self.execute(query), types)
-
-
-def rows_to_arrow(rows: Sequence[Sequence[Any]], types: Mapping[str, str]) -> pa.Table:
-    """Return rows as Arrow columns of these types."""
-    columns = list(zip(*rows, strict=True)) or [()] * len(types)
-    arrays = [
-        pa.array(c, ARROW_TYPES[kind]) for c, kind in zip(columns, types.values(), strict=True)
-    ]
-    return pa.table(arrays, names=list(types))
-
-
-class ArrowReader(Reader):
-    """A transaction that reads many rows by ADBC; `typed` if the database has types of columns."""
-
-    def __init__(self, cursor: Any, *, typed: bool) -> None:  # noqa: ANN401 # ADBC says no types
-        self._cursor, self._typed = cursor, typed
-
-    def table(self, query: str, types: Mapping[str, str]) -> pa.Table:
-        """Return the rows of a query as Arrow columns."""
-        if not self._typed:
-            # SQLite's driver infers types from the first rows: start with a row of each type
-            row = ", ".join(f"{_TYPE_SAMPLES[kind]} AS {name}" for name, kind in types.items())
-            query = f"SELECT {row} UNION ALL SELECT * FROM ({query}) AS q"
-        self._cursor.execute(query)
-        rows = self._cursor.fetch_arrow_table()
-        rows = rows if self._typed else rows.slice(1)
-        return rows.cast(pa.schema([(name, ARROW_TYPES[kind]) for name, kind in types.items()]))
-
-    def batches(self, query: str) -> Iterator[pa.RecordBatch]:
-        """Return the rows of a query, some at a time."""
-        self._cursor.execute(query)
-        yield from self._cursor.fetch_record_batch()
-
-    def frame(self, query: str) -> pd.DataFrame:
-        """Return the rows of a user's query."""
-        if not self._typed:
-            # all rows in one batch, because the types are inferred from the first batch
-            self._cursor.adbc_statement.set_options(**{_BATCH_ROWS_OPTION: str(2**30)})
-        self._cursor.execute(query)
-        frame: pd.DataFrame = self._cursor.fetch_arrow_table().to_pandas()
-        return frame
 
 
 class Database(ABC):
@@ -144,7 +95,7 @@ class Database(ABC):
     _identity: str | None = None  # of the history that was opened; None until it is
 
     @abstractmethod
-    def read(self) -> contextlib.AbstractContextManager[ArrowReader]:
+    def read(self) -> contextlib.AbstractContextManager["ArrowReader"]:
         """Open a reader that sees all tables as of one moment."""
 
     @abstractmethod

@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from backupkit.errors import HistoryError, one_line
-from backupkit.history.databases import ArrowReader, Connection, Database, Reader, open_database
+from backupkit.history.arrow_reader import ArrowReader
+from backupkit.history.databases import Connection, Database, Reader, open_database
 from backupkit.history.export_reader import (
     LEDGER_TYPES,
     MANIFEST,

@@ -20,7 +20,7 @@ from pyarrow import fs
 
 from backupkit._version import __version__
 from backupkit.errors import HistoryError, one_line
-from backupkit.history.databases import ARROW_TYPES
+from backupkit.history.arrow_types import ARROW_TYPES
 from backupkit.history.ledger import ENTRY_FIELDS, KINDS
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES
 

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backupkit.history.databases import Connection, rows_to_arrow
+from backupkit.history.arrow_types import rows_to_arrow
+from backupkit.history.databases import Connection
 from backupkit.history.rows import (
     build_select_list,
     find_next_id,

@@ -7,13 +7,12 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from backupkit.errors import HistoryError, one_line
 from backupkit.history import databases
 from backupkit.history.databases import (
-    ArrowReader,
     Connection,
     Database,
     check_version,
@@ -21,6 +20,9 @@ from backupkit.history.databases import (
     insert_first_rows,
 )
 from backupkit.history.schema import build_statements
+
+if TYPE_CHECKING:
+    from backupkit.history.arrow_reader import ArrowReader
 
 __all__ = ["Postgres"]
 
@@ -124,20 +126,26 @@ class Postgres(Database):
         return self._connection_and_pid[0]
 
     @contextlib.contextmanager
-    def read(self) -> Iterator[ArrowReader]:
-        import adbc_driver_manager  # noqa: PLC0415 # slow to import
-        from adbc_driver_postgresql import dbapi  # noqa: PLC0415
+    def read(self) -> Iterator["ArrowReader"]:
+        import adbc_driver_postgresql  # noqa: PLC0415 # an append needs neither, nor pyarrow
 
+        from backupkit.history.arrow_reader import (  # noqa: PLC0415
+            AdbcError,
+            ArrowReader,
+            ReadError,
+        )
+
+        begin = (
+            f"SET search_path TO {_SCHEMA}",
+            "SET jit TO off",
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        )
         try:
-            with dbapi.connect(self.uri, autocommit=True) as connection, connection.cursor() as c:
-                c.execute(f"SET search_path TO {_SCHEMA}")
-                c.execute("SET jit TO off")
-                c.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                reader = ArrowReader(c, typed=True)
+            database = adbc_driver_postgresql.connect(self.uri)
+            with ArrowReader.open(database, begin, typed=True) as reader:
                 self.check_identity(reader)
                 yield reader
-                c.execute("COMMIT")
-        except adbc_driver_manager.Error as error:
+        except (AdbcError, ReadError) as error:
             raise self.build_error(error, "read") from error
 
     def write(self, action: Callable[[Connection], _T]) -> _T:

@@ -9,12 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from backupkit.errors import HistoryError, one_line
 from backupkit.history import databases
 from backupkit.history.databases import (
-    ArrowReader,
     Connection,
     Database,
     check_version,
@@ -22,6 +21,9 @@ from backupkit.history.databases import (
     insert_first_rows,
 )
 from backupkit.history.schema import SCHEMA_VERSION, build_statements
+
+if TYPE_CHECKING:
+    from backupkit.history.arrow_reader import ArrowReader
 
 __all__ = ["SQLite"]
 
@@ -187,25 +189,27 @@ class SQLite(Database):
         return os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)
 
     @contextlib.contextmanager
-    def read(self) -> Iterator[ArrowReader]:
-        import adbc_driver_manager  # noqa: PLC0415 # slow to import
-        from adbc_driver_sqlite import dbapi  # noqa: PLC0415
+    def read(self) -> Iterator["ArrowReader"]:
+        import adbc_driver_sqlite  # noqa: PLC0415 # an append needs neither, nor pyarrow
 
+        from backupkit.history.arrow_reader import (  # noqa: PLC0415
+            AdbcError,
+            ArrowReader,
+            ReadError,
+        )
+
+        begin = (
+            f"PRAGMA busy_timeout = {databases.LOCK_TIMEOUT * 1000:.0f}",
+            "PRAGMA query_only = ON",
+            "BEGIN",
+        )
         try:
-            with (
-                self._lock_exclusively(),
-                self._check_unchanged(),
-                dbapi.connect(self._build_uri(), autocommit=True) as connection,
-                connection.cursor() as cursor,
-            ):
-                cursor.execute(f"PRAGMA busy_timeout = {databases.LOCK_TIMEOUT * 1000:.0f}")
-                cursor.execute("PRAGMA query_only = ON")
-                cursor.execute("BEGIN")
-                reader = ArrowReader(cursor, typed=False)
-                self.check_identity(reader)
-                yield reader
-                cursor.execute("COMMIT")
-        except adbc_driver_manager.Error as error:
+            with self._lock_exclusively(), self._check_unchanged():
+                database = adbc_driver_sqlite.connect(self._build_uri())
+                with ArrowReader.open(database, begin, typed=False) as reader:
+                    self.check_identity(reader)
+                    yield reader
+        except (AdbcError, ReadError) as error:
             raise self.build_error(error, "read") from error
 
     @contextlib.contextmanager

@@ -1,23 +1,17 @@
-"""Output for monitoring: the result of a check plug-in, and OpenMetrics for Prometheus."""
+"""Output for monitoring plug-ins of Nagios, Icinga and Checkmk: the result of a check."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
-from prometheus_client import CollectorRegistry, Metric
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.openmetrics.exposition import generate_latest
 
-from backupkit._version import __version__
 from backupkit.assessment import Assessment
 from backupkit.display.format import sanitise
-from backupkit.reports.files import write_files
-from backupkit.tables import IN_SCOPE_STATES, STATES, TARGET_STATES
+from backupkit.tables import IN_SCOPE_STATES, STATES
 
-__all__ = ["CheckResult", "check_result", "openmetrics", "write_openmetrics"]
+__all__ = ["CheckResult", "check_result"]
 
 _STATUSES: Final = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 _CODE_BY_STATE: Final = {"compliant": 0, "breach": 2, "unknown": 3}
@@ -32,24 +26,6 @@ _RATIOS: Final = {
 """Labels of the figures with a target."""
 _ALWAYS_SHOWN: Final = ("rpo_strict", "runs_strict")
 _SEPARATORS: Final = re.compile(r"[|\s]+")  # "|" separates the performance data
-_MEMBER_LABELS: Final = ("appliance", "site", "group")
-_COLUMNS: Final = {
-    "exposure": ("exposure", "seconds", "Time since the newest recovery point began."),
-    "exposure_at_least": (
-        "exposure_at_least",
-        "seconds",
-        "Lower bound of the exposure if no recovery point is known.",
-    ),
-    "rpo_threshold": ("threshold", "seconds", "RPO plus grace: a larger exposure is a breach."),
-    "last_success_timestamp": ("last_success", "seconds", "Start of the newest successful backup."),
-    "strikes": ("strikes", "", "Failures since the newest success."),
-    "rpo_ratio": ("rpo_strict", "ratio", "Share of the time inside the RPO, unknown counts."),
-    "slot_ratio": ("slot_strict", "ratio", "Share of scheduled backups completed, unknown counts."),
-}
-"""Column of the appliances, unit and help text, by metric name."""
-
-
-# --- check plug-in: Nagios, Icinga, Checkmk -------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,185 +143,3 @@ def _format_worst_exposure(assessment: Assessment) -> Iterator[str]:
         round(duration.dt.total_seconds().iloc[0]) for duration in durations
     )
     yield f"worst_exposure={exposure}s;{warning};{critical};0"
-
-
-# --- OpenMetrics: textfile collector of the node exporter -----------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class _Source:
-    """Prometheus collector of ready-made metrics."""
-
-    metrics: tuple[Metric, ...]
-
-    def collect(self) -> Iterable[Metric]:
-        return self.metrics
-
-
-def openmetrics(assessment: Assessment) -> str:
-    """Return an assessment as OpenMetrics text that readers of the classic format take, too.
-
-    All metrics are gauges: a node exporter reads the classic text format, which lacks the newer
-    types and takes ``# UNIT`` and ``# EOF`` for comments. The names begin with ``backupkit_``: the
-    verdict, appliances by state, the fleet's ratios with numerators and denominators, and values
-    per appliance [s, UTC]. A missing value has no sample.
-
-    References
-    ----------
-    .. [1] OpenMetrics 1.0, https://prometheus.io/docs/specs/om/open_metrics_spec/
-    .. [2] Text-based format, https://prometheus.io/docs/instrumenting/exposition_formats/
-
-    Examples
-    --------
-    >>> from backupkit import evaluate_frames
-    >>> from backupkit.policy import Member, Policy
-    >>> from backupkit.tables import JOBS, POLLS, SCHEDULES
-    >>> end = "2026-11-09T00:00:00Z"
-    >>> week = {"start": "2026-11-02T00:00:00Z", "end": end, "now": end}
-    >>> frames = JOBS.empty(), POLLS.empty(), SCHEDULES.empty()
-    >>> policy = Policy(members=[Member(appliance="vc-1")])
-    >>> text = openmetrics(evaluate_frames(*frames, policy, **week))
-    >>> [line for line in text.splitlines() if line.startswith("backupkit_verdict")][-1]
-    'backupkit_verdict{state="unknown"} 1.0'
-    """
-    registry = CollectorRegistry()
-    registry.register(_Source(tuple(_build_metrics(assessment))))
-    text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call] # no types there
-    return text.decode()
-
-
-def write_openmetrics(assessment: Assessment, path: str | Path) -> Path:
-    """Write the OpenMetrics text to a file, atomically.
-
-    A node exporter reads files that end in ``.prom``.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written.
-    """
-    (written,) = write_files({Path(path): openmetrics(assessment).encode()})
-    return written
-
-
-def _build_metrics(assessment: Assessment) -> Iterator[Metric]:
-    verdict = assessment.verdict
-    # a gauge, not of type "info": the node exporter refuses a file with a type that only
-    # OpenMetrics has
-    yield _build_gauge("build_info", "Version of backupkit.", ("version",), [((__version__,), 1)])
-    yield _build_gauge(
-        "verdict",
-        "1 for the state of the fleet, 0 for the others.",
-        ("state",),
-        [((state,), float(verdict.state == state)) for state in IN_SCOPE_STATES],
-    )
-    yield _build_gauge(
-        "period_verdict",
-        "1 for the state of the period's targets, 0 for the others.",
-        ("state",),
-        [
-            ((state,), float(assessment.period_verdict.state == state))
-            for state in reversed(TARGET_STATES)
-        ],
-    )
-    yield _build_gauge(
-        "appliances",
-        "Appliances in each state.",
-        ("state",),
-        [((state,), getattr(verdict, state)) for state in STATES],
-    )
-    for name, time, description in (
-        ("judged_timestamp", assessment.now, "Time of the assessment."),
-        ("period_start_timestamp", assessment.start, "Start of the period."),
-        ("period_end_timestamp", assessment.end, "End of the period."),
-    ):
-        yield _build_gauge(name, description, (), [((), time)], unit="seconds")
-    for column in ("value", "numerator", "denominator"):
-        name = "fleet_ratio" if column == "value" else f"fleet_{column}"
-        rows = zip(assessment.fleet.index, assessment.fleet["unit"], strict=True)
-        samples = zip(rows, assessment.fleet[column], strict=True)
-        yield _build_gauge(name, f"The {column} of each ratio.", ("metric", "counts"), samples)
-    yield _build_gauge(
-        "fleet_target",
-        "The target of each ratio that has one.",
-        ("metric",),
-        zip(((name,) for name in assessment.fleet.index), assessment.fleet["target"], strict=True),
-    )
-    yield from _build_group_metrics(assessment.verdicts)
-    yield from _build_appliance_metrics(assessment)
-
-
-def _build_group_metrics(verdicts: pd.DataFrame) -> Iterator[Metric]:
-    """Yield both verdicts of each site and each group."""
-    rows = verdicts[verdicts["property"] != "fleet"]
-    for name, column, description in (
-        ("group_verdict", "state", "1 for the state of each site and each group."),
-        ("group_period_verdict", "target_state", "1 for the state of its targets."),
-    ):
-        labels = zip(rows["property"], rows["name"], rows[column], strict=True)
-        yield _build_gauge(
-            name, description, ("property", "name", "state"), ((label, 1) for label in labels)
-        )
-
-
-def _build_appliance_metrics(assessment: Assessment) -> Iterator[Metric]:
-    appliances = assessment.appliances
-    members = [
-        tuple("" if pd.isna(text) else str(text) for text in row)
-        for row in zip(appliances.index, appliances["site"], appliances["group"], strict=True)
-    ]
-    yield _build_gauge(
-        "appliance_state",
-        "1 for the state of each appliance.",
-        (*_MEMBER_LABELS, "state"),
-        [((*member, state), 1) for member, state in zip(members, appliances["state"], strict=True)],
-    )
-    judged = appliances["target_state"].dropna()
-    by_name = dict(zip(appliances.index, members, strict=True))
-    yield _build_gauge(
-        "appliance_target",
-        "1 for the state of each appliance's targets in the period.",
-        (*_MEMBER_LABELS, "state"),
-        [((*by_name[name], state), 1) for name, state in judged.items()],
-    )
-    for name, (column, unit, description) in _COLUMNS.items():
-        samples = zip(members, appliances[column], strict=True)
-        yield _build_gauge(f"appliance_{name}", description, _MEMBER_LABELS, samples, unit=unit)
-    yield _build_gauge(
-        "appliance_jobs_unread",
-        "Listed jobs that the newest good poll could not read.",
-        _MEMBER_LABELS,
-        zip(members, assessment.coverage["jobs_unread"].reindex(appliances.index), strict=True),
-    )
-    last_ok = assessment.coverage["last_ok"].reindex(appliances.index)
-    yield _build_gauge(
-        "appliance_last_read_timestamp",
-        "When the appliance was last read.",
-        _MEMBER_LABELS,
-        zip(members, last_ok, strict=True),
-        unit="seconds",
-    )
-
-
-def _build_gauge(
-    name: str,
-    description: str,
-    labels: tuple[str, ...],
-    samples: Iterable[tuple[tuple[str, ...], Any]],
-    *,
-    unit: str = "",
-) -> Metric:
-    """Return a gauge of the samples that have a value."""
-    gauge = GaugeMetricFamily(f"backupkit_{name}", description, labels=labels, unit=unit)
-    for label_values, value in samples:
-        if not pd.isna(value):
-            gauge.add_metric(label_values, _to_float(value))
-    return gauge
-
-
-def _to_float(value: Any) -> float:  # noqa: ANN401 # times, durations and numbers
-    if isinstance(value, pd.Timestamp):
-        return value.timestamp()
-    if isinstance(value, pd.Timedelta):
-        return value.total_seconds()
-    return float(value)

@@ -1,7 +1,7 @@
 """Redaction of an assessment: the same figures, with aliases instead of names."""
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -11,6 +11,7 @@ import pandas as pd
 from backupkit.analysis import known_causes
 from backupkit.analysis.failures import DIFFERENT_CAUSES, NO_ADVICE
 from backupkit.assessment import Assessment
+from backupkit.assessment.merged import FRAMES
 from backupkit.policy import Exclusion, Member, Policy
 from backupkit.reports.aliases import Aliases
 from backupkit.tables.contract import MESSAGES, TEXTS
@@ -60,14 +61,10 @@ def redact(assessment: Assessment, *, secret: bytes) -> Redacted:
     ['appliance-scxejv73']
     """
     aliases = Aliases(secret, _collect_names(assessment))
-    frames: dict[str, Any] = {
-        field.name: _redact_frame(getattr(assessment, field.name), aliases)
-        for field in fields(assessment)
-        if isinstance(getattr(assessment, field.name), pd.DataFrame)
-    }
+    frames = {name: _redact_frame(getattr(assessment, name), aliases) for name in FRAMES}
     # figures and fixed words, which may be names elsewhere
     frames["verdicts"] = frames["verdicts"].assign(reason=assessment.verdicts["reason"])
-    redacted = replace(assessment, policy=_redact_policy(assessment.policy, aliases), **frames)
+    redacted = assessment.replaced(policy=_redact_policy(assessment.policy, aliases), **frames)
     return Redacted(redacted, aliases.key)
 
 

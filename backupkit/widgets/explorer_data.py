@@ -3,34 +3,17 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
-from functools import cached_property
 from typing import Final, Protocol
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from backupkit import tables
-from backupkit.analysis import (
-    correct_clock_skew,
-    failure_signatures,
-    job_times,
-    skew_corrections,
-)
-from backupkit.analysis.arrays import to_codes, to_times
-from backupkit.analysis.target_load import encode_targets
 from backupkit.assessment import Assessment, evaluate
-from backupkit.causes import Catalogue
 from backupkit.policy import Policy
 from backupkit.settings import Instant, parse_instant
-from backupkit.tables import OUTCOMES
+from backupkit.widgets.assessment_index import AssessmentIndex, list_unique_values
 
-__all__ = ["AssessmentIndex", "Codes", "ExplorerData", "Instants", "Source"]
-
-Codes = npt.NDArray[np.int32]
-Instants = npt.NDArray[np.int64]
+__all__ = ["ExplorerData", "Source"]
 
 _MIN_PERIOD: Final = timedelta(days=90)
 """Minimum period to assess, so that the usual periods need no second assessment."""
@@ -64,110 +47,6 @@ class _Snapshot(Protocol):
 Source = _History | _Snapshot
 
 
-class AssessmentIndex:
-    """Assessment of the whole fleet, with columns encoded as integers for fast filters.
-
-    Attributes
-    ----------
-    appliances : Index of str
-        Appliance names, the worst first; the code of an appliance is its position here.
-    jobs : DataFrame
-        Jobs of the assessment, corrected for clock skew as for the slots.
-    order : array of intp, shape (jobs,)
-        Positions in `jobs` by start, the newest first. All further arrays have this order.
-    start, end, done : array of int64
-        Start and end of each job, and when its result was available [µs since 1970 UTC].
-    appliance_codes, outcome_codes, type_codes, signature_codes : array of int32
-        -1 if missing.
-    """
-
-    failure = OUTCOMES.index("failure")
-    """Outcome code of a failed job."""
-
-    def __init__(self, assessment: Assessment) -> None:
-        self.assessment = assessment
-        self.appliances = assessment.appliances.index
-        self.jobs = jobs = correct_clock_skew(
-            assessment.jobs, skew_corrections(assessment.coverage["clock_skew"])
-        )
-        start = _to_microseconds(jobs["start_time"])
-        self.order = np.argsort(~start, kind="stable")  # newest first, missing starts last
-        self.start = start[self.order]
-        self.end = _to_microseconds(jobs["end_time"])[self.order]
-        self.done = job_times(jobs)[1].view(np.int64)[self.order]
-        self.types = _list_unique_values(jobs["type"])
-        self.signatures = _list_unique_values(jobs["signature"])
-        self.appliance_codes, self.outcome_codes, self.type_codes, self.signature_codes = (
-            _encode(jobs[name], values)[self.order]
-            for name, values in (
-                ("appliance", self.appliances),
-                ("outcome", pd.Index(OUTCOMES)),
-                ("type", self.types),
-                ("signature", self.signatures),
-            )
-        )
-        self._last_search: tuple[str, npt.NDArray[np.bool_]] | None = None
-
-    @cached_property
-    def _targets(self) -> tuple[npt.NDArray[np.intp], pd.Index]:
-        return encode_targets(self.jobs["location"])
-
-    @property
-    def targets(self) -> pd.Index:
-        """Backup targets, as scheme and host."""
-        return self._targets[1]
-
-    @property
-    def target_codes(self) -> npt.NDArray[np.intp]:
-        """Code of each job's backup target, in `order`; -1 if unknown."""
-        return self._targets[0][self.order]
-
-    @cached_property
-    def failure_texts(self) -> pd.DataFrame:
-        """Content of each failed job's messages, from `backupkit.analysis.failure_signatures`."""
-        return failure_signatures(self.jobs, self.own_causes)
-
-    @cached_property
-    def own_causes(self) -> Catalogue:
-        """The own causes of the fleet."""
-        return Catalogue(self.assessment.policy.causes)
-
-    @cached_property
-    def slot_appliances(self) -> Codes:
-        """Appliance code of each slot."""
-        return _encode(self.assessment.slots["appliance"], self.appliances)
-
-    @cached_property
-    def slot_times(self) -> Instants:
-        """Time of each slot [µs since 1970 UTC]."""
-        return _to_microseconds(self.assessment.slots["slot"])
-
-    @cached_property
-    def interval_appliances(self) -> Codes:
-        """Appliance code of each interval."""
-        return _encode(self.assessment.intervals["appliance"], self.appliances)
-
-    def search(self, text: str) -> npt.NDArray[np.bool_]:
-        """Return a mask of the jobs, in `order`, that contain a text; case is ignored."""
-        if self._last_search is None or self._last_search[0] != text:
-            self._last_search = text, self._find_text(text)
-        return self._last_search[1]
-
-    def _find_text(self, text: str) -> npt.NDArray[np.bool_]:
-        jobs = self.jobs
-        matches = np.zeros(len(jobs), dtype=bool)
-        for name in ("appliance", "job_id", "type", "location", "signature"):
-            matches |= _contains(pa.array(jobs[name].array, from_pandas=True), text)
-        messages = pa.array(jobs["messages"].array, from_pandas=True)
-        chunks = messages.chunks if isinstance(messages, pa.ChunkedArray) else [messages]
-        combined = pa.concat_arrays(chunks)
-        items = pc.list_flatten(combined)
-        parents = pc.list_parent_indices(combined).to_numpy()
-        for name in ("default_message", "localized", "id"):
-            matches[parents[_contains(pc.struct_field(items, name), text)]] = True
-        return matches[self.order]
-
-
 class ExplorerData:
     """Frames of a source, read immediately, and their assessment.
 
@@ -191,7 +70,7 @@ class ExplorerData:
         self.sites = {name: members[name].site for name in self.names if name in members}
         self.groups = {name: members[name].group for name in self.names if name in members}
         self.types = tuple(
-            dict.fromkeys([*_DEFAULT_TYPES, *_list_unique_values(frames.jobs["type"])])
+            dict.fromkeys([*_DEFAULT_TYPES, *list_unique_values(frames.jobs["type"])])
         )
         starts = frames.jobs["start_time"]
         first = starts[starts >= tables.EARLIEST_TIME].min()
@@ -225,24 +104,3 @@ class ExplorerData:
         return observations[
             observations["appliance"].isin(names) & (observations["observed_at"] >= since)
         ]
-
-
-def _encode(column: pd.Series, values: pd.Index) -> Codes:
-    """Return the position of each value of a column in an index; -1 if it is not there."""
-    return to_codes(column, values).astype(np.int32)
-
-
-def _list_unique_values(column: pd.Series) -> pd.Index:
-    values: pd.Index = pd.Index(column.dropna().unique(), dtype="str").sort_values()
-    return values
-
-
-def _to_microseconds(column: pd.Series) -> Instants:
-    """Return times as integers [µs since 1970 UTC]; a missing one is the smallest int64."""
-    return to_times(column).view(np.int64)
-
-
-def _contains(texts: pa.Array | pa.ChunkedArray, text: str) -> npt.NDArray[np.bool_]:
-    matches = pc.match_substring(texts, text, ignore_case=True).fill_null(False)
-    flags: npt.NDArray[np.bool_] = matches.to_numpy(zero_copy_only=False)
-    return flags

@@ -13,8 +13,9 @@ from backupkit import plots
 from backupkit.plots.picture import to_timestamp
 from backupkit.plots.style import sanitise_text
 from backupkit.widgets import view_html
+from backupkit.widgets.assessment_index import Positions
 from backupkit.widgets.figure import FigureWidget
-from backupkit.widgets.view import FilteredView, Positions, Selection
+from backupkit.widgets.view import FilteredView, Selection
 
 __all__ = ["Durations", "Failures", "Matrix", "Overview", "Select", "Tab", "Timeline"]
 

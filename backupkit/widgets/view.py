@@ -10,33 +10,19 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from backupkit.analysis import (
-    RuleSpan,
-    allowed_time,
-    check_runs,
-    compliance_amounts,
-    failures,
-    recent_slots,
-    recovery_points,
-    slot_counts,
-    target_metrics,
-    time_in_states,
-)
+from backupkit.analysis import failures, recovery_points
 from backupkit.analysis.arrays import to_instant
-from backupkit.assessment import PeriodVerdict, Verdict
-from backupkit.display.format import Ratio
+from backupkit.assessment import Verdict
 from backupkit.errors import SettingsError
 from backupkit.settings import Instant, parse_duration, parse_instant
 from backupkit.tables import INTERVALS, OUTCOMES, STATES_BY_SEVERITY
-from backupkit.widgets.explorer_data import AssessmentIndex, ExplorerData
+from backupkit.widgets.assessment_index import AssessmentIndex, Flags, Positions
+from backupkit.widgets.explorer_data import ExplorerData
+from backupkit.widgets.period_figures import PeriodFigures
 
-__all__ = ["LISTS", "FilteredView", "Selection", "compute_ratios"]
-
-Flags = npt.NDArray[np.bool_]
-Positions = npt.NDArray[np.intp]
+__all__ = ["LISTS", "FilteredView", "Selection"]
 
 _JOB_FILTERS: Final = ("outcomes", "types", "signatures")
 
@@ -204,8 +190,7 @@ class FilteredView:
     @cached_property
     def _rules(self) -> pd.DataFrame:
         """Rules of all appliances at the period's end, by appliance code."""
-        names = self.index.appliances
-        return self.index.assessment.policy_until(self.end).rules(names).loc[names]
+        return self.index.rules_at(self.end - pd.Timedelta(microseconds=1))
 
     @cached_property
     def _in_scope(self) -> Flags:
@@ -332,112 +317,17 @@ class FilteredView:
         end = intervals["end"].where(intervals["end"] < self.end, self.end)
         return INTERVALS.conform(intervals.assign(start=start, end=end)[start < end])
 
-    @cached_property
-    def slots(self) -> pd.DataFrame:
-        """Slots of the selected appliances in the period, of `backupkit.tables.SLOTS`."""
-        return self.index.assessment.slots[self._slot_flags]
-
     def slots_of(self, appliances: pd.Index) -> pd.DataFrame:
-        """Return the slots of some appliances."""
-        codes = self.index.appliances.get_indexer(appliances)
-        flags = self._slot_flags & np.isin(self.index.slot_appliances, codes)
-        return self.index.assessment.slots[flags]
+        """Return appliance, time and state of the slots of some appliances in the period."""
+        index = self.index
+        span = slice(*np.searchsorted(index.slot_times, [self._start_us, self._end_us]))
+        wanted = self._is_selected & index.appliances.isin(appliances)
+        rows = np.sort(index.slot_order[span][wanted[index.slot_appliances[span]]])
+        return index.assessment.slots[["appliance", "slot", "state"]].iloc[rows]
 
     @cached_property
-    def _slot_flags(self) -> Flags:
-        times, appliance_codes = self.index.slot_times, self.index.slot_appliances
-        flags: Flags = (
-            (times >= self._start_us) & (times < self._end_us) & self._is_selected[appliance_codes]
-        )
-        return flags
-
-    @cached_property
-    def amounts(self) -> pd.DataFrame:
-        """Amounts of each selected appliance, from `backupkit.analysis.compliance_amounts`."""
-        return compliance_amounts(self._times_and_slots)
-
-    @cached_property
-    def _times_and_slots(self) -> pd.DataFrame:
+    def period(self) -> PeriodFigures:
+        """Figures of the selected appliances over the period."""
         names = self.states.index
-        times = time_in_states(self.intervals, appliances=names)
-        return times.join(slot_counts(self.slots, appliances=names))
-
-    @cached_property
-    def period_verdict(self) -> PeriodVerdict:
-        """Verdict on the period; each part of it has the targets of its time."""
-        names = self._in_scope_names
-        spans = self._list_rule_spans(names)
-        facts = self._times_and_slots.loc[names].assign(exclude=pd.Series(pd.NA, names, "str"))
-        facts["rpo_allowed"] = allowed_time(self._cut_intervals(spans), appliances=names)
-        slots = self.slots[self.slots["appliance"].isin(names)]
-        targets = _find_targets(slots["appliance"], slots["slot"], spans, "runs_target")
-        counted = recent_slots(
-            slots.assign(target=targets), start=self.start, end=self.end, appliances=names
-        )
-        facts["allowed"] = counted["allowed"]
-        return PeriodVerdict.of(target_metrics(facts.join(self._check_runs(spans))))
-
-    @property
-    def _in_scope_names(self) -> pd.Index:
-        """The selected appliances that no rule excludes."""
-        in_scope = pd.Series(self._in_scope, index=self.index.appliances)
-        names = self.states.index
-        return names[in_scope[names].to_numpy()]
-
-    def _list_rule_spans(self, names: pd.Index) -> list[RuleSpan]:
-        """Return the rules of some appliances for each part of the period."""
-        policy = self.index.assessment.policy
-        dates = [date for date in policy.effective_dates if self.start < date < self.end]
-        starts = [self.start, *dates]
-        return [
-            (policy.at(start).rules(names).loc[names], start, end)
-            for start, end in zip(starts, [*dates, self.end], strict=True)
-        ]
-
-    def _cut_intervals(self, spans: list[RuleSpan]) -> pd.DataFrame:
-        """Return the intervals, cut where the rules change, each with its target."""
-        parts = []
-        for rules, start, end in spans:
-            rows = self.intervals[self.intervals["appliance"].isin(rules.index)]
-            begin = rows["start"].where(rows["start"] > start, start)
-            stop = rows["end"].where(rows["end"] < end, end)
-            target = rules["rpo_target"].loc[rows["appliance"]].to_numpy()
-            cut = rows.assign(start=begin, end=stop, target=target)
-            parts.append(cut[begin < stop])
-        return pd.concat(parts, ignore_index=True)
-
-    def _check_runs(self, spans: list[RuleSpan]) -> pd.DataFrame:
-        """Check the jobs of the appliances that have a window or a duration limit."""
-        names = spans[0][0].index
-        limited = pd.Series(data=False, index=names)
-        for rules, *_ in spans:
-            limited |= rules["window_start"].notna() | rules["duration_limit"].notna()
-        jobs = self.index.jobs[self.index.jobs["appliance"].isin(names[limited])]
-        zones = self.index.assessment.coverage["timezone"].reindex(names)
-        return check_runs(jobs, spans, zones)
-
-    @property
-    def figures(self) -> dict[str, Ratio]:
-        """Key figures of the selected appliances that no rule excludes."""
-        return compute_ratios(self.amounts.loc[self._in_scope_names].sum())
-
-
-def _find_targets(
-    appliances: pd.Series, times: pd.Series, spans: list[RuleSpan], name: str
-) -> npt.NDArray[np.float64]:
-    """Return the target of each appliance at a time."""
-    codes = spans[0][0].index.get_indexer(pd.Index(appliances))
-    targets = np.full(len(times), np.nan)
-    for rules, start, _ in spans:
-        since = (times >= start).to_numpy()
-        targets[since] = rules[name].to_numpy("float64")[codes[since]]
-    return targets
-
-
-def compute_ratios(amounts: pd.Series) -> dict[str, Ratio]:
-    """Return strict RPO compliance, strict slot compliance and coverage, by metric."""
-    return {
-        "rpo_strict_micro": Ratio(amounts["compliant"], amounts["in_scope"], "h"),
-        "slot_strict_micro": Ratio(amounts["completed"], amounts["counted"], "runs"),
-        "coverage_time": Ratio(amounts["observed"], amounts["in_scope"], "h"),
-    }
+        in_scope = self._in_scope[self.index.appliances.get_indexer(names)]
+        return PeriodFigures(self.index, names, in_scope, start=self.start, end=self.end)

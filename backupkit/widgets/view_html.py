@@ -12,7 +12,8 @@ from backupkit.display.format import Ratio, format_duration, format_timestamp, s
 from backupkit.reports.appliances import build_job_row
 from backupkit.reports.facts import Example, Figure
 from backupkit.reports.page import render
-from backupkit.widgets.view import LISTS, FilteredView, Selection, compute_ratios
+from backupkit.widgets.period_figures import compute_ratios
+from backupkit.widgets.view import LISTS, FilteredView, Selection
 
 __all__ = [
     "render_appliances_table",
@@ -34,13 +35,13 @@ _MAX_VALUES: Final = 3
 
 def render_verdict_bar(view: FilteredView) -> str:
     """Render the verdict and the key figures of a view."""
-    figures = [Figure(name, view.figures[metric]) for metric, name in _FIGURES.items()]
+    figures = [Figure(name, view.period.ratios[metric]) for metric, name in _FIGURES.items()]
     return render(
         "strip.html",
         verdict=view.verdict,
-        period=view.period_verdict,
+        period=view.period.verdict,
         tone=choose_tone(
-            view.verdict.state, view.period_verdict.state, is_current=view.end == view.now
+            view.verdict.state, view.period.verdict.state, is_current=view.end == view.now
         ),
         moment="now" if view.end == view.now else "at the end",
         figures=figures,
@@ -70,7 +71,7 @@ def render_appliances_table(view: FilteredView) -> str:
         "Why": "text" if is_current else None,
     }
     rows = []
-    entries = (frame.loc[worst.index].iterrows() for frame in (appliances, view.amounts))
+    entries = (frame.loc[worst.index].iterrows() for frame in (appliances, view.period.amounts))
     for (name, row), (_, amounts), state in zip(*entries, worst, strict=True):
         ratios = compute_ratios(amounts)
         rows.append(

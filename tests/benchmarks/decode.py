@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 import pandas as pd
@@ -18,6 +17,7 @@ from backupkit.collection.snapshot import jobs_to_observations
 from backupkit.wire.payloads import Details, JobStatus, Pair, Value
 from tests.benchmarks.answers import BACKUP, steady_answers
 from tests.benchmarks.figures import Figure, Section
+from tests.benchmarks.machine import peak_memory, reset_peak_memory
 from tests.benchmarks.measuring import Contestant, Timing, measured
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.serving import ROOT
@@ -93,7 +93,7 @@ def _ratios(timings: Mapping[str, Timing]) -> Iterator[Figure]:
 
 def _bodies(kind: str, number: int) -> list[Body]:
     """Return bodies about the given number of jobs, repeated if the appliances have fewer."""
-    fleet = steady_answers(APPLIANCES, JOBS)
+    fleet = steady_answers(min(APPLIANCES, max(1, number // JOBS)), JOBS)
     if kind == "details":
         made = [("", one.body(f"/rest/{BACKUP}/job/details")) for one in fleet]
         wanted = number // JOBS
@@ -162,23 +162,14 @@ WAYS: dict[str, dict[str, Callable[[Sequence[Body]], Sized]]] = {
 """Who makes what of the answers, by what was asked."""
 
 
-def _memory(name: str) -> float:
-    """Read this process's memory, now (VmRSS) or at its peak (VmHWM) [MB]."""
-    # not ru_maxrss: a child is born with its parent's peak
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith(name):
-            return int(line.split()[1]) / 1024
-    raise SystemExit(f"this system does not tell {name}")
-
-
 def main() -> None:
     """Decode all bodies once, in this process; for `_at_once`."""
     kind, name, number = sys.argv[1:]
     bodies = _bodies(kind, int(number))
-    before = _memory("VmRSS")
+    before = reset_peak_memory()
     run = functools.partial(_count, WAYS[kind][name], bodies)
     timing = measured([Contestant(name, run, int(number))], turns=1)[name]
-    print(json.dumps({"timing": asdict(timing), "memory": _memory("VmHWM") - before}))
+    print(json.dumps({"timing": asdict(timing), "memory": peak_memory() - before}))
 
 
 if __name__ == "__main__":

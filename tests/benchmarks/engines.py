@@ -1,20 +1,25 @@
-"""RPO time, slots and failures in a row in polars (lazy) and in SQL for DuckDB.
+"""RPO time, slots, failures and failures in a row in polars (lazy) and in SQL for DuckDB.
 
 They do less than backupkit: nothing is unknown, excluded or open, every appliance has one schedule,
 every job has a start, an end and a type, and the policy is the default one. The measured fleet is
-like that, so that all results can be compared.
+like that, so that all results can be compared. They read only `LOOK_BACK` before the period.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 import duckdb
+import pandas as pd
 import polars as pl
 
-__all__ = ["Core", "Question", "by_duckdb", "by_polars"]
+__all__ = ["LOOK_BACK", "Core", "Question", "by_duckdb", "by_polars"]
 
 Core = dict[str, int]
-"""Microseconds compliant, slots by state, and failures in a row, each summed over the fleet."""
+"""Microseconds compliant, slots by state, failures in a row, failures and their patterns."""
+
+LOOK_BACK: Final = timedelta(days=10)
+"""Before the period; enough for the measured fleet, which has no such long gap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,10 @@ class Question:
     Attributes
     ----------
     jobs : DataFrame
-        appliance, outcome (success or failure), start and end (UTC without a zone).
+        appliance, outcome (success or failure), start and end (UTC without a zone), text of the
+        failure.
+    frame : DataFrame
+        The same jobs in pandas.
     plans : DataFrame
         appliance, hour, minute, timezone.
     start, end : datetime
@@ -34,6 +42,7 @@ class Question:
     """
 
     jobs: pl.DataFrame
+    frame: pd.DataFrame
     plans: pl.DataFrame
     start: datetime
     end: datetime
@@ -44,9 +53,14 @@ class Question:
 
 def by_polars(asked: Question) -> Core:
     """Answer with one lazy query for each figure, all run together."""
-    jobs = asked.jobs.lazy()
-    protected, slots, strikes = pl.collect_all(
-        [_protected(jobs, asked), _slots(jobs, asked), _strikes(jobs, asked)]
+    jobs = asked.jobs.lazy().filter(pl.col("end") >= asked.start - LOOK_BACK)
+    protected, slots, strikes, failures = pl.collect_all(
+        [
+            _protected(jobs, asked),
+            _slots(jobs, asked),
+            _strikes(jobs, asked),
+            _failures(jobs, asked),
+        ]
     )
     states = dict(slots.iter_rows())
     return {
@@ -54,6 +68,8 @@ def by_polars(asked: Question) -> Core:
         **{state: states.get(state, 0) for state in ("met", "rescued", "missed")},
         "strikes": strikes["now"].item(),
         "worst": strikes["worst"].item(),
+        "failed": failures["failed"].item(),
+        "patterns": failures["patterns"].item(),
     }
 
 
@@ -141,7 +157,11 @@ def _strikes(jobs: pl.LazyFrame, asked: Question) -> pl.LazyFrame:
         .sort("appliance", "end")
         .with_columns(run=success.cum_sum().over("appliance"), failed=1 - success)
         .group_by("appliance", "run")
-        .agg(streak=pl.col("failed").sum(), reaches=pl.col("end").last() >= asked.start)
+        .agg(streak=pl.col("failed").sum(), begins=pl.col("end").first())
+        .sort("appliance", "run")
+        .with_columns(
+            reaches=(pl.col("begins").shift(-1).over("appliance") > asked.start).fill_null(True)
+        )
         .group_by("appliance")
         .agg(
             now=pl.col("streak").sort_by("run").last(),
@@ -151,8 +171,17 @@ def _strikes(jobs: pl.LazyFrame, asked: Question) -> pl.LazyFrame:
     )
 
 
+def _failures(jobs: pl.LazyFrame, asked: Question) -> pl.LazyFrame:
+    """Count the failures in the period, and what they are without their numbers."""
+    return jobs.filter((pl.col("outcome") == "failure") & (pl.col("end") >= asked.start)).select(
+        failed=pl.len(), patterns=pl.col("text").str.replace_all(r"\d+", "#").n_unique()
+    )
+
+
 _SQL = """
-with points as (
+with jobs as (
+  select * from all_jobs where "end" >= $start - $look_back
+), points as (
   select appliance, "end",
     max(start) over (partition by appliance order by "end" rows unbounded preceding) as point,
     lead("end") over (partition by appliance order by "end") as following
@@ -193,30 +222,38 @@ with points as (
       over (partition by appliance order by "end" rows unbounded preceding) as run
   from jobs where "end" <= $end
 ), streaks as (
-  select appliance, run, sum(failed::int) as streak, max("end") >= $start as reaches
+  select appliance, run, sum(failed::int) as streak, min("end") as begins
   from runs group by all
+), followed as (
+  select *, coalesce(lead(begins) over (partition by appliance order by run) > $start, true)
+    as reaches
+  from streaks
 ), in_a_row as (
   select appliance, arg_max(streak, run) as now,
     max(case when reaches then streak else 0 end) as worst
-  from streaks group by all
+  from followed group by all
+), failures as (
+  select count(*) as failed, count(distinct regexp_replace(text, '\\d+', '#', 'g')) as patterns
+  from jobs where outcome = 'failure' and "end" >= $start
 )
 select (select compliant from protected),
   (select count(*) from states where state = 'met'),
   (select count(*) from states where state = 'rescued'),
   (select count(*) from states where state = 'missed'),
-  (select sum(now) from in_a_row), (select sum(worst) from in_a_row)
+  (select sum(now) from in_a_row), (select sum(worst) from in_a_row),
+  (select failed from failures), (select patterns from failures)
 """
 
 
 def by_duckdb(asked: Question) -> Core:
     """Answer with one statement."""
     names = ("start", "end", "threshold", "early", "late")
-    numbers = {name: getattr(asked, name) for name in names}
+    numbers = {name: getattr(asked, name) for name in names} | {"look_back": LOOK_BACK}
     with duckdb.connect() as connection:
-        connection.register("jobs", asked.jobs.to_arrow())
+        connection.register("all_jobs", asked.jobs.to_arrow())
         connection.register("plans", asked.plans.to_arrow())
         row = connection.execute(_SQL, numbers).fetchone()
     if row is None:
         raise SystemExit("DuckDB gave no row")
-    columns = ("compliant", "met", "rescued", "missed", "strikes", "worst")
+    columns = ("compliant", "met", "rescued", "missed", "strikes", "worst", "failed", "patterns")
     return {name: int(value) for name, value in zip(columns, row, strict=True)}

@@ -23,7 +23,7 @@ from backupkit.tables import ERRORS, OBSERVATIONS
 from backupkit.widgets import Explorer, Selection, explore
 from backupkit.widgets.figure import FigureWidget
 from tests.benchmarks.figures import Figure, Section
-from tests.benchmarks.judge import Fleet, fleet_of
+from tests.benchmarks.fleet import Fleet, fleet_of
 from tests.benchmarks.scale import Scale
 
 __all__ = ["sections"]

@@ -3,7 +3,8 @@
 import contextlib
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+import ssl
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -14,7 +15,7 @@ from backupkit import wire
 from backupkit.client import ApplianceClient
 from backupkit.collection import Strategy
 from backupkit.collection.snapshot import jobs_to_observations
-from tests.benchmarks import official, plain
+from tests.benchmarks import lean, official, plain
 from tests.benchmarks.answers import BACKUP
 from tests.benchmarks.figures import Figure, Section
 from tests.benchmarks.measuring import Contestant, Timing, measured
@@ -31,6 +32,7 @@ BY_JOB = 'backupkit, strategy="job"'
 OFFICIAL_JOB = "official client, Job.get one by one"
 OFFICIAL_DETAILS = "official client, Details.list"
 PLAIN = "requests + json + DataFrame, details"
+LEAN = "requests lean + msgspec, details, as many threads"
 POOLED = "urllib3, job/{id}, as many threads"
 WIRE = "wrk, one job/{id}"
 
@@ -43,7 +45,7 @@ TARGETS: dict[int, dict[tuple[str, str], float]] = {
     },
     100: {
         (AUTO, OFFICIAL_JOB): 800,
-        (AUTO, OFFICIAL_DETAILS): 12,
+        (AUTO, OFFICIAL_DETAILS): 10,
         (BY_JOB, OFFICIAL_JOB): 50,
     },
 }
@@ -72,7 +74,20 @@ def _compared(fleet: bk.Fleet, few: bk.Fleet, scale: Scale, delay: int) -> Secti
         Figure(f"{one} / {other}", timings[one].rate / timings[other].rate, target=target)
         for (one, other), target in TARGETS[delay].items()
     ]
-    others = [(AUTO, PLAIN), (BY_JOB, POOLED), (BY_JOB, WIRE), (POOLED, WIRE)]
+    each = {name: timing.cpu / timing.jobs for name, timing in timings.items()}
+    figures.append(
+        Figure(f"CPU of a job: {AUTO} / {LEAN}", each[AUTO] / each[LEAN], "x", 1.3, True)
+    )
+    figures += [
+        Figure(f"CPU of a job: {other} / {one}", each[other] / each[one])
+        for one, other in (
+            (AUTO, OFFICIAL_DETAILS),
+            (AUTO, PLAIN),
+            (BY_JOB, OFFICIAL_JOB),
+            (BY_JOB, POOLED),
+        )
+    ]
+    others = [(AUTO, LEAN), (AUTO, PLAIN), (BY_JOB, POOLED), (BY_JOB, WIRE), (POOLED, WIRE)]
     figures += [
         Figure(f"{one} / {other}", timings[one].rate / timings[other].rate)
         for one, other in others
@@ -98,6 +113,7 @@ def _contestants(
     appliances, some = list(fleet), list(fleet)[: scale.sample]
     number = scale.requests_delayed if delay else scale.requests
     threads = bk.Limits().concurrency
+    site = _site(appliances)
     addresses, ca_bundle = plain.addresses(few), str(next(iter(few)).ca_bundle)
     with official.jobs_of(appliances[0], number) as (jobs, job_ids):
         contestants = [
@@ -109,6 +125,11 @@ def _contestants(
             ),
             Contestant(PLAIN, lambda: plain.details_loop(some), len(some) * scale.jobs),
             Contestant(
+                LEAN,
+                lambda: lean.details(site, threads=threads),
+                scale.appliances * scale.jobs,
+            ),
+            Contestant(
                 POOLED,
                 lambda: plain.pooled(addresses, ca_bundle=ca_bundle, threads=threads),
                 len(addresses),
@@ -119,6 +140,13 @@ def _contestants(
                 Contestant(WIRE, lambda: plain.wire(addresses[0], connections=threads, seconds=2))
             )
         yield contestants
+
+
+def _site(appliances: Sequence[bk.Appliance]) -> lean.Site:
+    one = appliances[0]
+    context = ssl.create_default_context(cafile=str(one.ca_bundle))
+    hosts = [appliance.host for appliance in appliances]
+    return lean.Site(hosts, one.user, one.password.read(one.user), context)
 
 
 def _collecting(fleet: bk.Fleet, name: str, polls: dict[str, pd.DataFrame]) -> Callable[[], int]:

@@ -16,9 +16,10 @@ import pandas as pd
 
 import backupkit as bk
 from backupkit.history.databases import Connection
+from tests.benchmarks.by_hand import ByHand
 from tests.benchmarks.figures import Figure, Section
-from tests.benchmarks.large import NIGHT, large_history, one_night
-from tests.benchmarks.measuring import Contestant, Timing, measured
+from tests.benchmarks.large import NIGHT, large_history, list_names, one_night
+from tests.benchmarks.measuring import Contestant, measured
 from tests.benchmarks.scale import Scale
 from tests.postgres import PostgresServer, find_binaries
 
@@ -27,6 +28,9 @@ __all__ = ["sections"]
 LISTED = 30
 """Ids on the list of each appliance when a collection begins."""
 
+SOME = 20
+"""Appliances whose jobs are read one after the other; one alone takes no time."""
+
 MONTH = "what 30 days need"
 NIGHTS = 165
 """How many nights that is at most; a shorter history has less to read."""
@@ -34,22 +38,12 @@ NIGHTS = 165
 APPENDS = 7
 """Rounds that are appended to each size; the first is not counted."""
 
-RAW_JOBS = (
-    "SELECT id, appliance_id, job_id, state, status, progress, start_time, end_time, messages, "
-    "type, size, location, build, source, outcome, first_seen_at, last_seen_at, vanished_at "
-    "FROM jobs"
-)
-RAW_OBSERVATIONS = (
-    "SELECT j.appliance_id, j.job_id, o.observed_at, o.state, o.status, o.progress, o.start_time, "
-    "o.end_time, o.messages, o.type, o.size, o.location, o.build, o.source "
-    "FROM observations o JOIN jobs j ON j.id = o.job"
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Kept:
     """A history of one size."""
 
+    place: str
     history: bk.History
     jobs: int
     nights: int
@@ -78,8 +72,9 @@ def _engine(engine: str, target: Callable[[str], str], scale: Scale) -> Iterator
         nights = max(2, number // scale.kept_appliances)
         place = target(f"{number}")
         history, seconds = _built(place, scale.kept_appliances, nights)
-        kept = Kept(history, nights * scale.kept_appliances, nights, scale.kept_appliances)
+        kept = Kept(place, history, nights * scale.kept_appliances, nights, scale.kept_appliances)
         yield _size(engine, kept, seconds)
+        _mark_unlisted(history, kept.now - pd.Timedelta(days=LISTED))
         yield _reads(engine, kept, scale.turns)
         for name, took in _daily(kept, scale.turns).items():
             grown.setdefault(name, []).append(took)
@@ -138,41 +133,47 @@ def _size(engine: str, kept: Kept, seconds: float) -> Section:
 
 
 def _reads(engine: str, kept: Kept, turns: int) -> Section:
-    """Read jobs and observations, all and some, as a hand-written statement does by ADBC."""
-    history, database = kept.history, kept.history._database
-    name = f"vc-{kept.appliances // 2:04}.example.com"
+    """Read jobs and observations, all and some, as hand-written statements do."""
+    history = kept.history
+    some = list_names(kept.appliances)[:SOME]
     since = kept.now - pd.Timedelta(days=7)
+    listed = _listed(kept)
 
-    def raw(query: str) -> Callable[[], int]:
-        def run() -> int:
-            with database.read() as reader:
-                reader._cursor.execute(query)
-                return int(reader._cursor.fetch_arrow_table().num_rows)
+    def start_of_collection() -> int:
+        history.sync_state(ids=False)
+        return sum(len(history.known_jobs(one, ids)[1]) for one, ids in listed.items())
 
-        return run
-
-    own = RAW_JOBS + " WHERE appliance_id = " + _number_of(history, name)
-    new = f"{RAW_JOBS} WHERE last_seen_at >= {since.value // 1000}"
-    pairs = {
-        "jobs()": (raw(RAW_JOBS), lambda: len(history.jobs()), 1.5),
-        "one appliance's jobs": (raw(own), lambda: len(history.jobs(appliances=[name])), 3.0),
-        "jobs learnt in 7 days": (raw(new), lambda: len(history.jobs(since=since)), None),
-        "observations()": (raw(RAW_OBSERVATIONS), lambda: len(history.observations()), None),
-    }
-    contestants = [
-        Contestant(f"{what}, {way}", run)
-        for what, (hand, ours, _) in pairs.items()
-        for way, run in (("by hand", hand), ("backupkit", ours))
-    ]
-    timings = measured(contestants, turns=turns)
+    with ByHand(kept.place) as hand:
+        pairs: dict[str, tuple[Callable[[], int], Callable[[], int], float | None]] = {
+            "jobs()": (hand.jobs, lambda: len(history.jobs()), 1.5),
+            f"jobs of {len(some)} appliances, each alone": (
+                lambda: sum(hand.jobs_of(name) for name in some),
+                lambda: sum(len(history.jobs(appliances=[name])) for name in some),
+                None,
+            ),
+            "jobs learnt in 7 days": (
+                lambda: hand.jobs_since(since.value // 1000),
+                lambda: len(history.jobs(since=since)),
+                None,
+            ),
+            "observations()": (hand.observations, lambda: len(history.observations()), None),
+            "start of a collection": (lambda: hand.known(listed), start_of_collection, None),
+        }
+        contestants = [
+            Contestant(f"{what}, {way}", run)
+            for what, (by_hand, ours, _) in pairs.items()
+            for way, run in (("by hand", by_hand), ("backupkit", ours))
+        ]
+        timings = measured(contestants, turns=turns)
     return Section(
-        f"{engine}: reads of {kept.jobs:,} jobs; by hand: one statement read by ADBC as Arrow "
-        "columns of numbers, without names, texts and order",
+        f"{engine}: reads of {kept.jobs:,} jobs; by hand: columns of numbers by ADBC, one "
+        "appliance and the listed jobs by an index and the usual driver, connections open, without "
+        "names, texts and order",
         timings,
         [
             Figure(
-                f"time: {what} / by hand",
-                _ratio(timings, f"{what}, backupkit", f"{what}, by hand"),
+                f"CPU: {what} / by hand",
+                timings[f"{what}, backupkit"].cpu / timings[f"{what}, by hand"].cpu,
                 "x",
                 limit,
                 True,
@@ -182,30 +183,24 @@ def _reads(engine: str, kept: Kept, turns: int) -> Section:
     )
 
 
-def _number_of(history: bk.History, name: str) -> str:
-    """Return the number of an appliance."""
-    found = history.sql("SELECT id, name FROM appliances")
-    return str(found.loc[found["name"] == name, "id"].iloc[0])
-
-
-def _ratio(timings: dict[str, Timing], one: str, other: str) -> float:
-    return timings[one].seconds / timings[other].seconds
+def _listed(kept: Kept) -> dict[str, tuple[str, ...]]:
+    """Return what each appliance lists when a collection begins."""
+    recent = kept.history.jobs(
+        since=kept.now - pd.Timedelta(days=LISTED), columns=["appliance", "job_id"]
+    )
+    found = {str(name): tuple(ids) for name, ids in recent.groupby("appliance")["job_id"]}
+    return {name: found.get(name, ()) for name in list_names(kept.appliances)}
 
 
 def _daily(kept: Kept, turns: int) -> dict[str, float]:
     """Run the daily operations; return the medians [s]."""
     history, now = kept.history, kept.now
-    names = [f"vc-{number:04}.example.com" for number in range(kept.appliances)]
-    listed = dict.fromkeys(names, ())
-    recent = history.jobs(since=now - pd.Timedelta(days=LISTED), columns=["appliance", "job_id"])
-    listed |= {str(name): tuple(ids) for name, ids in recent.groupby("appliance")["job_id"]}
-
-    _mark_unlisted(history, now - pd.Timedelta(days=LISTED))
+    listed = _listed(kept)
 
     def start_of_collection() -> None:
         history.sync_state(ids=False)
-        for name in names:
-            history.known_jobs(name, listed[name])
+        for name, job_ids in listed.items():
+            history.known_jobs(name, job_ids)
 
     def month() -> None:
         history.view(start=now - pd.Timedelta(days=30), end=now, now=now)

@@ -1,147 +1,62 @@
-"""From frames to a judgement: backupkit, polars (lazy) and DuckDB on the same jobs."""
+"""From frames to an assessment of 30 days, of a year, and of ever longer histories.
+
+Peers compute the time inside the RPO, slots, failures and failures in a row, with equal results:
+pandas and numpy by hand, polars (lazy), DuckDB. The assessment is complete: every frame is read.
+"""
 
 import functools
+import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-
-import numpy as np
-import pandas as pd
-import polars as pl
+from typing import Any
 
 import backupkit as bk
-from backupkit import analysis
-from backupkit.analysis.arrays import Times, to_utc_column
+from backupkit.assessment import Assessment
 from backupkit.policy import Policy
-from backupkit.tables import JOBS, POLLS, SCHEDULES
-from tests.benchmarks.engines import Core, Question, by_duckdb, by_polars
+from tests.benchmarks.by_pandas import by_pandas
+from tests.benchmarks.engines import Core, by_duckdb, by_polars
 from tests.benchmarks.figures import Figure, Section
+from tests.benchmarks.fleet import PERIOD, Fleet, fleet_of
+from tests.benchmarks.machine import peak_memory, reset_peak_memory
 from tests.benchmarks.measuring import Contestant, measured
 from tests.benchmarks.scale import Scale
+from tests.benchmarks.serving import ROOT
 
-__all__ = ["Fleet", "fleet_of", "sections"]
+__all__ = ["assess", "sections"]
 
-CORE, COMPLETE = "backupkit, core figures", "backupkit, the complete assessment"
-POLARS, DUCKDB = "polars (lazy), core figures", "DuckDB, core figures"
-
-ZONES = ("UTC", "Europe/Berlin", "America/New_York")
-FIRST = np.datetime64("2024-06-03", "us")
-WEEK = np.timedelta64(7, "D")
-FAILURES = 0.04
-SECOND = np.timedelta64(1, "s").astype("timedelta64[us]")
-
-
-@dataclass(frozen=True, slots=True)
-class Fleet:
-    """The same fleet in the form of each engine."""
-
-    jobs: pd.DataFrame
-    polls: pd.DataFrame
-    schedules: pd.DataFrame
-    start: pd.Timestamp
-    end: pd.Timestamp
-    question: Question
+COMPLETE, VERDICT = "backupkit, every frame", "backupkit, verdict and appliances"
+PEERS: dict[str, Callable[..., Core]] = {
+    "pandas and numpy by hand": by_pandas,
+    "polars (lazy)": by_polars,
+    "DuckDB": by_duckdb,
+}
+YEAR = 365
+WEEK = 7
+"""Nights before the first period begins."""
 
 
 def sections(scale: Scale) -> Iterator[Section]:
-    """Measure the judgement of many jobs, and how its cost grows with them."""
-    fleet = fleet_of(scale.judged, scale.judged_jobs)
-    number = len(fleet.jobs)
-    ways: dict[str, Callable[[], Core]] = {
-        CORE: functools.partial(_core, fleet),
-        COMPLETE: functools.partial(_complete, fleet),
-        POLARS: functools.partial(by_polars, fleet.question),
-        DUCKDB: functools.partial(by_duckdb, fleet.question),
-    }
-    _compare(ways)
-    timings = measured(
-        [Contestant(name, functools.partial(_count, way, number)) for name, way in ways.items()],
-        turns=scale.turns,
-    )
-    seconds = {name: timing.seconds for name, timing in timings.items()}
-    yield Section(
-        f"{number:,} jobs of {scale.judged:,} appliances judged; core figures are RPO time, slots "
-        f"and failures in a row, with equal results; median of {scale.turns} turns",
-        timings,
-        [
-            Figure(f"time: {CORE} / polars", seconds[CORE] / seconds[POLARS], "x", 1.5, True),
-            Figure(f"time: {CORE} / DuckDB", seconds[CORE] / seconds[DUCKDB], "x", 1, True),
-            Figure(f"time: {COMPLETE} / polars, core figures", seconds[COMPLETE] / seconds[POLARS]),
-            Figure(f"time: {COMPLETE} / DuckDB, core figures", seconds[COMPLETE] / seconds[DUCKDB]),
-            Figure(COMPLETE + ", for each job", 1e6 * seconds[COMPLETE] / number, "us"),
-        ],
-    )
-    yield _growth(scale)
+    """Measure a month of a long history, other lengths of history, a year, and memory."""
+    fleet = fleet_of(scale.judged, scale.judged_nights[-2], days=PERIOD)
+    yield _month(fleet, scale)
+    del fleet
+    yield _lengths(scale)
+    yield _year(scale)
+    yield _memory(scale)
 
 
-def _growth(scale: Scale) -> Section:
-    """Measure ten times as many jobs of as many appliances."""
-    fleets = [fleet_of(scale.judged, scale.judged_jobs // less) for less in (10, 1)]
-    ways = {
-        f"{name}, {len(fleet.jobs):,} jobs": (functools.partial(way, fleet), len(fleet.jobs))
-        for name, way in ((CORE, _core), (COMPLETE, _complete))
-        for fleet in fleets
-    }
-    timings = measured(
-        [
-            Contestant(name, functools.partial(_count, way, number))
-            for name, (way, number) in ways.items()
-        ],
-        turns=scale.turns,
-    )
-    few, many, few_complete, many_complete = (timing.seconds for timing in timings.values())
-    return Section(
-        f"Ten times the jobs of {scale.judged:,} appliances; median of {scale.turns} turns",
-        timings,
-        [
-            Figure(f"time: {CORE}, 10x the jobs", many / few, "x", 14, True),
-            Figure(f"time: {COMPLETE}, 10x the jobs", many_complete / few_complete, "x", 14, True),
-        ],
-    )
+def assess(fleet: Fleet) -> Assessment:
+    """Evaluate a fleet, and read every frame of the result."""
+    a = _assessment(fleet)
+    for name in dir(a):
+        if not name.startswith("_"):
+            getattr(a, name)
+    return a
 
 
-def _count(way: Callable[[], Core], number: int) -> int:
-    """Evaluate, and return the given number of jobs."""
-    way()
-    return number
-
-
-def _compare(ways: dict[str, Callable[[], Core]]) -> None:
-    """Run each once, and exit if the results differ."""
-    results = {name: way() for name, way in ways.items()}
-    if any(core != results[CORE] for core in results.values()):
-        raise SystemExit("\n".join(f"{name}: {core}" for name, core in results.items()))
-
-
-def _core(fleet: Fleet) -> Core:
-    """Compute the core figures with the functions of the analysis."""
-    names = pd.Index(fleet.schedules["appliance"])
-    rules = Policy().rules(names)
-    start, end, index = fleet.start, fleet.end, rules.index
-    visited = analysis.poll_summary(fleet.polls, appliances=index)
-    oldest = fleet.jobs.groupby("appliance")["start_time"].min()
-    known = analysis.coverage(oldest, visited, rules, start=start)
-    points = analysis.recovery_points(fleet.jobs, anchor=rules["anchor"])
-    spent = analysis.time_in_states(
-        analysis.segments(points, known, rules, start=start, end=end), appliances=index
-    )
-    expected = analysis.expected_slots(
-        fleet.schedules,
-        fallback=rules["timezone"],
-        since=pd.Series(start, index=index),
-        end=end,
-    )
-    numbers = analysis.slot_parameters(expected, [(None, rules)], [known["known_until"]])
-    slots = analysis.judge_slots(fleet.jobs, expected, known, numbers, now=end)
-    return _core_of(
-        spent,
-        analysis.slot_counts(slots, appliances=index),
-        analysis.strikes(fleet.jobs, start=start, end=end, appliances=index),
-    )
-
-
-def _complete(fleet: Fleet) -> Core:
-    """Evaluate the fleet, and return the core figures of the assessment."""
-    judged = bk.evaluate_frames(
+def _assessment(fleet: Fleet) -> Assessment:
+    return bk.evaluate_frames(
         fleet.jobs,
         fleet.polls,
         fleet.schedules,
@@ -149,111 +64,160 @@ def _complete(fleet: Fleet) -> Core:
         start=fleet.start,
         end=fleet.end,
         now=fleet.end,
-    ).appliances
-    return _core_of(judged, judged, judged)
+    )
 
 
-def _core_of(spent: pd.DataFrame, slots: pd.DataFrame, strikes: pd.DataFrame) -> Core:
+def _verdict(fleet: Fleet) -> object:
+    """Evaluate what `backupkit check` prints."""
+    a = _assessment(fleet)
+    return a.appliances, a.verdict, a.period_verdict
+
+
+def _done(work: Callable[[Any], object], argument: object, number: int) -> int:
+    """Call a function, and return the number of jobs."""
+    work(argument)
+    return number
+
+
+def _month(fleet: Fleet, scale: Scale) -> Section:
+    """Measure one month against the peers."""
+    _compare(fleet)
+    number = len(fleet.jobs)
+    contestants = [
+        Contestant(COMPLETE, functools.partial(_done, assess, fleet, number)),
+        Contestant(VERDICT, functools.partial(_done, _verdict, fleet, number)),
+        *(
+            Contestant(name, functools.partial(_done, way, fleet.question, number))
+            for name, way in PEERS.items()
+        ),
+    ]
+    timings = measured(contestants, turns=scale.turns)
+    cpu = {name: timing.cpu for name, timing in timings.items()}
+    return Section(
+        f"{PERIOD} days out of {number:,} jobs of {scale.judged:,} appliances, in memory; the "
+        "peers compute RPO time, slots, failures and failures in a row, with equal results",
+        timings,
+        [
+            Figure(f"CPU: {one} / {other}", cpu[one] / cpu[other])
+            for one in (COMPLETE, VERDICT)
+            for other in PEERS
+        ],
+    )
+
+
+def _lengths(scale: Scale) -> Section:
+    """Measure the same month with histories of several lengths before it."""
+    fleets = {nights: fleet_of(scale.judged, nights, days=PERIOD) for nights in scale.judged_nights}
+    timings = measured(
+        [
+            Contestant(_nights(nights), functools.partial(_done, assess, fleet, len(fleet.jobs)))
+            for nights, fleet in fleets.items()
+        ],
+        turns=scale.turns,
+    )
+    first, *others = scale.judged_nights
+    return Section(
+        f"{PERIOD} days of {scale.judged:,} appliances, by the length of the history in memory",
+        timings,
+        [
+            Figure(
+                f"CPU: {_nights(nights)} / {_nights(first)}",
+                timings[_nights(nights)].cpu / timings[_nights(first)].cpu,
+                "x",
+                1.3,
+                True,
+            )
+            for nights in others
+        ],
+    )
+
+
+def _nights(number: int) -> str:
+    return f"{number:,} nights"
+
+
+def _year(scale: Scale) -> Section:
+    """Measure a year of all appliances."""
+    fleet = fleet_of(scale.judged, min(YEAR + WEEK, scale.judged_nights[-1]))
+    number = len(fleet.jobs)
+    contestants = [
+        Contestant(COMPLETE, functools.partial(_done, assess, fleet, number)),
+        *(
+            Contestant(name, functools.partial(_done, way, fleet.question, number))
+            for name, way in PEERS.items()
+        ),
+    ]
+    timings = measured(contestants, turns=min(3, scale.turns))
+    return Section(
+        f"{(fleet.end - fleet.start).days} days, {len(fleet.jobs):,} jobs of {scale.judged:,} "
+        "appliances: all of a history is in the period",
+        timings,
+        [
+            Figure(f"CPU: {COMPLETE} / {name}", timings[COMPLETE].cpu / timings[name].cpu)
+            for name in PEERS
+        ]
+        + [Figure("CPU of each job", 1e6 * timings[COMPLETE].cpu / len(fleet.jobs), "us")],
+    )
+
+
+def _memory(scale: Scale) -> Section:
+    """Measure the memory that an assessment adds, in a process of its own."""
+    figures = []
+    for days in (PERIOD, YEAR)[: 2 if scale.thorough else 1]:
+        nights = (
+            scale.judged_nights[-2] if days == PERIOD else min(YEAR + WEEK, scale.judged_nights[-1])
+        )
+        command = ["-m", "tests.benchmarks.judge", *map(str, (scale.judged, nights, days))]
+        done = subprocess.run(
+            [sys.executable, *command], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
+        )
+        result = json.loads(done.stdout)
+        title = f"{days} days out of {nights:,} nights"
+        figures += [
+            Figure(f"{title}: the frames", result["frames"], "MiB"),
+            Figure(f"{title}: added at the peak", result["added"], "MiB"),
+            Figure(f"{title}: added at the peak / the frames", result["added"] / result["frames"]),
+        ]
+    return Section(
+        f"Memory of a complete assessment of {scale.judged:,} appliances, in a process of its own; "
+        "the frames are there before",
+        {},
+        figures,
+    )
+
+
+def _compare(fleet: Fleet) -> None:
+    """Compute each once, and exit if the results differ."""
+    results = {name: way(fleet.question) for name, way in PEERS.items()}
+    results[COMPLETE] = _core_of(assess(fleet))
+    if any(core != results[COMPLETE] for core in results.values()):
+        raise SystemExit("\n".join(f"{name}: {core}" for name, core in results.items()))
+
+
+def _core_of(a: Assessment) -> Core:
     """Sum the figures for the comparison."""
-    missed = slots[[name for name in slots if str(name).startswith("slots_missed")]]
+    figures = a.appliances
+    missed = figures[[name for name in figures if str(name).startswith("slots_missed")]]
     return {
-        "compliant": int(spent["compliant"].to_numpy("timedelta64[us]").astype(np.int64).sum()),
-        "met": int(slots["slots_met"].sum()),
-        "rescued": int(slots["slots_rescued"].sum()),
+        "compliant": int(figures["compliant"].to_numpy("timedelta64[us]").astype("int64").sum()),
+        "met": int(figures["slots_met"].sum()),
+        "rescued": int(figures["slots_rescued"].sum()),
         "missed": int(missed.to_numpy("int64").sum()),
-        "strikes": int(strikes["strikes"].sum()),
-        "worst": int(strikes["strikes_worst"].sum()),
+        "strikes": int(figures["strikes"].sum()),
+        "worst": int(figures["strikes_worst"].sum()),
+        "failed": int(a.failures["jobs"].sum()),
+        "patterns": len(a.failures),
     }
 
 
-def fleet_of(appliances: int, jobs: int) -> Fleet:
-    """Make a fleet that backs up each night, sometimes fails, and tries most failures again."""
-    random = np.random.default_rng(7)
-    names = np.array([f"vc-{number:04}" for number in range(appliances)], dtype=object)
-    zones = np.array(ZONES, dtype=object)[np.arange(appliances) % len(ZONES)]
-    minutes = random.integers(4 * 60, 8 * 60, appliances)  # clocks are changed before
-    plan = pd.DataFrame(
-        {
-            "appliance": names,
-            "enabled": True,
-            "schedule": "default",
-            "hour": minutes // 60,
-            "minute": minutes % 60,
-            "timezone": zones,
-            "location": [f"sftp://nas-{number % 8}.example.com/vc" for number in range(appliances)],
-            "max_count": 30,
-        }
-    )
-    schedules = SCHEDULES.frame({str(name): plan[name] for name in plan})
-    # in the evening, when the last night is over everywhere
-    last = pd.Timestamp(FIRST + jobs * np.timedelta64(1, "D"), tz="UTC") - pd.Timedelta(hours=6)
-    rules = Policy().rules(names)
-    nights = analysis.expected_slots(
-        schedules,
-        fallback=rules["timezone"],
-        since=pd.Series(pd.Timestamp(FIRST, tz="UTC"), index=rules.index),
-        end=last,
-    )
-    begun = _naive(nights["slot"]) + random.integers(0, 300, len(nights)) * SECOND
-    failed = random.random(len(nights)) < FAILURES
-    again = np.flatnonzero(failed & (random.random(len(nights)) < 0.5))
-    owner = np.concatenate([np.arange(len(nights)), again])
-    begun = np.concatenate([begun, begun[again] + 7_200 * SECOND])
-    failed = np.concatenate([failed, random.random(len(again)) < FAILURES])
-    usual = random.integers(600, 2_400, appliances)[np.searchsorted(names, nights["appliance"])]
-    length = usual[owner] * random.lognormal(0, 0.05, len(owner))
-    ended = begun + length.astype(np.int64) * SECOND
-    inside = ended < last.to_datetime64()
-    order = np.lexsort((begun, owner))
-    order = order[inside[order]]
-    size = length * 1_000_000
-    frame = (
-        pd.DataFrame(
-            {
-                "appliance": nights["appliance"].to_numpy()[owner],
-                "job_id": pd.Series(begun).dt.strftime("%Y%m%d-%H%M%S").to_numpy(),
-                "outcome": np.where(failed, "failure", "success"),
-                "state": np.where(failed, "FAILED", "SUCCEEDED"),
-                "type": "SCHEDULED",
-                "start_time": to_utc_column(begun),
-                "end_time": to_utc_column(ended),
-                "size": size.astype(np.int64),
-                "location": nights["location"].to_numpy()[owner],
-            }
-        )
-        .iloc[order]
-        .reset_index(drop=True)
-    )
-    start = pd.Timestamp(FIRST + WEEK, tz="UTC")
-    polled = POLLS.frame(
-        {
-            "appliance": pd.Series(np.tile(names, 2), dtype="str"),
-            "polled_at": pd.Series([start] * appliances + [last] * appliances),
-            "ok": [True] * (2 * appliances),
-        }
-    )
-    numbers = rules.iloc[0]
-    question = Question(
-        jobs=pl.DataFrame(
-            {
-                "appliance": frame["appliance"].to_numpy(dtype=object),
-                "outcome": frame["outcome"].to_numpy(dtype=object),
-                "start": _naive(frame["start_time"]),
-                "end": _naive(frame["end_time"]),
-            }
-        ),
-        plans=pl.DataFrame(
-            {name: plan[name].to_list() for name in ("appliance", "hour", "minute", "timezone")}
-        ),
-        start=start.tz_localize(None).to_pydatetime(),
-        end=last.tz_localize(None).to_pydatetime(),
-        **{name: numbers[name].to_pytimedelta() for name in ("threshold", "early", "late")},
-    )
-    jobs_frame = JOBS.frame({str(name): frame[name] for name in frame})
-    return Fleet(jobs_frame, polled, schedules, start, last, question)
+def main() -> None:
+    """Print the memory of one assessment; for `_memory`."""
+    appliances, nights, days = map(int, sys.argv[1:])
+    fleet = fleet_of(appliances, nights, days=days)
+    before = reset_peak_memory()
+    assess(fleet)
+    print(json.dumps({"frames": fleet.size / 2**20, "added": peak_memory() - before}))
 
 
-def _naive(column: pd.Series) -> Times:
-    """Return times as UTC without a zone."""
-    naive: Times = column.dt.tz_localize(None).to_numpy("datetime64[us]")
-    return naive
+if __name__ == "__main__":
+    main()

@@ -11,7 +11,7 @@ import pyarrow as pa
 import backupkit as bk
 from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES
 
-__all__ = ["NIGHT", "YEAR", "large_history", "one_night"]
+__all__ = ["NIGHT", "YEAR", "large_history", "list_names", "one_night"]
 
 NIGHT: Final = pd.Timestamp("2023-11-01T01:00Z")
 """When the first night's jobs begin."""
@@ -26,7 +26,9 @@ _FAILURES = 0.04
 _UTC = pa.timestamp("us", tz="UTC")
 
 
-def large_history(target: str | Path, *, appliances: int, nights: int) -> bk.History:
+def large_history(
+    target: str | Path, *, appliances: int, nights: int, first: pd.Timestamp = NIGHT
+) -> bk.History:
     """Make a history of a job of each appliance each night, and a poll each night of a year.
 
     Parameters
@@ -35,6 +37,8 @@ def large_history(target: str | Path, *, appliances: int, nights: int) -> bk.His
         A new place.
     appliances, nights : int
         How many; one job in 25 failed.
+    first : Timestamp
+        When the first night's jobs begin.
 
     Returns
     -------
@@ -43,10 +47,15 @@ def large_history(target: str | Path, *, appliances: int, nights: int) -> bk.His
     """
     history = bk.History(target, keep_polls=None)
     step = max(1, _AT_ONCE // appliances)
-    for first in range(0, nights, step):
-        last = min(nights, first + step)
-        history.append(some_nights(appliances, range(first, last), polled=nights - YEAR))
+    for begin in range(0, nights, step):
+        some = range(begin, min(nights, begin + step))
+        history.append(some_nights(appliances, some, polled=nights - YEAR, first=first))
     return history
+
+
+def list_names(appliances: int) -> list[str]:
+    """Return the names of the appliances."""
+    return [f"vc-{number:04}.example.com" for number in range(appliances)]
 
 
 def one_night(appliances: int, night: int) -> SimpleNamespace:
@@ -54,14 +63,16 @@ def one_night(appliances: int, night: int) -> SimpleNamespace:
     return some_nights(appliances, range(night, night + 1))
 
 
-def some_nights(appliances: int, nights: range, *, polled: int = 0) -> SimpleNamespace:
+def some_nights(
+    appliances: int, nights: range, *, polled: int = 0, first: pd.Timestamp = NIGHT
+) -> SimpleNamespace:
     """Return the snapshot of some nights, with polls from one night on."""
-    names = np.array([f"vc-{number:04}.example.com" for number in range(appliances)], dtype=object)
+    names = np.array(list_names(appliances), dtype=object)
     random = np.random.default_rng(nights.start)
     size = appliances * len(nights)
     who = np.tile(np.arange(appliances), len(nights))
     night = np.repeat(np.array(nights), appliances)
-    midnight = np.datetime64(NIGHT.tz_localize(None), "us") + night * np.timedelta64(1, "D")
+    midnight = np.datetime64(first.tz_localize(None), "us") + night * np.timedelta64(1, "D")
     # each starts at its own time every night
     start = midnight + (who % 3_600) * np.timedelta64(1, "s")
     length = random.integers(600, 1_800, size) * np.timedelta64(1, "s")

@@ -43,7 +43,7 @@ class Timing:
     seconds : float
         How long a turn took.
     user, system : float
-        CPU of this process [s].
+        CPU of this process and of those that it started and waited for [s].
     """
 
     name: str
@@ -59,7 +59,7 @@ class Timing:
 
     @property
     def cpu(self) -> float:
-        """CPU of this process [s]."""
+        """CPU, user and system together [s]."""
         return self.user + self.system
 
 
@@ -93,18 +93,19 @@ def measured(contestants: Sequence[Contestant], *, turns: int) -> dict[str, Timi
 
 def _turn(one: Contestant) -> Timing:
     gc.collect()  # no contestant collects the garbage of the one before
-    before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    before, began = _used(), time.perf_counter()
     got = one.run()
-    seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
+    seconds, after = time.perf_counter() - began, _used()
     if one.jobs is not None and got != one.jobs:
         raise SystemExit(f"{one.name} read {got} jobs and not {one.jobs}")
-    return Timing(
-        one.name,
-        got,
-        seconds,
-        after.ru_utime - before.ru_utime,
-        after.ru_stime - before.ru_stime,
-    )
+    user, system = (now - then for now, then in zip(after, before, strict=True))
+    return Timing(one.name, got, seconds, user, system)
+
+
+def _used() -> tuple[float, float]:
+    """Return the CPU so far, user and system, of this process and of those that ended [s]."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime for one in usages), sum(one.ru_stime for one in usages)
 
 
 def _median(turns: Sequence[Timing]) -> Timing:

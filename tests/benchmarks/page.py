@@ -12,7 +12,7 @@ from tests.benchmarks.scale import Scale
 from tests.chromium import CHROMIUM, ROOT, launched
 from tests.jupyter.lab import Lab, running
 
-__all__ = ["sections"]
+__all__ = ["TABS", "measure_clicks", "sections"]
 
 TABS: Final = ("Overview", "Timeline", "Matrix", "Failures", "Durations")
 PERIODS: Final = ("7 d", "90 d")
@@ -24,7 +24,7 @@ from backupkit.policy import Policy
 from backupkit.tables import OBSERVATIONS
 from backupkit.widgets import explore
 from tests.benchmarks.explore import Frames
-from tests.benchmarks.judge import fleet_of
+from tests.benchmarks.fleet import fleet_of
 
 fleet = fleet_of({appliances}, {nights})
 frames = Frames(fleet.jobs, fleet.polls, fleet.schedules, OBSERVATIONS.empty())
@@ -59,9 +59,14 @@ def sections(scale: Scale) -> Iterator[Section]:
         notebooks = Path(folder) / "notebooks"
         notebooks.mkdir()
         with running(browser, notebooks, Path(folder)) as lab:
-            for appliances, nights in scale.explored:
-                _write(notebooks / "page.ipynb", appliances, nights)
-                yield _latency(lab, appliances * nights, scale.turns)
+            yield from measure_clicks(lab, notebooks, scale)
+
+
+def measure_clicks(lab: Lab, notebooks: Path, scale: Scale) -> Iterator[Section]:
+    """Measure in a JupyterLab that serves a folder of notebooks."""
+    for appliances, nights in scale.explored:
+        _write(notebooks / "page.ipynb", appliances, nights)
+        yield _latency(lab, appliances * nights, scale.turns)
 
 
 def _latency(lab: Lab, jobs: int, turns: int) -> Section:

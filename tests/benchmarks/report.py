@@ -1,6 +1,5 @@
 """From a judgement to the files and the mail: how long, and how large."""
 
-import dataclasses
 import functools
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from backupkit.reports.mail import compose_mail
 from backupkit.reports.redaction import redact
 from backupkit.reports.workbook import build_workbook
 from tests.benchmarks.figures import Figure, Section
-from tests.benchmarks.judge import Fleet, fleet_of
+from tests.benchmarks.fleet import Fleet, fleet_of
 from tests.benchmarks.measuring import Contestant, measured
 from tests.benchmarks.scale import Scale
 
@@ -63,7 +62,7 @@ def _report(fleet: Fleet, turns: int) -> Section:
     )
     seconds = {name: timing.seconds for name, timing in timings.items()}
     small = len(a.appliances) < SMALL
-    worst = dataclasses.replace(a, appliances=_all_in_breach(a))
+    worst = a.replaced(appliances=_all_in_breach(a))
     return Section(
         f"The report of {len(a.appliances):,} appliances, {len(a.jobs):,} jobs, "
         f"{len(a.slots):,} expected runs; median of {turns} turns",

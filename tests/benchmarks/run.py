@@ -1,74 +1,82 @@
-"""Measure fetching, decoding and judging against their peers, as ratios in one run: ``make bench``.
+"""Measure backupkit against its peers, as ratios in one run: ``make bench``.
 
 Servers run in processes of their own. Contestants take turns, so that a noisy machine affects
-all; each figure is the median of the turns. Only a wrong count makes the run fail.
+all; each figure is the median of the turns. Only a wrong result makes the run fail.
 """
 
 import argparse
 import faulthandler
+import importlib
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import (
-    decode,
-    explore,
-    first,
-    history,
-    judge,
-    page,
-    report,
-    scale_out,
-    second,
-)
-from tests.benchmarks.scale import FULL, QUICK
+from tests.benchmarks.machine import describe_machine
+from tests.benchmarks.performance import render_page
+from tests.benchmarks.scale import FULL, QUICK, TINY
 
-BENCHMARKS = {
-    "first": first,
-    "second": second,
-    "decode": decode,
-    "history": history,
-    "judge": judge,
-    "report": report,
-    "explore": explore,
-    "page": page,
-    "scale_out": scale_out,
-}
+__all__ = ["BENCHMARKS", "main"]
+
+BENCHMARKS = (
+    *("process", "judge", "first", "second", "large_fleet", "decode", "history", "report"),
+    *("explore", "page", "scale_out"),
+)
+"""Modules with a function `sections`; what they need is imported when they run."""
+
+FEW = ("process", "judge", "first", "second", "history")
+"""What a quick run measures."""
+
+SCALES = {"full": FULL, "quick": QUICK, "tiny": TINY}
 
 PATIENCE = 7200
 """After so long a run is stuck, and says where before it ends [s]."""
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run what the command line asks for, and print each section as soon as it is there."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--only", default=",".join(BENCHMARKS), help=f"some of {', '.join(BENCHMARKS)}"
-    )
-    parser.add_argument("--quick", action="store_true", help="small numbers, only to try it")
+    parser.add_argument("--only", help=f"some of {', '.join(BENCHMARKS)}, with commas")
+    parser.add_argument("--scale", choices=SCALES, default="full", help="how much is measured")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
-    wanted = parser.parse_args()
-    names = wanted.only.split(",")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="and as a page")
+    wanted = parser.parse_args(arguments)
+    names = BENCHMARKS if wanted.scale == "full" else FEW
+    if wanted.only:
+        names = wanted.only.split(",")
     if not set(names) <= set(BENCHMARKS):
         parser.error(f"--only takes some of {', '.join(BENCHMARKS)}, with commas between them")
     faulthandler.dump_traceback_later(PATIENCE, exit=True)
     began = time.monotonic()
+    machine = describe_machine() | {"scale": wanted.scale}
+    print("\n".join(f"{name}: {text}" for name, text in machine.items()))
     found: dict[str, list[Any]] = {}
-    print(f"{os.cpu_count()} CPUs, load before: {os.getloadavg()[0]:.1f}")
-    if wanted.quick:
-        print("A quick look: these numbers are too small to judge by.")
     for name in names:
         found[name] = []
-        for section in BENCHMARKS[name].sections(QUICK if wanted.quick else FULL):
+        start = time.monotonic()
+        module = importlib.import_module(f"tests.benchmarks.{name}")
+        for section in module.sections(SCALES[wanted.scale]):
             print(section, flush=True)
             found[name].append(section.plain())
-    print(f"\n{time.monotonic() - began:.0f} s in all")
-    if wanted.json:
-        wanted.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        print(f"\n{name}: {time.monotonic() - start:.0f} s", flush=True)
+    machine |= {
+        "load after": f"{os.getloadavg()[0]:.1f}",
+        "duration": f"{(time.monotonic() - began) / 60:.0f} min",
+    }
+    print(f"\n{machine['duration']} in all")
+    faulthandler.cancel_dump_traceback_later()
+    _write(wanted.json, json.dumps({"run": machine, "found": found}, indent=2) + "\n")
+    _write(wanted.markdown, render_page(machine, found))
+
+
+def _write(path: Path | None, text: str) -> None:
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +25,14 @@ import pyarrow as pa
 from pyarrow import fs
 
 import backupkit as bk
+from backupkit.assessment.merged import FRAMES
 from backupkit.history.exchange import MonthlyWriter
 from backupkit.history.export_reader import MANIFEST, SCHEMAS, ApplianceCounts, Manifest
 from tests.benchmarks.figures import Figure, Section
+from tests.benchmarks.machine import peak_memory
 from tests.benchmarks.scale import Scale
 
-__all__ = ["APPLIANCES", "large_export", "peak_memory", "sections"]
+__all__ = ["APPLIANCES", "large_export", "sections"]
 
 WAYS = {
     "one": "one process, all at once",
@@ -52,23 +53,25 @@ _Times = npt.NDArray[np.datetime64]
 
 
 def sections(scale: Scale) -> Iterator[Section]:
-    """Judge a large export by all ways, and exit if the results differ."""
+    """Judge a large export by some ways, and exit if the results differ."""
     folder = Path(tempfile.mkdtemp(prefix="backupkit-bench-"))
     try:
-        large_export(folder / "export", appliances=APPLIANCES, observations=scale.judged_apart)
-        results = {way: _apart(folder / "export", way) for way in WAYS}
+        large_export(folder / "export", appliances=scale.judged, observations=scale.judged_apart)
+        ways = WAYS if scale.thorough else ("one", "pieces")
+        results = {way: _apart(folder / "export", way) for way in ways}
     finally:
         shutil.rmtree(folder)
     if len({one["figures"] for one in results.values()}) > 1:
         raise SystemExit(f"not the same figures: {results}")
     one = results["one"]
     yield Section(
-        f"an export of {scale.judged_apart:,} jobs of {APPLIANCES:,} appliances judged over "
+        f"An export of {scale.judged_apart:,} jobs of {scale.judged:,} appliances judged over "
         f"{LAST}; every figure is the same; once each",
         {},
         [
             figure
             for way, name in WAYS.items()
+            if way in results
             for figure in (
                 Figure(f"{name}", results[way]["seconds"], "s"),
                 Figure(f"{name}: peak memory here", results[way]["peak"], "GiB"),
@@ -118,11 +121,11 @@ def judged(folder: Path, way: str) -> dict[str, Any]:
             began = time.perf_counter()
             a = bk.evaluate_dask(folder, bk.Policy(), last=LAST, now=now, client=client)
             seconds = time.perf_counter() - began
-            workers = sorted(client.run(peak_memory).values(), reverse=True)
+            workers = sorted((one / 1024 for one in client.run(peak_memory).values()), reverse=True)
     return {
         "way": way,
         "seconds": seconds,
-        "peak": peak_memory(),
+        "peak": peak_memory() / 1024,
         "workers": workers,
         "jobs": len(a.jobs),
         "verdict": a.verdict.sentence,
@@ -130,20 +133,13 @@ def judged(folder: Path, way: str) -> dict[str, Any]:
     }
 
 
-def peak_memory() -> float:
-    """Return the most memory this process ever had [GiB]."""
-    # getrusage would tell that of the process that started this one, if it is more
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    return int(status.partition("VmHWM:")[2].split()[0]) / 2**20
-
-
 def _digest(assessment: bk.Assessment) -> str:
     """Sum up every figure; the jobs by their number."""
     digest = hashlib.sha256(str(len(assessment.jobs)).encode())
-    for field in fields(bk.Assessment):
-        frame = getattr(assessment, field.name)
-        if isinstance(frame, pd.DataFrame) and field.name != "jobs":
-            digest.update(f"{field.name}\n{frame.reset_index().to_csv(index=False)}".encode())
+    for name in FRAMES:
+        frame = getattr(assessment, name)
+        if name != "jobs":
+            digest.update(f"{name}\n{frame.reset_index().to_csv(index=False)}".encode())
     return digest.hexdigest()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import backupkit as bk
 from tests.benchmarks.fast_server import READY
 
-__all__ = ["served"]
+__all__ = ["ROOT", "served", "served_at"]
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,6 +35,15 @@ def served(
     Fleet
         What leads to it.
     """
+    with served_at(appliances, jobs, delay=delay, each=each) as path:
+        yield bk.Fleet.load(path)
+
+
+@contextlib.contextmanager
+def served_at(
+    appliances: int, jobs: int, *, delay: float = 0, each: bool = False
+) -> Iterator[Path]:
+    """Serve such a fleet, and yield the path of its fleet.toml."""
     with tempfile.TemporaryDirectory() as folder:
         argv = [sys.executable, "-m", "tests.benchmarks.fast_server", folder]
         argv += ["--appliances", str(appliances), "--jobs", str(jobs), "--delay", str(delay)]
@@ -47,6 +56,6 @@ def served(
                 assert process.stdout is not None
                 if process.stdout.readline().strip() != READY:
                     raise SystemExit("the fast server did not start")
-                yield bk.Fleet.load(Path(folder) / "fleet.toml")
+                yield Path(folder) / "fleet.toml"
             finally:
                 process.terminate()

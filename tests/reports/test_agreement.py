@@ -15,7 +15,8 @@ import backupkit as bk
 from backupkit.assessment import Assessment
 from backupkit.policy import Member, Policy
 from backupkit.reports.mail import compose_mail
-from backupkit.reports.monitoring import check_result, openmetrics
+from backupkit.reports.monitoring import check_result
+from backupkit.reports.openmetrics import openmetrics
 from backupkit.reports.period import select_period_jobs
 from backupkit.tables import JOBS, POLLS, SCHEDULES, SLOT_STATES, STATES
 from tests.builders import END, START, frame, nights, poll, schedule

@@ -1,6 +1,5 @@
 """Trend by day, and the matrix of appliances and days."""
 
-import dataclasses
 import re
 
 import pandas as pd
@@ -64,15 +63,15 @@ class TestTrend:
         good = assess(nights("a", "ssssssss"), [poll("a")], [schedule("a")])
         assert days.build_trend(good).longer == ()
         begin = good.end - pd.Timedelta(days=40)
-        [weeks] = days.build_trend(dataclasses.replace(good, start=begin)).longer
+        [weeks] = days.build_trend(good.replaced(start=begin)).longer
         assert [(row.day, str(row.share), row.met) for row in weeks.rows] == [
             ("2026-W45, from 2026-11-02", "100.0 % (168 of 168 h)", 7)
         ]
         begin = good.end - pd.Timedelta(days=101)
-        months, again = days.build_trend(dataclasses.replace(good, start=begin)).longer
+        months, again = days.build_trend(good.replaced(start=begin)).longer
         assert (months.step, again) == ("month", weeks)
         assert [row.day for row in months.rows] == ["2026-11"]
-        html = render_page(dataclasses.replace(good, start=begin))
+        html = render_page(good.replaced(start=begin))
         assert "Calendar months (UTC)" in html
         assert "ISO weeks, from Monday (UTC)" in html
 
@@ -160,7 +159,7 @@ class TestMatrix:
         """A day without an expected run is blank; of many missed days the last are named."""
         weekly = week.slots[week.slots["appliance"] == "vc-silent"].iloc[[0, 3, 4, 5, 6]]
         late = weekly.assign(state="missed_norun")
-        laid = matrix(dataclasses.replace(week, slots=late))
+        laid = matrix(week.replaced(slots=late))
         [row] = [row for row in rows(laid) if row.appliance.name == "vc-silent"]
         assert ("none", " ") in row.cells
         assert row.summary == "5 did not run (last 5 Nov, 6 Nov, 7 Nov, 8 Nov)"
@@ -169,13 +168,13 @@ class TestMatrix:
         """Each of several sites has a block, the worst first; without sites the groups have."""
         names = week.appliances.index
         sites = pd.Series(["Oslo" if name == "vc-good" else None for name in names], names, "str")
-        blocks = matrix(dataclasses.replace(week, appliances=week.appliances.assign(site=sites)))
+        blocks = matrix(week.replaced(appliances=week.appliances.assign(site=sites)))
         assert [block.name for block in blocks.blocks] == ["no site", "Oslo"]
         both = week.appliances.assign(site="Oslo", group=sites)
-        blocks = matrix(dataclasses.replace(week, appliances=both))
+        blocks = matrix(week.replaced(appliances=both))
         assert [block.name for block in blocks.blocks] == ["no group", "Oslo"]
         alike = week.appliances.assign(site="Oslo", group="test")
-        (block,) = matrix(dataclasses.replace(week, appliances=alike)).blocks
+        (block,) = matrix(week.replaced(appliances=alike)).blocks
         assert block.name == ""
 
     def test_sites_share_one_time_axis(self, week: Assessment) -> None:

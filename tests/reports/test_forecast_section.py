@@ -1,6 +1,6 @@
 """The section Forecast: the most probable breaches of the next day."""
 
-from dataclasses import replace
+import dataclasses
 
 import pandas as pd
 import pytest
@@ -89,7 +89,7 @@ def test_in_the_page(shaky: Assessment) -> None:
 
 def test_a_period_that_is_over(shaky: Assessment) -> None:
     """A report on the past has no forecast, and no link to it."""
-    past = replace(shaky, now=shaky.end + HOUR)
+    past = shaky.replaced(now=shaky.end + HOUR)
     assert build_forecast(past, build_links(past)) is None
     assert "#forecast" not in render_page(past)
 
@@ -119,7 +119,7 @@ def test_more_than_one_breach() -> None:
 def test_no_breach_within_a_day() -> None:
     """No breach can begin if the threshold is more than a day away."""
     wide = month({"a": "s" * 31})
-    later = replace(wide, policy=replace(wide.policy, rpo=3 * DAY.to_pytimedelta()))
+    later = wide.replaced(policy=dataclasses.replace(wide.policy, rpo=3 * DAY.to_pytimedelta()))
     found = section(later)
     assert found.chances == ()
     assert found.finding == (

@@ -1,6 +1,5 @@
 """The report as a mail."""
 
-import dataclasses
 import re
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -29,7 +28,7 @@ def part(message: EmailMessage, kind: str) -> str:
 
 def with_verdict(assessment: Assessment, **counts: int) -> Assessment:
     """Return the assessment with another verdict."""
-    return dataclasses.replace(assessment, verdict=Verdict(**counts))
+    return assessment.replaced(verdict=Verdict(**counts))
 
 
 class TestSubject:
@@ -106,8 +105,7 @@ class TestBody:
         rows = month.appliances.assign(
             state="breach", reason="ä <&> reason " * 100, exposure=pd.Timedelta(days=9)
         )
-        bad = dataclasses.replace(
-            with_verdict(month, breach=2000),
+        bad = with_verdict(month, breach=2000).replaced(
             appliances=rows.astype(month.appliances.dtypes.to_dict()),
         )
         message = compose_mail(bad)

@@ -13,7 +13,7 @@ import backupkit as bk
 from backupkit.assessment import Assessment
 from backupkit.errors import OutputError
 from backupkit.policy import Member
-from backupkit.reports.monitoring import openmetrics, write_openmetrics
+from backupkit.reports.openmetrics import openmetrics, write_openmetrics
 from tests.builders import assess, nights, poll, schedule
 
 EVIL = 'x"} 1\n# EOF\\ \x00<script>'

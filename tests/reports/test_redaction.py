@@ -1,7 +1,6 @@
 """Redaction removes all names and keeps every figure."""
 
 import base64
-import dataclasses
 import json
 import re
 import stat
@@ -24,7 +23,7 @@ from backupkit.errors import ADVICE, OutputError, SettingsError
 from backupkit.policy import Exclusion, Member, Policy
 from backupkit.reports.aliases import Aliases
 from backupkit.reports.exports import TABLES
-from backupkit.reports.monitoring import openmetrics
+from backupkit.reports.openmetrics import openmetrics
 from backupkit.reports.redaction import NOT_SENSITIVE, redact
 from backupkit.tables import CLUSTERS, JOBS, POLLS, SCHEDULES
 from backupkit.tables.contract import MESSAGES, TEXT, TEXTS
@@ -238,7 +237,7 @@ class TestRedact:
             "value": ["1", "nfs://x", "x", "x"],
         }
         clusters = CLUSTERS.frame(columns)
-        hidden = redact(dataclasses.replace(named, clusters=clusters), secret=SECRET).assessment
+        hidden = redact(named.replaced(clusters=clusters), secret=SECRET).assessment
         kinds = [value.partition("-")[0] for value in hidden.clusters["value"]]
         assert kinds == ["1", "nfs://host", "site", "group"]
 

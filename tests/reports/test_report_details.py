@@ -62,7 +62,7 @@ class TestLoad:
             "Still copying",
         )
         unknown = busy.jobs.assign(progress=float("nan"))
-        (run,) = load(dataclasses.replace(busy, jobs=busy.jobs.assign(**unknown))).running
+        (run,) = load(busy.replaced(jobs=busy.jobs.assign(**unknown))).running
         assert run.progress == "no data"
 
     def test_anomaly_of_a_running_job(self, busy: Assessment) -> None:
@@ -77,9 +77,9 @@ class TestLoad:
                 "rule": ["no progress for 2 h"],
             }
         )
-        (run,) = load(dataclasses.replace(busy, anomalies=stall)).running
+        (run,) = load(busy.replaced(anomalies=stall)).running
         assert run.remark.label == "no progress for 2 h"
-        (outlier,) = sizes(dataclasses.replace(busy, anomalies=stall)).outliers
+        (outlier,) = sizes(busy.replaced(anomalies=stall)).outliers
         assert (outlier.kind, outlier.value, outlier.typical) == ("stalled", 120 * MINUTE, pd.NaT)
 
     def test_planned_and_actual_start(self, busy: Assessment) -> None:
@@ -124,7 +124,7 @@ class TestLoad:
     def test_a_plan_that_is_not_known(self, busy: Assessment) -> None:
         """Without expected runs there is no data."""
         loads = busy.loads.assign(planned_peak=float("nan"))
-        blind = dataclasses.replace(busy, loads=busy.loads.assign(**loads))
+        blind = busy.replaced(loads=busy.loads.assign(**loads))
         assert load(blind).targets[0].scheduled_peak == "no data"
 
 
@@ -150,7 +150,7 @@ class TestSizes:
         gib = 2.0**30
         grown = busy.baselines.assign(growth_share=[0.5, 0.9], growth=[gib, 2 * gib])
         grown = grown.astype(busy.baselines.dtypes)
-        growths = sizes(dataclasses.replace(busy, baselines=grown)).growths
+        growths = sizes(busy.replaced(baselines=grown)).growths
         assert [(one.appliance.name, one.growth) for one in growths] == [
             ("stuck", "60.0 GiB in 30 days"),
             ("slow", "30.0 GiB in 30 days"),
@@ -167,7 +167,7 @@ class TestSizes:
                 "typical": [2.0**30, None],
             }
         )
-        facts = sizes(dataclasses.replace(busy, anomalies=odd))
+        facts = sizes(busy.replaced(anomalies=odd))
         assert [(str(one.value), str(one.typical)) for one in facts.outliers] == [
             ("1.0 GiB", "no data"),
             ("1.0 MiB", "1.0 GiB"),
@@ -196,7 +196,7 @@ class TestDetails:
                 "advice": ["Use SFTP."] * len(names),
             }
         )
-        (row,) = build_details(dataclasses.replace(week, lint=lint)).lint
+        (row,) = build_details(week.replaced(lint=lint)).lint
         assert (row.severity.label, row.appliances.total, row.appliances.omitted) == (
             "Warning",
             11,
@@ -216,7 +216,7 @@ class TestDetails:
                 "advice": ["Look."] * 53,
             }
         )
-        details = build_details(dataclasses.replace(week, lint=lint))
+        details = build_details(week.replaced(lint=lint))
         assert (len(details.lint), details.lint.omitted) == (50, 3)
 
     def test_reproduce_command(self, details: Details) -> None:
@@ -297,9 +297,7 @@ def test_many_of_a_kind() -> None:
         )
     )
     loads = pd.concat([month.loads] * 30).set_axis([f"nfs://nas-{n}" for n in range(30)])
-    changed = dataclasses.replace(
-        month, jobs=open_jobs, anomalies=odd, loads=loads.rename_axis("target")
-    )
+    changed = month.replaced(jobs=open_jobs, anomalies=odd, loads=loads.rename_axis("target"))
     html = render_page(changed)
     assert "and 25 more, in the .jobs.csv file." in html
     assert "and 5 more, in the .json file." in html

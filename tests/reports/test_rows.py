@@ -1,7 +1,5 @@
 """Rows of appliances with their runs, and the data basis."""
 
-import dataclasses
-
 import pandas as pd
 import pytest
 
@@ -49,14 +47,14 @@ class TestAppliances:
     def test_local_time(self, week: Assessment) -> None:
         """An appliance in another zone has its local time beside UTC."""
         coverage = week.coverage.assign(timezone="Asia/Tokyo")
-        row = appliances(dataclasses.replace(week, coverage=coverage))[0]
+        row = appliances(week.replaced(coverage=coverage))[0]
         assert (row.zone, row.jobs[0].local) == ("Asia/Tokyo", "10:00")
 
     @pytest.mark.parametrize("zone", ["Mars/Olympus", "../etc/passwd", "UTC", None])
     def test_a_zone_that_is_none_is_left_out(self, week: Assessment, zone: str | None) -> None:
         """UTC, no zone, or an invalid zone adds no column."""
         coverage = week.coverage.assign(timezone=pd.Series([zone] * 9, week.coverage.index, "str"))
-        row = appliances(dataclasses.replace(week, coverage=coverage))[0]
+        row = appliances(week.replaced(coverage=coverage))[0]
         assert row.zone == ""
 
     def test_a_large_fleet_opens_the_worst(self) -> None:
@@ -81,7 +79,7 @@ class TestSources:
         assert skews["vc-good"] == "0 s"
         assert skews["vc-never"] == "no data"
         fast = week.coverage.assign(clock_skew=pd.Timedelta(minutes=7))
-        source = listed(dataclasses.replace(week, coverage=fast))[0]
+        source = listed(week.replaced(coverage=fast))[0]
         assert source.skew == "7 min fast, corrected for"
 
     def test_a_large_fleet_lists_the_remarkable(self) -> None:

@@ -93,17 +93,9 @@ class TestJson:
         messages = [[{"id": "a", "default_message": "ftp://joe:secret@x failed", "args": []}]]
         first = week.jobs[week.jobs["in_period"]].iloc[:1]
         jobs = first.assign(messages=pd.Series(messages, first.index, first["messages"].dtype))
-        document = b"".join(stream_json(dataclass_replace(week, jobs=jobs)))
+        document = b"".join(stream_json(week.replaced(jobs=jobs)))
         assert b"secret" not in document
         assert b"ftp://***@x failed" in document
-
-
-def dataclass_replace(
-    assessment: Assessment, **frames: pd.DataFrame | Policy | pd.Timestamp
-) -> Assessment:
-    """Return the assessment with other frames."""
-    values = {name: getattr(assessment, name) for name in assessment.__dataclass_fields__}
-    return Assessment(**{**values, **frames})
 
 
 class TestSchema:
@@ -134,7 +126,7 @@ class TestSchema:
             ],
             schedule="22:00",
         )
-        full = dataclass_replace(assess(), policy=policy)
+        full = assess().replaced(policy=policy)
         validator = jsonschema.Draft202012Validator(
             schema(), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
         )
@@ -216,9 +208,9 @@ class TestWorkbook:
         said = "x" * 40_000
         texts = ["=1+1", "#N/A", "+1", "a\x00b\ufffe", said, ""]
         slots = SLOTS.frame({"appliance": texts, "state": ["met"] * len(texts)})
-        sheet = openpyxl.load_workbook(
-            io.BytesIO(build_workbook(dataclass_replace(week, slots=slots)))
-        )["Expected runs"]
+        sheet = openpyxl.load_workbook(io.BytesIO(build_workbook(week.replaced(slots=slots))))[
+            "Expected runs"
+        ]
         cells = [cell for (cell,) in sheet.iter_rows(min_row=2, max_col=1)]
         assert [cell.value for cell in cells[:4]] == ["=1+1", "#N/A", "+1", "a\ufffdb\ufffd"]
         assert {cell.data_type for cell in cells[:5]} == {"s"}
@@ -265,7 +257,7 @@ class TestCsv:
     def test_a_row_per_day_week_and_month(self, week: Assessment) -> None:
         """A week has its days; a long period has its weeks and months, too, in both files."""
         assert [row["by"] for row in parse_csv(build_trend_rows(week))] == ["day"] * 7
-        year = dataclass_replace(week, start=week.end - pd.Timedelta(days=365))
+        year = week.replaced(start=week.end - pd.Timedelta(days=365))
         rows = parse_csv(build_trend_rows(year))
         assert {row["by"]: row["day"][:10] for row in reversed(rows)} == {
             "month": "2025-11-01",

@@ -1,6 +1,5 @@
 """Facts on the page."""
 
-import dataclasses
 import re
 
 import pandas as pd
@@ -76,7 +75,7 @@ class TestPeriod:
 
     def test_a_start_within_a_day_shows_its_time(self, week: Assessment) -> None:
         """A period that does not begin at midnight has the minute."""
-        shifted = dataclasses.replace(week, start=week.start + pd.Timedelta(hours=6))
+        shifted = week.replaced(start=week.start + pd.Timedelta(hours=6))
         assert summarize(shifted).period == "2026-11-02 06:00 to 2026-11-09 00:00 UTC"
 
     def test_newest_data(self, week: Assessment) -> None:
@@ -100,7 +99,7 @@ class TestSignatures:
             builds=pd.Series([None], dtype=week.failures["builds"].dtype),
             targets=pd.Series([None], dtype=week.failures["targets"].dtype),
         )
-        (signature,) = summarize(dataclasses.replace(week, failures=bare)).signatures
+        (signature,) = summarize(week.replaced(failures=bare)).signatures
         assert signature.origin == ""
 
 

@@ -1,5 +1,8 @@
 """A view of a selection equals the assessment of that part alone."""
 
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any
+
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -25,11 +28,13 @@ def agree(known: ExplorerData, selection: Selection) -> None:
     alone = known.assess(tuple(view.states.index), view.start, view.end)
     assert view.verdict == alone.verdict
     assert view.states.to_dict() == alone.appliances["state"].to_dict()
-    for metric, share in view.figures.items():
+    for metric, share in view.period.ratios.items():
         expected = alone.fleet.loc[[metric], ["numerator", "denominator"]].to_numpy("float64")
         assert [share.numerator, share.denominator] == pytest.approx(expected[0])
+    assert view.period.verdict.sentence == alone.period_verdict.sentence
+    assert view.period.verdict.appliances == alone.period_verdict.appliances
     shares = ["rpo_strict", "slot_strict"]
-    amounts, rows = view.amounts, alone.appliances.loc[view.amounts.index]
+    amounts, rows = view.period.amounts, alone.appliances.loc[view.period.amounts.index]
     own = {
         "rpo_strict": amounts["compliant"] / amounts["in_scope"],
         "slot_strict": amounts["completed"] / amounts["counted"],
@@ -44,7 +49,7 @@ def agree(known: ExplorerData, selection: Selection) -> None:
     assert {*view.jobs[keys].itertuples(index=False)} == {
         *alone.jobs.loc[started, keys].itertuples(index=False)
     }
-    assert view.slots["state"].value_counts().to_dict() == (
+    assert view.slots_of(view.states.index)["state"].value_counts().to_dict() == (
         alone.slots["state"].value_counts().to_dict()
     )
     same = view.intervals.sort_values(["appliance", "start"], ignore_index=True)
@@ -133,16 +138,17 @@ class TestJobs:
         assert view.failures.empty
         assert view.drawn_states.empty
 
-    @pytest.mark.parametrize("text", ["TYO-02", "manual", "SFTP://", "Failed"])
+    @pytest.mark.parametrize("text", ["TYO-02", "manual", "SFTP://", "Failed", "0-2432", "no such"])
     def test_chosen_by_text(self, sample: ExplorerData, text: str) -> None:
-        """Search finds a text in name, type, location and messages, in any case."""
-        every = FilteredView(sample, Selection()).jobs
-        said = every.astype(object).apply(lambda row: str(row.to_dict()).casefold(), axis=1)
-        shown = FilteredView(sample, Selection(text=text)).jobs
-        assert len(shown) > 0
-        assert set(shown["job_id"]) <= set(
-            every.loc[said.str.contains(text.casefold(), regex=False), "job_id"]
-        )
+        """Search finds a text in name, id, type, location, pattern and messages, in any case."""
+        every = FilteredView(sample, Selection(last="90d")).jobs
+        found = FilteredView(sample, Selection(last="90d", text=text)).jobs
+        expected = [
+            any(text.casefold() in str(value).casefold() for value in list_texts(row))
+            for row in every.to_dict("records")
+        ]
+        assert found["job_id"].tolist() == every.loc[expected, "job_id"].tolist()
+        assert any(expected) == (text != "no such")
 
     def test_newest_first(self, sample: ExplorerData) -> None:
         """The newest job comes first, and the frame follows its table."""
@@ -172,7 +178,7 @@ class TestAppliances:
     def test_shares_of_one(self, sample: ExplorerData) -> None:
         """An appliance's own times and runs are those of its row in the assessment."""
         view = FilteredView(sample, Selection())
-        row, own = evaluate_row(sample, "vc-ham-03"), view.amounts.loc["vc-ham-03"]
+        row, own = evaluate_row(sample, "vc-ham-03"), view.period.amounts.loc["vc-ham-03"]
         assert own["compliant"] == pytest.approx(row["compliant"] / HOUR)
         assert own["completed"] == sum(
             row[f"slots_{state}"] for state in ("met", "rescued", "late")
@@ -186,6 +192,15 @@ class TestAppliances:
         """An invalid period is an error."""
         with pytest.raises(SettingsError, match="soon"):
             FilteredView(sample, Selection(last="soon"))
+
+
+def list_texts(row: Mapping[Hashable, Any]) -> Iterator[Any]:
+    """Iterate over the texts of a job that the search looks at."""
+    for name in ("appliance", "job_id", "type", "location", "signature"):
+        yield "" if pd.isna(row[name]) else row[name]
+    for message in row["messages"]:
+        for name in ("id", "default_message", "localized"):
+            yield message[name] or ""
 
 
 def evaluate_row(known: ExplorerData, name: str) -> pd.Series:

@@ -66,7 +66,7 @@ def metrics(
     last: Annotated[str, typer.Option(metavar="DURATION", help="Period, back from now.")] = "30d",
 ) -> None:
     """Write the assessment as OpenMetrics text, for the textfile collector of node_exporter."""
-    from backupkit.reports.monitoring import write_openmetrics  # noqa: PLC0415 # keeps --help fast
+    from backupkit.reports.openmetrics import write_openmetrics  # noqa: PLC0415 # keeps --help fast
 
     assessment = assess(history, fleet, last=last)
     path = write_openmetrics(assessment, out)

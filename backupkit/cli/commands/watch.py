@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, Self
 
 import typer
-from tqdm import tqdm
 
 import backupkit as bk
 from backupkit.cli.commands.collect import interrupt_on_sigterm, open_fleet_and_history
@@ -81,8 +80,7 @@ def watch(  # noqa: PLR0913 # one parameter per option
             if as_json:
                 print_json(frame_to_records(frame), indent=None)
             for warning in caught:
-                with tqdm.external_write_mode(file=sys.stderr):  # above the bars
-                    echo(str(warning.message), err=True)
+                display.warn(str(warning.message))
             caught.clear()
             display.show(frame)
             last = frame
@@ -97,6 +95,10 @@ class Display(Protocol):
     def __exit__(self, *error: object) -> None: ...
     def show(self, frame: "pd.DataFrame") -> None:
         """Show the result of one poll, rows of `backupkit.tables.RUNNING`."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """Print a warning."""
         ...
 
 
@@ -125,11 +127,18 @@ class LogDisplay:
                 self._last_texts[key] = text
                 echo(f"{_format_title(row)}: {text}", err=True)
 
+    def warn(self, text: str) -> None:
+        """Print a warning."""
+        echo(text, err=True)
+
 
 class BarDisplay:
     """Display with one bar per job."""
 
     def __init__(self) -> None:
+        from tqdm import tqdm  # noqa: PLC0415 # only in a terminal
+
+        self._open_bar = tqdm
         self._bars: dict[tuple[str, str], tqdm[Any]] = {}
 
     def __enter__(self) -> Self:
@@ -146,7 +155,7 @@ class BarDisplay:
         for row in rows:
             key = (row["appliance"], row["job_id"])
             if key not in self._bars:
-                self._bars[key] = tqdm(
+                self._bars[key] = self._open_bar(
                     total=100,
                     desc=_format_title(row).ljust(width),
                     bar_format=_BAR,
@@ -156,6 +165,11 @@ class BarDisplay:
             bar.n = row["progress"] or 0
             bar.bar_format = _BAR + _format_state(row).replace("{", "{{").replace("}", "}}")
             bar.refresh()
+
+    def warn(self, text: str) -> None:
+        """Print a warning above the bars."""
+        with self._open_bar.external_write_mode(file=sys.stderr):
+            echo(text, err=True)
 
 
 def format_summary(frame: "pd.DataFrame") -> str:

@@ -1,0 +1,200 @@
+"""Report of an assessment, to display, save or mail: `Report`."""
+
+from dataclasses import dataclass, replace
+from email.message import EmailMessage
+from pathlib import Path
+
+from backupkit.assessment import Assessment, Comparison, compare
+from backupkit.reports.columns import stream_csv
+from backupkit.reports.days import build_days_frame
+from backupkit.reports.exports import build_trend_rows, stream_json
+from backupkit.reports.files import Content, read_key, write_files, write_key
+from backupkit.reports.mail import compose_mail
+from backupkit.reports.page import render_fragment, render_page
+from backupkit.reports.period import select_period_jobs
+from backupkit.reports.redaction import redact
+from backupkit.reports.summary import summarize
+from backupkit.reports.workbook import build_workbook
+
+__all__ = ["Report", "report"]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Report of one assessment, to display, save or mail.
+
+    Attributes
+    ----------
+    assessment : Assessment
+        Assessment to report.
+    before : Assessment, optional
+        Earlier assessment of the same fleet. The report lists the changes since.
+    aliased : bool
+        Whether names are replaced by aliases; the report states it.
+    """
+
+    assessment: Assessment
+    before: Assessment | None = None
+    aliased: bool = False
+
+    @property
+    def title(self) -> str:
+        """Verdict, subject and period in one line."""
+        return summarize(self.assessment).title
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """Changes since the earlier assessment; None without one."""
+        return None if self.before is None else compare(self.before, self.assessment)
+
+    def html(self) -> str:
+        """Render the HTML document.
+
+        Returns
+        -------
+        str
+            One self-contained HTML page. The same assessment gives the same text.
+        """
+        return render_page(self.assessment, self.comparison, aliased=self.aliased)
+
+    def save(self, path: str | Path, *, xlsx: bool = False) -> tuple[Path, ...]:
+        """Write the HTML page and its data files.
+
+        Parameters
+        ----------
+        path : str or Path
+            File of the page. The data files have the same name with ``.json`` (everything),
+            ``.csv`` (one row per slot), ``.jobs.csv`` (one row per job) and ``.appliances.csv``
+            (one row per appliance, all its figures). In ``.verdicts.csv``, there is one row for the
+            fleet, each site and each group; in ``.days.csv`` one row per appliance and one column
+            per day; in ``.trend.csv`` one row per day, week and month. They have the jobs that
+            overlap the period, and of a period that is over no observation after its end.
+        xlsx : bool
+            Whether to write an ``.xlsx`` workbook too; it needs ``backupkit[xlsx]``.
+
+        Returns
+        -------
+        tuple of Path
+            The files, the page first.
+
+        Raises
+        ------
+        OutputError
+            If a file cannot be written, or XlsxWriter is missing. No file is replaced before all
+            are written.
+        """
+        target = Path(path)
+        assessment = self.assessment
+        beside: dict[Path, Content] = {
+            target.with_suffix(".json"): stream_json(assessment, aliased=self.aliased),
+            target.with_suffix(".csv"): stream_csv(assessment.slots),
+            target.with_suffix(".jobs.csv"): stream_csv(select_period_jobs(assessment)),
+            target.with_suffix(".verdicts.csv"): stream_csv(assessment.verdicts),
+            target.with_suffix(".appliances.csv"): stream_csv(assessment.appliances),
+            target.with_suffix(".days.csv"): stream_csv(build_days_frame(assessment)),
+            target.with_suffix(".trend.csv"): stream_csv(build_trend_rows(assessment)),
+        }
+        if xlsx:
+            beside[target.with_suffix(".xlsx")] = build_workbook(assessment)
+        html = render_page(
+            self.assessment,
+            self.comparison,
+            sidecars=tuple(file.name for file in beside),
+            aliased=self.aliased,
+        )
+        return write_files({target: html.encode(), **beside})
+
+    def message(self, attachments: tuple[Path, ...] = ()) -> EmailMessage:
+        """Compose the mail, with the verdict and the worst appliances in its body.
+
+        Parameters
+        ----------
+        attachments : tuple of Path
+            Files to attach, such as the first one that `save` returns.
+
+        Returns
+        -------
+        EmailMessage
+            For `backupkit.mail.MailServer.send`.
+
+        Raises
+        ------
+        OutputError
+            If an attachment cannot be read.
+        """
+        return compose_mail(
+            self.assessment, self.comparison, attachments=attachments, aliased=self.aliased
+        )
+
+    def redacted(self, secret: bytes) -> "Report":
+        """Replace names by stable aliases.
+
+        Parameters
+        ----------
+        secret : bytes
+            Key of the aliases, such as `History.identity`. The same key gives the same aliases.
+            Without the key, nobody can reverse them.
+
+        Returns
+        -------
+        Report
+            Without the names of appliances, sites, groups, hosts, users, locations and schedules,
+            also in messages. Its figures are the same.
+        """
+        return self._redacted(secret)[0]
+
+    def redacted_by(self, key_file: str | Path) -> "Report":
+        """Replace names by aliases, and write the original names to a key file.
+
+        Parameters
+        ----------
+        key_file : str or Path
+            Key file, readable by its owner only. An existing file gives the same aliases as
+            before; otherwise it is created.
+
+        Returns
+        -------
+        Report
+            As from `redacted`.
+
+        Raises
+        ------
+        SettingsError
+            If the file exists but cannot be read or holds no key.
+        OutputError
+            If the file cannot be written.
+        """
+        path = Path(key_file)
+        secret, earlier_aliases = read_key(path)
+        redacted, key = self._redacted(secret)
+        write_key(path, secret, {**earlier_aliases, **key})
+        return redacted
+
+    def _redacted(self, secret: bytes) -> tuple["Report", dict[str, str]]:
+        now = redact(self.assessment, secret=secret)
+        if self.before is None:
+            return replace(self, assessment=now.assessment, aliased=True), dict(now.key)
+        then = redact(self.before, secret=secret)
+        report = replace(self, assessment=now.assessment, before=then.assessment, aliased=True)
+        return report, {**then.key, **now.key}
+
+    def _repr_html_(self) -> str:
+        return render_fragment(self.assessment, self.comparison)
+
+
+def report(assessment: Assessment, *, before: Assessment | None = None) -> Report:
+    """Return the report of an assessment.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        Assessment of one period, from `backupkit.evaluate`.
+    before : Assessment, optional
+        Earlier assessment, to list the changes since.
+
+    Returns
+    -------
+    Report
+        A notebook displays it; ``.save("report.html")`` writes the file.
+    """
+    return Report(assessment, before)

@@ -1,0 +1,231 @@
+"""Assessment of the whole fleet with its columns encoded as integers, to filter millions of rows.
+
+Slots are sorted by time and jobs by start, so that a period is a slice of them.
+"""
+
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from backupkit.analysis import (
+    correct_clock_skew,
+    failure_signatures,
+    job_times,
+    skew_corrections,
+)
+from backupkit.analysis.arrays import to_codes, to_times
+from backupkit.analysis.target_load import encode_targets
+from backupkit.assessment import Assessment
+from backupkit.causes import Catalogue
+from backupkit.tables import OUTCOMES, SLOT_STATES, STATES
+
+__all__ = ["AssessmentIndex", "Codes", "Flags", "Instants", "Positions", "list_unique_values"]
+
+Codes = npt.NDArray[np.int32]
+SmallCodes = npt.NDArray[np.int8]
+Flags = npt.NDArray[np.bool_]
+Instants = npt.NDArray[np.int64]
+Positions = npt.NDArray[np.intp]
+
+_MESSAGE_FIELDS: Final = ("default_message", "localized", "id")
+
+
+class AssessmentIndex:
+    """Assessment of the whole fleet, with columns encoded as integers for fast filters.
+
+    Attributes
+    ----------
+    appliances : Index of str
+        Appliance names, the worst first; the code of an appliance is its position here.
+    jobs : DataFrame
+        Jobs of the assessment, corrected for clock skew as for the slots.
+    order : array of intp, shape (jobs,)
+        Positions in `jobs` by start, the newest first. All further arrays of jobs have this order.
+    start, end, done : array of int64
+        Start and end of each job, and when its result was available [µs since 1970 UTC].
+    appliance_codes, outcome_codes, type_codes, signature_codes : array of int32
+        -1 if missing.
+    """
+
+    failure = OUTCOMES.index("failure")
+    """Outcome code of a failed job."""
+
+    def __init__(self, assessment: Assessment) -> None:
+        self.assessment = assessment
+        self.appliances = assessment.appliances.index
+        self.jobs = jobs = correct_clock_skew(
+            assessment.jobs, skew_corrections(assessment.coverage["clock_skew"])
+        )
+        start = _to_integers(jobs["start_time"])
+        self.order = np.argsort(~start, kind="stable")  # newest first, missing starts last
+        self.start = start[self.order]
+        self.end = _to_integers(jobs["end_time"])[self.order]
+        self.done = job_times(jobs)[1].view(np.int64)[self.order]
+        self.types = list_unique_values(jobs["type"])
+        self.signatures = list_unique_values(jobs["signature"])
+        self.appliance_codes, self.outcome_codes, self.type_codes, self.signature_codes = (
+            _encode(jobs[name], values)[self.order]
+            for name, values in (
+                ("appliance", self.appliances),
+                ("outcome", pd.Index(OUTCOMES)),
+                ("type", self.types),
+                ("signature", self.signatures),
+            )
+        )
+        self._rules: dict[int, pd.DataFrame] = {}
+        self._last_search: tuple[str, npt.NDArray[np.bool_]] | None = None
+
+    # --- rules -----------------------------------------------------------------------------------
+
+    def rules_at(self, moment: pd.Timestamp) -> pd.DataFrame:
+        """Return the rules in force at a moment, by appliance code."""
+        policy = self.assessment.policy
+        changes = sum(date <= moment for date in policy.effective_dates)
+        if changes not in self._rules:
+            self._rules[changes] = policy.at(moment).rules(self.appliances).loc[self.appliances]
+        return self._rules[changes]
+
+    # --- slots and intervals ---------------------------------------------------------------------
+
+    @cached_property
+    def slot_order(self) -> Positions:
+        """Positions in the assessment's slots by time; the arrays of slots have this order."""
+        return np.argsort(_to_integers(self.assessment.slots["slot"]), kind="stable")
+
+    @cached_property
+    def slot_times(self) -> Instants:
+        """Time of each slot [µs since 1970 UTC]."""
+        return _to_integers(self.assessment.slots["slot"])[self.slot_order]
+
+    @cached_property
+    def slot_appliances(self) -> Codes:
+        """Appliance code of each slot."""
+        return _encode(self.assessment.slots["appliance"], self.appliances)[self.slot_order]
+
+    @cached_property
+    def slot_states(self) -> SmallCodes:
+        """State of each slot, as position in `backupkit.tables.SLOT_STATES`."""
+        codes = _encode(self.assessment.slots["state"], pd.Index(SLOT_STATES))
+        return codes.astype(np.int8)[self.slot_order]
+
+    @cached_property
+    def interval_appliances(self) -> Codes:
+        """Appliance code of each interval."""
+        return _encode(self.assessment.intervals["appliance"], self.appliances)
+
+    @cached_property
+    def interval_states(self) -> Codes:
+        """State of each interval, as position in `backupkit.tables.STATES`."""
+        return _encode(self.assessment.intervals["state"], pd.Index(STATES))
+
+    @cached_property
+    def interval_times(self) -> tuple[Instants, Instants]:
+        """Start and end of each interval [µs since 1970 UTC]."""
+        intervals = self.assessment.intervals
+        return _to_integers(intervals["start"]), _to_integers(intervals["end"])
+
+    # --- backup targets and failures -------------------------------------------------------------
+
+    @cached_property
+    def _locations(self) -> tuple[Codes, pd.Index]:
+        codes, locations = pd.factorize(self.jobs["location"])
+        return codes[self.order].astype(np.int32), pd.Index(locations, dtype="str")
+
+    @cached_property
+    def _targets(self) -> tuple[Codes, pd.Index]:
+        codes, locations = self._locations
+        target_codes, targets = encode_targets(locations.to_series())  # each location once
+        return np.append(target_codes, -1).astype(np.int32)[codes], targets
+
+    @property
+    def targets(self) -> pd.Index:
+        """Backup targets, as scheme and host."""
+        return self._targets[1]
+
+    @property
+    def target_codes(self) -> Codes:
+        """Code of each job's backup target; -1 if unknown."""
+        return self._targets[0]
+
+    @cached_property
+    def failure_texts(self) -> pd.DataFrame:
+        """Content of each failed job's messages, from `backupkit.analysis.failure_signatures`."""
+        return failure_signatures(self.jobs, self.own_causes)
+
+    @cached_property
+    def own_causes(self) -> Catalogue:
+        """The own causes of the fleet."""
+        return Catalogue(self.assessment.policy.causes)
+
+    # --- search ----------------------------------------------------------------------------------
+
+    def search(self, text: str) -> Flags:
+        """Return a mask of the jobs that contain a text; case is ignored."""
+        if self._last_search is None or self._last_search[0] != text:
+            self._last_search = text, self._find_text(text)
+        return self._last_search[1]
+
+    def _find_text(self, text: str) -> Flags:
+        """Search each distinct text once; only the ids of jobs all differ."""
+        matches = _contains(_to_arrow(self.jobs["job_id"]), text)[self.order]
+        for codes, texts in (
+            (self.appliance_codes, self.appliances),
+            (self.type_codes, self.types),
+            (self.signature_codes, self.signatures),
+            self._locations,
+        ):
+            matches |= _find_codes(_to_arrow(texts), text)[codes]
+        parents, fields = self._messages
+        for codes, texts in fields:
+            matches[parents[_find_codes(texts, text)[codes]]] = True
+        return matches
+
+    @cached_property
+    def _messages(self) -> tuple[Positions, list[tuple[Codes, pa.Array]]]:
+        """Position of each message's job; of each field its code and the distinct texts."""
+        messages = _to_arrow(self.jobs["messages"])
+        items = pc.list_flatten(messages)
+        rank = np.empty(len(self.order), dtype=np.intp)
+        rank[self.order] = np.arange(len(self.order))
+        fields = []
+        for name in _MESSAGE_FIELDS:
+            encoded = pc.struct_field(items, name).dictionary_encode()
+            fields.append((pc.fill_null(encoded.indices, -1).to_numpy(), encoded.dictionary))
+        return rank[pc.list_parent_indices(messages).to_numpy()], fields
+
+
+def list_unique_values(column: pd.Series) -> pd.Index:
+    """Return the distinct texts of a column, sorted."""
+    values: pd.Index = pd.Index(column.dropna().unique(), dtype="str").sort_values()
+    return values
+
+
+def _encode(column: pd.Series, values: pd.Index) -> Codes:
+    """Return the position of each value of a column in an index; -1 if it is not there."""
+    return to_codes(column, values).astype(np.int32)
+
+
+def _to_integers(column: pd.Series) -> Instants:
+    """Return times as integers [µs since 1970 UTC]; a missing one is the smallest int64."""
+    return to_times(column).view(np.int64)
+
+
+def _to_arrow(column: pd.Series | pd.Index) -> pa.Array:
+    values = pa.array(column.array, from_pandas=True)
+    return pa.concat_arrays(values.chunks) if isinstance(values, pa.ChunkedArray) else values
+
+
+def _find_codes(texts: pa.Array, text: str) -> Flags:
+    """Return which of the distinct texts contain a text; the last flag is for a missing one."""
+    return np.append(_contains(texts, text), [False])
+
+
+def _contains(texts: pa.Array, text: str) -> Flags:
+    matches = pc.match_substring(texts, text, ignore_case=True).fill_null(False)
+    flags: Flags = matches.to_numpy(zero_copy_only=False)
+    return flags

@@ -1,0 +1,63 @@
+"""The benchmarks run: each section, with very small numbers."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks.figures import Figure
+from tests.benchmarks.performance import render_page
+from tests.benchmarks.run import BENCHMARKS, main
+
+IN_A_BROWSER = ("page",)
+"""Measured in tests/jupyter."""
+
+
+@pytest.mark.filterwarnings("ignore:read_binary is deprecated")  # of VMware's client
+@pytest.mark.parametrize("name", [name for name in BENCHMARKS if name not in IN_A_BROWSER])
+def test_each_benchmark_has_figures(name: str, tmp_path: Path) -> None:
+    """A run writes positive figures as JSON, and a row for each of them on the page."""
+    found, page = tmp_path / "new" / "found.json", tmp_path / "page.md"
+    main(["--scale", "tiny", "--only", name, "--json", str(found), "--markdown", str(page)])
+    sections = json.loads(found.read_text(encoding="utf-8"))["found"][name]
+    figures = [figure for section in sections for figure in section["figures"]]
+    assert figures
+    assert all(figure["value"] >= 0 for figure in figures)
+    text = page.read_text(encoding="utf-8")
+    assert all(f"| {figure['what']} | " in text for figure in figures)
+
+
+def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """The message lists the benchmarks."""
+    with pytest.raises(SystemExit):
+        main(["--only", "jduge"])
+    assert "judge" in capsys.readouterr().err
+
+
+def test_a_missed_target_is_marked_and_comes_first() -> None:
+    """The table of targets begins with those that are not reached."""
+    section = {
+        "title": "Two figures",
+        "timings": [],
+        "figures": [
+            {**figure, "reached": reached}
+            for reached, figure in (
+                (True, {"what": "small", "value": 1.0, "unit": "x", "target": 2, "at_most": True}),
+                (
+                    False,
+                    {"what": "a|b", "value": 1234.5, "unit": "x", "target": 2, "at_most": True},
+                ),
+            )
+        ],
+    }
+    page = render_page({"machine": "2 x CPU"}, {"judge": [section]})
+    assert "1 of 2 targets are reached." in page
+    assert "| judge | a\\|b | 1,234 x | ≤ 2 **missed** |\n| judge | small | 1 x | ≤ 2 |" in page
+
+
+def test_a_figure_meets_a_minimum_or_a_maximum() -> None:
+    """Without a target every value is fine."""
+    assert Figure("a", 3, target=2).reached
+    assert not Figure("a", 1, target=2).reached
+    assert not Figure("a", 3, target=2, at_most=True).reached
+    assert Figure("a", 3).reached
