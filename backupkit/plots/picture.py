@@ -8,11 +8,12 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.dates import num2date
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import LayoutEngine
+
+from backupkit.plots.text_images import TextImageCanvas
 
 __all__ = [
     "FixedMargins",
@@ -178,7 +179,7 @@ def _png(figure: Figure, *, dpi: int) -> bytes:
     buffer = io.BytesIO()
     figure.set_dpi(dpi)
     options = {"compress_level": 1}  # slightly larger, but three times as fast
-    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None}, pil_kwargs=options)
+    TextImageCanvas(figure).print_png(buffer, metadata={"Software": None}, pil_kwargs=options)
     return buffer.getvalue()
 
 

@@ -1,13 +1,17 @@
 """Data coordinates of a place in a picture."""
 
+import io
 from collections.abc import Callable
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont
 
-from backupkit.plots import timeline
+from backupkit.plots import text_images, timeline
 from backupkit.plots.picture import render_png, render_svg, to_data_coords, to_timestamp
 from backupkit.tables import JOBS
 
@@ -102,3 +106,45 @@ class TestMomentOf:
         ax = drawn()
         render_png(ax)
         assert to_data_coords(ax, 0.9, 0.5) is None
+
+
+class TestKeptTexts:
+    """Images of texts that are kept from one picture to the next."""
+
+    def test_no_pixel_differs(self) -> None:
+        """A picture has the bytes that matplotlib alone gives it, also when all texts are known."""
+        plain = io.BytesIO()
+        figure = write_texts()
+        figure.set_dpi(110)
+        FigureCanvasAgg(figure).print_png(
+            plain, metadata={"Software": None}, pil_kwargs={"compress_level": 1}
+        )
+        for _ in range(2):
+            assert render_png(write_texts().axes[0]) == plain.getvalue()
+
+    def test_too_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """If there are more texts than can be kept, the picture is the same."""
+        expected = render_png(write_texts().axes[0])
+        monkeypatch.setattr(text_images, "_MAX_TEXTS", 2)
+        assert render_png(write_texts().axes[0]) == expected
+
+    def test_a_font_without_line_heights(self, tmp_path: Path) -> None:
+        """Text of a font without a table of line heights is drawn, too."""
+        font = pytest.importorskip("fontTools.ttLib").TTFont(findfont("DejaVu Sans"))
+        del font["OS/2"]
+        font.save(tmp_path / "own.ttf")
+        first, second = write_texts(), write_texts()
+        second.axes[0].text(0.1, 0.8, "own", font=tmp_path / "own.ttf")
+        assert render_png(first.axes[0]) != render_png(second.axes[0])
+
+
+def write_texts() -> Figure:
+    """Write texts of several fonts, sizes, colours, angles and places."""
+    figure = Figure(figsize=(4, 3.13))
+    ax = figure.add_axes((0.2, 0.2, 0.7, 0.6))
+    ax.set_title("Bold Ä\nof two lines", fontweight="bold")
+    ax.set_xticks([0, 0.301, 0.7, 1], ["vc-1", "vc-1", "vc-1", "vc-2"], rotation=40)
+    ax.set_ylabel("turned", color="#1d2125", alpha=0.5)
+    ax.text(0.4, 0.5, "$x^2$")
+    ax.text(0.1, 0.3, "rough", antialiased=False)
+    return figure
