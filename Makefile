@@ -13,6 +13,9 @@ UNIT := backupkit tests/analysis tests/causes tests/display tests/policy tests/t
 MARKDOWN ?= artefacts/performance.md
 ROOT_FLAG := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
+# without bytecode, each worker and each process of a test would compile all modules again
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo check test test-long lint platforms lab dashboard bench bench-quick clean help
 .DEFAULT_GOAL := help
 
