@@ -16,7 +16,7 @@ import backupkit as bk
 from backupkit.assessment import Assessment, PeriodVerdict, Verdict
 from backupkit.display.format import Ratio
 from backupkit.policy import Member, Policy
-from backupkit.reports.exports import format_verdicts_csv
+from backupkit.reports.columns import stream_csv
 from backupkit.reports.mail import format_subject
 from backupkit.reports.monitoring import check_result
 from backupkit.reports.openmetrics import openmetrics
@@ -228,7 +228,7 @@ class TestTargets:
 
     def test_csv(self) -> None:
         """The fleet and its site have a row each."""
-        lines = format_verdicts_csv(march()).decode().splitlines()
+        lines = b"".join(stream_csv(march().verdicts)).decode().splitlines()
         assert [line.split(",")[:4] for line in lines] == [
             ["property", "name", "target_state", "state"],
             ["fleet", "", "missed", "compliant"],

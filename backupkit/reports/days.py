@@ -11,7 +11,6 @@ from backupkit.analysis import TrendStep, choose_trend_steps, trend
 from backupkit.assessment import Assessment
 from backupkit.display.format import Ratio, format_day, sanitise, time_ratio
 from backupkit.plots.matrix import CELL_STYLES, nights
-from backupkit.reports.exports import format_csv
 from backupkit.reports.facts import (
     Link,
     Matrix,
@@ -25,7 +24,7 @@ from backupkit.reports.facts import (
 from backupkit.reports.rows import Row, iterate_rows
 from backupkit.tables import MISSED_SLOTS
 
-__all__ = ["build_days_frame", "build_matrix", "build_trend", "format_days_csv"]
+__all__ = ["build_days_frame", "build_matrix", "build_trend"]
 
 _MAX_MATRIX_ROWS: Final = 2_000
 _MAX_MATRIX_DAYS: Final = 92
@@ -143,11 +142,6 @@ def build_matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
             if state in used
         ),
     )
-
-
-def format_days_csv(assessment: Assessment) -> bytes:
-    """Return the matrix as CSV in UTF-8: one row per appliance, one column per UTC day."""
-    return format_csv(build_days_frame(assessment))
 
 
 def build_days_frame(assessment: Assessment) -> pd.DataFrame:

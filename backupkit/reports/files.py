@@ -3,7 +3,7 @@
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -12,13 +12,16 @@ import msgspec
 
 from backupkit.errors import OutputError, SettingsError
 
-__all__ = ["read_key", "write_files", "write_key"]
+__all__ = ["Content", "read_key", "write_files", "write_key"]
+
+Content = bytes | Iterable[bytes]
+"""Content of a file, whole or in pieces."""
 
 _SECRET_LENGTH: Final = 32  # bytes of a new secret
 _OWNER_ONLY: Final = 0o600
 
 
-def write_files(contents: Mapping[Path, bytes]) -> tuple[Path, ...]:
+def write_files(contents: Mapping[Path, Content]) -> tuple[Path, ...]:
     """Write files atomically: a reader never sees an incomplete one.
 
     Raises
@@ -40,7 +43,7 @@ def write_files(contents: Mapping[Path, bytes]) -> tuple[Path, ...]:
     return tuple(contents)
 
 
-def _replace_files(contents: Mapping[Path, bytes], *, mode: int) -> None:
+def _replace_files(contents: Mapping[Path, Content], *, mode: int) -> None:
     """Write each file to disk beside its target; replace the targets when all are written."""
     temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.part") for path in contents}
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -49,7 +52,7 @@ def _replace_files(contents: Mapping[Path, bytes], *, mode: int) -> None:
             temporary[path].unlink(missing_ok=True)
             handle = os.open(temporary[path], flags, mode)
             with os.fdopen(handle, "wb") as file:
-                file.write(content)
+                file.writelines((content,) if isinstance(content, bytes) else content)
                 file.flush()
                 os.fsync(handle)
         for path, source in temporary.items():

@@ -5,16 +5,10 @@ from email.message import EmailMessage
 from pathlib import Path
 
 from backupkit.assessment import Assessment, Comparison, compare
-from backupkit.reports.days import format_days_csv
-from backupkit.reports.exports import (
-    build_json_document,
-    format_appliances_csv,
-    format_jobs_csv,
-    format_slots_csv,
-    format_trend_csv,
-    format_verdicts_csv,
-)
-from backupkit.reports.files import read_key, write_files, write_key
+from backupkit.reports.columns import stream_csv
+from backupkit.reports.days import build_days_frame
+from backupkit.reports.exports import build_trend_rows, stream_json
+from backupkit.reports.files import Content, read_key, write_files, write_key
 from backupkit.reports.mail import compose_mail
 from backupkit.reports.page import render_fragment, render_page
 from backupkit.reports.period import select_period_jobs
@@ -90,17 +84,18 @@ class Report:
             are written.
         """
         target = Path(path)
-        beside = {
-            target.with_suffix(".json"): build_json_document(self.assessment, aliased=self.aliased),
-            target.with_suffix(".csv"): format_slots_csv(self.assessment),
-            target.with_suffix(".jobs.csv"): format_jobs_csv(select_period_jobs(self.assessment)),
-            target.with_suffix(".verdicts.csv"): format_verdicts_csv(self.assessment),
-            target.with_suffix(".appliances.csv"): format_appliances_csv(self.assessment),
-            target.with_suffix(".days.csv"): format_days_csv(self.assessment),
-            target.with_suffix(".trend.csv"): format_trend_csv(self.assessment),
+        assessment = self.assessment
+        beside: dict[Path, Content] = {
+            target.with_suffix(".json"): stream_json(assessment, aliased=self.aliased),
+            target.with_suffix(".csv"): stream_csv(assessment.slots),
+            target.with_suffix(".jobs.csv"): stream_csv(select_period_jobs(assessment)),
+            target.with_suffix(".verdicts.csv"): stream_csv(assessment.verdicts),
+            target.with_suffix(".appliances.csv"): stream_csv(assessment.appliances),
+            target.with_suffix(".days.csv"): stream_csv(build_days_frame(assessment)),
+            target.with_suffix(".trend.csv"): stream_csv(build_trend_rows(assessment)),
         }
         if xlsx:
-            beside[target.with_suffix(".xlsx")] = build_workbook(self.assessment)
+            beside[target.with_suffix(".xlsx")] = build_workbook(assessment)
         html = render_page(
             self.assessment,
             self.comparison,

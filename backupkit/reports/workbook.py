@@ -5,20 +5,17 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from backupkit.assessment import Assessment
 from backupkit.errors import OutputError
+from backupkit.reports.columns import build_export_name
 from backupkit.reports.days import build_days_frame
-from backupkit.reports.exports import (
-    build_export_name,
-    build_trend_rows,
-    format_messages,
-    select_table,
-    to_json_values,
-)
+from backupkit.reports.exports import build_trend_rows, format_messages, select_table
 from backupkit.tables.contract import MESSAGES
-from backupkit.texts import replace_controls
+from backupkit.texts import mask_user, replace_controls
 
 if TYPE_CHECKING:
     from xlsxwriter import Workbook
@@ -120,11 +117,11 @@ def _add_sheet(
 def _to_cells(column: pd.Series) -> list[Any]:
     """Return the values of a column as spreadsheet types."""
     if column.dtype == MESSAGES:
-        return [_clean_text(format_messages(cell)) for cell in to_json_values(column)]
+        return [_clean_text(format_messages(cell)) for cell in _to_json_values(column)]
     if column.dtype.kind == "M":
         times = column.dt.tz_localize(None).dt.floor("s").astype("object")
         return [None if pd.isna(time) else time.to_pydatetime() for time in times]
-    return [_to_cell_value(value) for value in to_json_values(column)]
+    return [_to_cell_value(value) for value in _to_json_values(column)]
 
 
 def _to_cell_value(value: object) -> object:
@@ -148,3 +145,32 @@ def _choose_width(name: str, cells: Sequence[Any]) -> int:
     """Return a column width from its name and its first 100 cells [characters]."""
     lengths = [len(str(cell)) for cell in cells[:100] if cell is not None]
     return min(max(len(name) + 3, *lengths, _WIDTH_RANGE[0]), _WIDTH_RANGE[1])
+
+
+def _to_json_values(column: pd.Series) -> list[Any]:
+    """Return the values of a column as JSON types, with users in URIs masked.
+
+    Times become ISO 8601 text in UTC, durations seconds, and missing values None.
+    """
+    kind = column.dtype.kind
+    if kind == "M":
+        # slow for zone-aware columns: they become Python objects one by one
+        texts = np.datetime_as_string(column.dt.tz_localize(None).to_numpy(), unit="us")
+        return [None if text == "NaT" else f"{text}Z" for text in texts.tolist()]
+    if kind == "m":
+        return [None if np.isnan(span) else span for span in column.dt.total_seconds().tolist()]
+    if column.dtype == "str":
+        return [mask_user(text) if isinstance(text, str) else None for text in column.tolist()]
+    return [_mask_users(value) for value in pa.array(column).to_pylist()]
+
+
+def _mask_users(value: object) -> object:
+    match value:
+        case str():
+            return mask_user(value)
+        case list():
+            return [_mask_users(item) for item in value]
+        case dict():
+            return {key: _mask_users(item) for key, item in value.items()}
+        case _:
+            return value

@@ -13,7 +13,7 @@ from backupkit import plots
 from backupkit.assessment import Assessment
 from backupkit.policy import Policy
 from backupkit.reports import report
-from backupkit.reports.exports import format_jobs_csv
+from backupkit.reports.columns import stream_csv
 from backupkit.reports.facts import build_data_uri
 from backupkit.reports.files import write_files
 from backupkit.reports.page import render, render_fragment
@@ -147,7 +147,7 @@ class Explorer:
             If the file cannot be written.
         """
         path = self._folder / f"{self._build_file_name()}.jobs.csv"
-        return write_files({path: format_jobs_csv(self.jobs)})[0]
+        return write_files({path: stream_csv(self.jobs)})[0]
 
     def _build_file_name(self) -> str:
         return f"backupkit-{self._data.now:%Y%m%d-%H%M}"

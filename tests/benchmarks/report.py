@@ -1,6 +1,7 @@
 """From a judgement to the files and the mail: how long, and how large."""
 
 import functools
+from collections import deque
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage
 
@@ -9,7 +10,8 @@ import pandas as pd
 import backupkit as bk
 from backupkit.assessment import Assessment
 from backupkit.policy import Policy
-from backupkit.reports.exports import build_json_document, format_jobs_csv, format_slots_csv
+from backupkit.reports.columns import stream_csv
+from backupkit.reports.exports import stream_json
 from backupkit.reports.mail import compose_mail
 from backupkit.reports.redaction import redact
 from backupkit.reports.workbook import build_workbook
@@ -48,9 +50,9 @@ def _report(fleet: Fleet, turns: int) -> Section:
         PAGE: shown.html,
         PEER: functools.partial(a.appliances.to_html),
         MAIL: shown.message,
-        "JSON": functools.partial(build_json_document, a),
-        "CSV of the runs": functools.partial(format_slots_csv, a),
-        "CSV of the jobs": functools.partial(format_jobs_csv, a.jobs),
+        "JSON": lambda: deque(stream_json(a), 0),
+        "CSV of the runs": lambda: deque(stream_csv(a.slots), 0),
+        "CSV of the jobs": lambda: deque(stream_csv(a.jobs), 0),
         "the spreadsheet": functools.partial(build_workbook, a),
         "aliases": functools.partial(redact, a, secret=b"secret"),
     }
@@ -71,7 +73,7 @@ def _report(fleet: Fleet, turns: int) -> Section:
             Figure("size: it, all in breach", _mailed(compose_mail(worst)), "KiB", MAILED, True),
             Figure("time: the page / the judgement", seconds[PAGE] / seconds[JUDGE]),
             Figure(f"time: the page / {PEER}", seconds[PAGE] / seconds[PEER]),
-            Figure("size: JSON", len(build_json_document(a)) / KIB, "KiB"),
+            Figure("size: JSON", sum(map(len, stream_json(a))) / KIB, "KiB"),
             Figure("size: the spreadsheet", len(build_workbook(a)) / KIB, "KiB"),
         ],
     )

@@ -35,7 +35,7 @@ from backupkit import evaluate_frames
 from backupkit.errors import SettingsError
 from backupkit.policy import Policy
 from backupkit.policy.policy import digest_of, format_parameters
-from backupkit.reports.exports import build_json_document
+from backupkit.reports.exports import stream_json
 from backupkit.reports.schema import schema
 from backupkit.tables import ASSESSED_JOBS, POLLS, SCHEDULES
 
@@ -53,7 +53,7 @@ start, end = "2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z"
 empty = evaluate_frames(*frames, policy, start=start, end=end, now=end)
 print(json.dumps({
     "page": format_parameters(policy),
-    "json": json.loads(build_json_document(empty))["policy"]["numbers"],
+    "json": json.loads(b"".join(stream_json(empty)))["policy"]["numbers"],
     "schema": schema()["$defs"]["numbers"]["properties"],
     "rules": policy.rules(["vc"]).astype("str").loc["vc"].to_dict(),
     "docs": runpy.run_path("docs/generate.py")["sla"](),

@@ -1,8 +1,5 @@
 """Page, mail, files, metrics and exit code agree on every assessment."""
 
-import csv
-import io
-import json
 import re
 from collections import Counter
 from html import unescape
@@ -17,7 +14,6 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 import backupkit as bk
 from backupkit.assessment import Assessment
 from backupkit.policy import Member, Policy
-from backupkit.reports.exports import build_json_document, format_jobs_csv, format_slots_csv
 from backupkit.reports.mail import compose_mail
 from backupkit.reports.monitoring import check_result
 from backupkit.reports.openmetrics import openmetrics
@@ -25,6 +21,7 @@ from backupkit.reports.period import select_period_jobs
 from backupkit.tables import JOBS, POLLS, SCHEDULES, SLOT_STATES, STATES
 from tests.builders import END, START, frame, nights, poll, schedule
 from tests.conftest import repeats
+from tests.exported import parse_csv, parse_json
 
 WORDS = {"breach": "BREACH", "unknown": "UNKNOWN", "compliant": "OK"}
 CODES = {"breach": {2}, "unknown": {3}, "compliant": {0, 1}}
@@ -55,11 +52,6 @@ def assessments(draw: st.DrawFn) -> Assessment:
     return bk.evaluate_frames(*frames, policy, start=START, end=END, now=END)
 
 
-def rows_of(content: bytes) -> list[dict[str, str]]:
-    """Return the rows of a CSV text."""
-    return list(csv.DictReader(io.StringIO(content.decode(), newline="")))
-
-
 def samples_of(assessment: Assessment, name: str) -> dict[tuple[str, ...], float]:
     """Return the samples of one metric, by the values of its labels."""
     return {
@@ -84,7 +76,7 @@ def test_all_forms_agree(a: Assessment) -> None:
     assert {state: getattr(verdict, state) for state in STATES} == {
         state: states[state] for state in STATES
     }
-    document = json.loads(build_json_document(a))
+    document = parse_json(a)
     assert document["verdict"]["state"] == verdict.state
     assert count_values(document, "appliances", "state") == states
 
@@ -121,7 +113,7 @@ def test_all_forms_agree(a: Assessment) -> None:
 @given(assessments())
 def test_sums_of_the_rows(a: Assessment) -> None:
     """The rows of the CSV files add up to the figures of each appliance and the fleet."""
-    slots, jobs = rows_of(format_slots_csv(a)), rows_of(format_jobs_csv(select_period_jobs(a)))
+    slots, jobs = parse_csv(a.slots), parse_csv(select_period_jobs(a))
     counts = Counter((row["appliance"], row["state"]) for row in slots)
     for name, row in zip(
         map(str, a.appliances.index), a.appliances.to_dict("records"), strict=True
@@ -139,6 +131,6 @@ def test_sums_of_the_rows(a: Assessment) -> None:
     inside = {one.appliance for one in a.policy.members if one.exclude is None}
     failed = sum(ended[name, "failure"] for name in inside)  # an excluded appliance does not count
     assert a.failures["jobs"].sum() == failed
-    document = json.loads(build_json_document(a))
+    document = parse_json(a)
     assert len(document["slots"]) == len(slots)
     assert len(document["jobs"]) == len(jobs)

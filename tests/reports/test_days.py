@@ -8,6 +8,7 @@ import pytest
 from backupkit.assessment import Assessment
 from backupkit.policy import Member
 from backupkit.reports import days
+from backupkit.reports.columns import stream_csv
 from backupkit.reports.facts import Link, Matrix, MatrixRow
 from backupkit.reports.page import render_page
 from backupkit.reports.summary import build_links
@@ -143,7 +144,7 @@ class TestMatrix:
 
     def test_the_file_has_a_column_per_day(self, week: Assessment) -> None:
         """The .days.csv file has the same states as the page."""
-        lines = days.format_days_csv(week).decode().splitlines()
+        lines = b"".join(stream_csv(days.build_days_frame(week))).decode().splitlines()
         assert lines[0] == ",".join(["appliance", *(f"2026-11-0{day}" for day in range(2, 9))])
         assert "vc-off,compliant,compliant,compliant,breach,breach,breach,breach" in lines
         assert len(lines) == 1 + len(week.appliances)

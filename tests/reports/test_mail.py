@@ -166,3 +166,15 @@ class TestMessage:
         """A missing file is an error that names it."""
         with pytest.raises(OutputError, match=r"gone\.html cannot be attached"):
             compose_mail(week, attachments=[tmp_path / "gone.html"])
+
+
+def test_a_site_that_is_excluded() -> None:
+    """A site of which every appliance is excluded has no target, and the mail says so."""
+    members = [
+        Member(appliance="vc", site="Hamburg"),
+        Member(appliance="old", site="Tokyo", exclude="retired"),
+    ]
+    html = part(compose_mail(assess([], [], [], members)), "html")
+    tokyo = html[html.index("site Tokyo") :]
+    assert "- No target" in tokyo
+    assert "- Excluded" in tokyo

@@ -1,6 +1,5 @@
 """The files: complete and machine-readable."""
 
-import csv
 import io
 import json
 import subprocess
@@ -21,17 +20,15 @@ from backupkit.policy import Exclusion, Member, Policy
 from backupkit.reports import report
 from backupkit.reports.exports import (
     SCHEMA_VERSION,
-    build_json_document,
-    format_appliances_csv,
-    format_jobs_csv,
-    format_slots_csv,
-    format_trend_csv,
+    build_trend_rows,
+    stream_json,
 )
 from backupkit.reports.period import select_period_jobs
 from backupkit.reports.schema import schema
 from backupkit.reports.workbook import build_workbook
 from backupkit.tables import SLOTS
 from tests.builders import assess, assess_large_fleet
+from tests.exported import parse_csv, parse_json
 
 
 class TestSave:
@@ -69,11 +66,11 @@ class TestSave:
 
 
 class TestJson:
-    """`build_json_document`."""
+    """`stream_json`."""
 
     def test_verdict_and_tables(self, week: Assessment) -> None:
         """The document has its version, the verdict, and every row of every table."""
-        document = json.loads(build_json_document(week))
+        document = parse_json(week)
         assert document["schema_version"] == SCHEMA_VERSION
         assert document["verdict"]["state"] == week.verdict.state
         assert document["verdict"]["breach"] == week.verdict.breach
@@ -83,9 +80,7 @@ class TestJson:
 
     def test_units(self, week: Assessment) -> None:
         """Times are ISO in UTC, durations seconds by their key, missing values null."""
-        rows = {
-            row["appliance"]: row for row in json.loads(build_json_document(week))["appliances"]
-        }
+        rows = {row["appliance"]: row for row in parse_json(week)["appliances"]}
         assert rows["vc-good"]["last_success"] == "2026-11-08T01:00:00.000000Z"
         assert rows["vc-good"]["exposure_seconds"] == 23 * 3600
         assert rows["vc-never"]["exposure_seconds"] is None
@@ -98,14 +93,9 @@ class TestJson:
         messages = [[{"id": "a", "default_message": "ftp://joe:secret@x failed", "args": []}]]
         first = week.jobs[week.jobs["in_period"]].iloc[:1]
         jobs = first.assign(messages=pd.Series(messages, first.index, first["messages"].dtype))
-        document = build_json_document(week.replaced(jobs=jobs))
+        document = b"".join(stream_json(week.replaced(jobs=jobs)))
         assert b"secret" not in document
         assert b"ftp://***@x failed" in document
-
-
-def read(content: bytes) -> list[dict[str, str]]:
-    """Return the rows of a CSV file."""
-    return list(csv.DictReader(io.StringIO(content.decode(), newline="")))
 
 
 class TestSchema:
@@ -142,8 +132,8 @@ class TestSchema:
         )
         unread = assess(members=[Member(appliance="a")])
         for one in (week, assess(), unread, full, assess_large_fleet(50)):
-            validator.validate(json.loads(build_json_document(one)))
-        assert json.loads(build_json_document(full))["policy"]["named"][0]["changes"] == [
+            validator.validate(parse_json(one))
+        assert parse_json(full)["policy"]["named"][0]["changes"] == [
             {
                 "valid_from": "2026-11-05T00:00:00+00:00",
                 "numbers": {
@@ -176,7 +166,7 @@ class TestSchema:
 
     def test_what_is_not_valid(self, week: Assessment) -> None:
         """A missing table, an additional table, and a text for a number are invalid."""
-        good = json.loads(build_json_document(week))
+        good = parse_json(week)
         validator = jsonschema.Draft202012Validator(schema())
         (row, *rest) = good["appliances"]
         for bad in (
@@ -248,17 +238,17 @@ class TestWorkbook:
 
 
 class TestCsv:
-    """`format_slots_csv` and `format_jobs_csv`."""
+    """`stream_csv`."""
 
     def test_a_row_per_expected_run(self, week: Assessment) -> None:
         """Each expected run is a row, and a missing value is empty."""
-        rows = read(format_slots_csv(week))
+        rows = parse_csv(week.slots)
         assert len(rows) == len(week.slots)
         assert rows[0]["slot"].endswith("Z")
 
     def test_a_row_per_appliance(self, week: Assessment) -> None:
         """Each appliance is a row with all its figures, durations in seconds."""
-        rows = {row["appliance"]: row for row in read(format_appliances_csv(week))}
+        rows = {row["appliance"]: row for row in parse_csv(week.appliances)}
         assert list(rows) == week.appliances.index.to_list()
         assert rows["vc-good"]["mean_exposure_seconds"] == "44400.0"
         assert rows["vc-good"]["mtbf_seconds"] == ""
@@ -266,9 +256,9 @@ class TestCsv:
 
     def test_a_row_per_day_week_and_month(self, week: Assessment) -> None:
         """A week has its days; a long period has its weeks and months, too, in both files."""
-        assert [row["by"] for row in read(format_trend_csv(week))] == ["day"] * 7
+        assert [row["by"] for row in parse_csv(build_trend_rows(week))] == ["day"] * 7
         year = week.replaced(start=week.end - pd.Timedelta(days=365))
-        rows = read(format_trend_csv(year))
+        rows = parse_csv(build_trend_rows(year))
         assert {row["by"]: row["day"][:10] for row in reversed(rows)} == {
             "month": "2025-11-01",
             "week": "2025-11-03",
@@ -277,19 +267,19 @@ class TestCsv:
         for by in ("day", "week", "month"):
             met = [int(row["slots_met"]) for row in rows if row["by"] == by]
             assert sum(met) == week.slots["state"].eq("met").sum()
-        exported = json.loads(build_json_document(year))["trend"]
+        exported = parse_json(year)["trend"]
         assert [row["by"] for row in exported] == [row["by"] for row in rows]
 
     def test_a_row_per_job(self, week: Assessment) -> None:
         """Each job is a row, with its messages as text and its duration in seconds."""
-        rows = read(format_jobs_csv(week.jobs))
+        rows = parse_csv(week.jobs)
         assert len(rows) == len(week.jobs)
         failed = [row for row in rows if row["outcome"] == "failure"]
         assert {row["messages"] for row in failed} == {"No space left"}
         assert {row["duration_seconds"] for row in rows if row["outcome"] == "success"} == {
             "1200.0"
         }
-        assert "secret" not in format_jobs_csv(week.jobs).decode()
+        assert "secret" not in str(rows)
 
     @pytest.mark.parametrize(
         "start",
@@ -310,11 +300,11 @@ class TestCsv:
             "\uff20",
         ],
     )
-    def test_formulas_are_text(self, week: Assessment, start: str) -> None:
+    def test_formulas_are_text(self, start: str) -> None:
         """A cell that a spreadsheet would evaluate begins with a quote."""
         evil = f"{start}HYPERLINK(1)"
         slots = SLOTS.frame({"appliance": [evil], "state": ["met"]})
-        (row,) = read(format_slots_csv(week.replaced(slots=slots)))
+        (row,) = parse_csv(slots)
         assert row["appliance"] == f"'{evil}"
         assert row["slot"] == ""
 
@@ -329,10 +319,10 @@ class TestCsv:
             ("\x00=1", "'\ufffd=1"),
         ],
     )
-    def test_cells_inside_a_cell(self, week: Assessment, evil: str, expected: str) -> None:
+    def test_cells_inside_a_cell(self, evil: str, expected: str) -> None:
         """A spreadsheet that splits at semicolons, tabs or lines finds no formula either."""
         slots = SLOTS.frame({"appliance": [evil], "state": ["met"]})
-        (row,) = read(format_slots_csv(week.replaced(slots=slots)))
+        (row,) = parse_csv(slots)
         assert row["appliance"] == expected
 
     def test_negative_numbers_stay_numbers(self, week: Assessment) -> None:
@@ -343,4 +333,4 @@ class TestCsv:
                 week.jobs.index,
             )
         )
-        assert read(format_jobs_csv(jobs))[0]["duration_seconds"] == "-60.0"
+        assert parse_csv(jobs)[0]["duration_seconds"] == "-60.0"
