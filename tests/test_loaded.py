@@ -1,4 +1,4 @@
-"""What each command loads: the large libraries, and the packages of backupkit.
+"""Modules that each command loads: the large libraries, and the packages of backupkit.
 
 A list of modules shows what a new import costs, and does not depend on the machine.
 """

@@ -5,7 +5,7 @@ takes the frames it reads, the period as ``start`` and ``end``, and the moment a
 """
 
 from backupkit.analysis.anomalies import AnomalyLimits, anomalies
-from backupkit.analysis.baselines import baselines
+from backupkit.analysis.baselines import baselines, typical_durations
 from backupkit.analysis.clocks import Clocks, skew_corrections
 from backupkit.analysis.clusters import SharedValues, clusters, find_shared_values
 from backupkit.analysis.compliance import (
@@ -193,6 +193,7 @@ __all__ = [
     "time_in_states",
     "totals_of",
     "trend",
+    "typical_durations",
     "typical_throughput",
     "warn_at_risk",
     "warn_slower",

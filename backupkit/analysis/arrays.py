@@ -28,6 +28,7 @@ __all__ = [
     "find_group_first",
     "find_sort_order",
     "from_codes",
+    "mark_among",
     "mark_group_starts",
     "sum_sizes",
     "to_codes",
@@ -44,6 +45,7 @@ Flags = npt.NDArray[np.bool_]
 
 NAT: Final = np.datetime64("NaT", "us")
 _MAX_KEY: Final = 2**62
+_LARGEST_SHORT: Final = 2**16 - 1
 NO_SPAN: Final = np.timedelta64("NaT", "us")
 
 
@@ -80,14 +82,31 @@ def to_codes(appliance: pd.Series, index: pd.Index) -> Codes:
     """Return the position of each row's appliance in `index`, -1 if it is absent.
 
     Equal adjacent values are searched once, because rows are mostly sorted by appliance.
+
+    Examples
+    --------
+    >>> to_codes(pd.Series(["b", "c", None, "a"], dtype="str"), pd.Index(["a", "b"]))
+    array([ 1, -1, -1,  0])
     """
     runs = pc.run_end_encode(pa.chunked_array(pa.array(appliance.array, type=pa.large_string())))
     encoded = runs.combine_chunks()
-    names = pd.Index(encoded.values.to_pandas(), dtype="str")  # noqa: PD011 # of pyarrow
-    positions = index.get_indexer(names).astype(np.intp)
+    which, names = pd.factorize(pd.Series(encoded.values.to_pandas(), dtype="str"))  # noqa: PD011 # of pyarrow
+    positions = np.append(index.get_indexer(names), -1).astype(np.intp)[which]
     ends = encoded.run_ends.to_numpy()
     codes: Codes = np.repeat(positions, np.diff(ends, prepend=0))
     return codes
+
+
+def mark_among(names: pd.Series, chosen: pd.Index) -> Flags:
+    """Return which names are among the chosen ones; `pandas.Series.isin` is slow for many.
+
+    Examples
+    --------
+    >>> mark_among(pd.Series(["b", None, "a"], dtype="str"), pd.Index(["a"]))
+    array([False, False,  True])
+    """
+    found: Flags = to_codes(names, chosen) >= 0
+    return found
 
 
 def find_sort_order(codes: Codes, times: Times) -> Codes:
@@ -102,6 +121,9 @@ def find_sort_order(codes: Codes, times: Times) -> Codes:
     same, later = codes[1:] == codes[:-1], times[1:] >= times[:-1]
     if np.all((codes[1:] > codes[:-1]) | (same & later)):  # the usual case
         return np.arange(len(codes), dtype=np.intp)
+    if np.all(later) and codes.min() >= 0 and codes.max() <= _LARGEST_SHORT:
+        # sorted by time; numpy sorts short integers by their digits, ten times as fast
+        return np.argsort(codes.astype(np.uint16), kind="stable")
     (keys,) = _build_sort_keys((codes, times))
     return np.argsort(keys, kind="stable")
 

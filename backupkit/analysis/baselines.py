@@ -6,13 +6,13 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from backupkit.analysis.arrays import Codes, Times, sum_sizes, to_codes, to_instant
+from backupkit.analysis.arrays import Codes, Spans, Times, sum_sizes, to_codes, to_instant
 from backupkit.analysis.jobs import job_times, totals_of
 from backupkit.analysis.measured_jobs import MeasuredJobs, Numbers, measure_jobs
 from backupkit.tables import BASELINES, POLLS
 from backupkit.tables.constants import BASELINE_RUNS, GROWTH_SIZES
 
-__all__ = ["baselines", "compute_growth_rates", "count_retained_backups"]
+__all__ = ["baselines", "compute_growth_rates", "count_retained_backups", "typical_durations"]
 
 _MIN_GROWTH_SIZES: Final = 5
 _MIN_GROWTH_DAYS: Final = 7.0  # days that the sizes must span for a growth rate
@@ -117,7 +117,7 @@ def baselines(
     columns = {
         "appliance": pd.Series(appliances, dtype="str"),
         "sample_size": pd.Series(sample_size),
-        "typical_duration": pd.Series(np.rint(typical["duration"] * 1e6).astype("timedelta64[us]")),
+        "typical_duration": pd.Series(_to_spans(typical["duration"])),
         "typical_size": pd.Series(typical["size"]),
         "growth": pd.Series(growth),
         "growth_share": pd.Series(share),
@@ -125,6 +125,21 @@ def baselines(
         "footprint_jobs": all_jobs.where(is_all_kept, np.minimum(counts, kept_counts)),
     }
     return BASELINES.frame(columns)
+
+
+def typical_durations(jobs: pd.DataFrame, *, end: pd.Timestamp, appliances: pd.Index) -> pd.Series:
+    """Return the typical duration of each appliance, as in `baselines`."""
+    _, ended_at = job_times(jobs)
+    good = jobs["outcome"].eq("success").to_numpy() & (ended_at <= to_instant(end))
+    codes = to_codes(jobs["appliance"], appliances)
+    measured = MeasuredJobs.select(codes, ended_at, measure_jobs(jobs)["duration"], good)
+    counts, newest = measured.find_newest(len(appliances))
+    seconds = measured.compute_medians(newest, np.minimum(counts, BASELINE_RUNS), BASELINE_RUNS)
+    return pd.Series(_to_spans(seconds), index=appliances, name="typical_duration")
+
+
+def _to_spans(seconds: Numbers) -> Spans:
+    return np.rint(seconds * 1e6).astype("timedelta64[us]")
 
 
 def compute_growth_rates(

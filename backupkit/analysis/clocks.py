@@ -12,6 +12,7 @@ from backupkit.analysis.arrays import (
     Times,
     compute_group_cummax,
     find_asof_index,
+    mark_among,
     mark_group_starts,
     to_codes,
     to_spans,
@@ -97,7 +98,7 @@ class Clocks:
         .. [1] docs/sla.md, section 4, number 31.
         """
         measured = list_measured_skews(polls)
-        measured = measured[measured["appliance"].isin(appliances)]
+        measured = measured[mark_among(measured["appliance"], appliances)]
         was_set = measured["appliance"].isin(find_set_clocks(polls, start=start, end=end))
         same = measured["appliance"].eq(measured["appliance"].shift())
         jump = was_set & (measured["clock_skew"].diff().abs() > TOLERATED_SKEW)
@@ -117,8 +118,17 @@ class Clocks:
         begins = np.full(len(corrections), _ALWAYS)
         return cls(corrections.index, codes, begins, to_spans(corrections))
 
+    @property
+    def was_set(self) -> bool:
+        """True if a clock has several corrections."""
+        return bool(np.any(self.codes[1:] == self.codes[:-1]))
+
     def find_corrections(self, codes: Codes, times: Times) -> Spans:
         """Return the correction at each time by the clock of the collector; without one, 0."""
+        if not self.was_set:  # the first one of an appliance covers all time
+            by_code = np.full(len(self.index) + 1, _ZERO)  # the last one is that of code -1
+            by_code[self.codes] = self.corrections
+            return np.where(np.isnat(times), _ZERO, by_code[codes])
         row = find_asof_index(self.codes, self.begins, codes, times)
         return np.append(self.corrections, _ZERO)[row]
 

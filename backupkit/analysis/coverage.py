@@ -119,8 +119,9 @@ def find_counted_polls(polls: pd.DataFrame) -> Codes:
 
 def _compute_cadence(good: pd.DataFrame, appliances: pd.Index) -> pd.Series:
     """Return the cadence of each appliance; good polls are sorted by appliance and time."""
-    rows = good[good["appliance"].isin(appliances)]
-    codes, times = to_codes(rows["appliance"], appliances), to_times(rows["polled_at"])
+    codes = to_codes(good["appliance"], appliances)
+    times = to_times(good["polled_at"])[codes >= 0]
+    codes = codes[codes >= 0]
     chosen = np.append(times, NAT)[find_cadence_polls(codes, times, len(appliances))]
     gaps = np.sort(chosen[:-1] - chosen[1:], axis=0)  # NaT comes last
     counts = np.count_nonzero(~np.isnat(gaps), axis=0)
@@ -303,7 +304,8 @@ def data_fingerprint(polls: pd.DataFrame) -> str:
     >>> data_fingerprint(POLLS.empty())
     '0-0000000000000000'
     """
-    names = pd.util.hash_array(polls["appliance"].to_numpy(dtype=object))
+    which, distinct = pd.factorize(polls["appliance"])
+    names = pd.util.hash_array(distinct.to_numpy(dtype=object))[which]
     moments = pd.util.hash_array(to_times(polls["polled_at"]).astype(np.int64))
     # the sum does not depend on the order; the product joins each name and its time
     digest = int(np.sum((2 * names + np.uint64(1)) * (2 * moments + np.uint64(1)), dtype=np.uint64))

@@ -10,7 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backupkit.analysis.arrays import NO_SPAN, Codes, Spans, mark_group_starts, to_codes, to_spans
+from backupkit.analysis.arrays import (
+    NO_SPAN,
+    Codes,
+    Spans,
+    mark_among,
+    mark_group_starts,
+    to_codes,
+    to_spans,
+)
 from backupkit.analysis.schedules import expected_slots
 
 __all__ = [
@@ -139,9 +147,8 @@ def list_enabled_schedules(
     current: pd.DataFrame, *, zones: pd.DataFrame, appliances: pd.Index
 ) -> pd.DataFrame:
     """Return the enabled schedules of some appliances, with zone and source from `zones`."""
-    enabled = current["enabled"].fillna(value=False).astype("bool") & current["appliance"].isin(
-        appliances
-    )
+    enabled = current["enabled"].fillna(value=False).astype("bool")
+    enabled &= mark_among(current["appliance"], appliances)
     with_zones = current.assign(**{name: zones[name].to_numpy() for name in ("zone", "source")})
     kept: pd.DataFrame = with_zones[enabled].reset_index(drop=True)
     return kept

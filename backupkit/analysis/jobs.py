@@ -4,9 +4,12 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from backupkit.analysis.arrays import (
     NAT,
+    Codes,
     Flags,
     Spans,
     Times,
@@ -70,8 +73,7 @@ def deduplicate_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
     """
     names = pd.Index(np.sort(jobs["appliance"].unique()), dtype="str")
     codes = to_codes(jobs["appliance"], names)
-    ids, distinct = pd.factorize(jobs["job_id"])
-    if pd.Series(codes * (len(distinct) + 1) + ids).duplicated().any():
+    if _has_duplicates(codes, jobs["job_id"]):
         jobs = _keep_newest_records(jobs)
         codes = to_codes(jobs["appliance"], names)
     start = to_times(jobs["start_time"])
@@ -81,6 +83,17 @@ def deduplicate_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
         by = ["appliance", "start_time", "job_id"]
         return jobs.sort_values(by, kind="stable", ignore_index=True)
     return jobs.iloc[order].reset_index(drop=True)
+
+
+def _has_duplicates(codes: Codes, job_ids: pd.Series) -> bool:
+    """Return whether an appliance has two records of a job."""
+    ids = pa.chunked_array(pa.array(job_ids.array, type=pa.large_string())).combine_chunks()
+    is_later = pc.less(ids[:-1], ids[1:]).fill_null(False)
+    ascending = is_later.to_numpy(zero_copy_only=False)
+    if np.all((codes[1:] > codes[:-1]) | ((codes[1:] == codes[:-1]) & ascending)):
+        return False  # the usual case: ids begin with a time
+    positions, distinct = pd.factorize(job_ids)
+    return bool(pd.Series(codes * (len(distinct) + 1) + positions).duplicated().any())
 
 
 def _keep_newest_records(jobs: pd.DataFrame) -> pd.DataFrame:
@@ -139,12 +152,18 @@ def drop_implausible_times(jobs: pd.DataFrame, clocks: Clocks | pd.Series) -> pd
     .. [1] docs/sla.md, section 3, "Job times".
     """
     marks = mark_implausible_times(jobs, clocks)
-    return jobs.assign(**{name: jobs[name].mask(marks[name]) for name in marks})
+    return jobs.assign(
+        **{name: jobs[name].mask(flags) for name, flags in marks.items() if flags.any()}
+    )
 
 
 def mark_implausible_times(jobs: pd.DataFrame, clocks: Clocks | pd.Series) -> dict[str, Flags]:
     """Return which times `drop_implausible_times` drops, by column."""
-    seen, skews = to_times(jobs["last_seen_at"]), _find_skews(jobs, clocks)
+    return _mark_by_skew(jobs, _find_skews(jobs, clocks))
+
+
+def _mark_by_skew(jobs: pd.DataFrame, skews: dict[str, Spans]) -> dict[str, Flags]:
+    seen = to_times(jobs["last_seen_at"])
     return {
         name: find_implausible_times(to_times(jobs[name]), seen, skew)
         for name, skew in skews.items()
@@ -160,7 +179,7 @@ def _find_skews(jobs: pd.DataFrame, clocks: Clocks | pd.Series) -> dict[str, Spa
     if isinstance(clocks, pd.Series):
         clocks = Clocks.constant(clocks)
     codes = to_codes(jobs["appliance"], clocks.index)
-    if len(clocks.codes) == len(np.unique(clocks.codes)):  # no clock was set
+    if not clocks.was_set:
         skew = clocks.find_corrections(codes, np.full(len(jobs), _LATEST))
         return {"start_time": skew, "end_time": skew}
     skews = {}
@@ -188,12 +207,14 @@ def correct_clock_skew(jobs: pd.DataFrame, clocks: Clocks | pd.Series) -> pd.Dat
         A copy with ``start_time`` and ``end_time`` shifted. A time that cannot be right is missing,
         as in the result of `drop_implausible_times`.
     """
-    known = drop_implausible_times(jobs, clocks)
-    return known.assign(
-        **{
-            name: to_utc_column(to_times(known[name]) - skew).set_axis(jobs.index)
-            for name, skew in _find_skews(jobs, clocks).items()
-        }
+    skews = _find_skews(jobs, clocks)
+    marks = _mark_by_skew(jobs, skews)
+    corrected = {
+        name: np.where(marks[name], NAT, to_times(jobs[name]) - skew)
+        for name, skew in skews.items()
+    }
+    return jobs.assign(
+        **{name: to_utc_column(times).set_axis(jobs.index) for name, times in corrected.items()}
     )
 
 
@@ -319,7 +340,9 @@ def last_attempts(jobs: pd.DataFrame, *, at: pd.Timestamp, appliances: pd.Index)
     return pd.DataFrame(columns, index=appliances)
 
 
-def totals_of(jobs: pd.DataFrame, polls: pd.DataFrame) -> pd.DataFrame:
+def totals_of(
+    jobs: pd.DataFrame, polls: pd.DataFrame, *, counted: Codes | None = None
+) -> pd.DataFrame:
     """Count the jobs and polls of each appliance.
 
     Parameters
@@ -328,6 +351,8 @@ def totals_of(jobs: pd.DataFrame, polls: pd.DataFrame) -> pd.DataFrame:
         Of `backupkit.tables.JOBS`, each job once; all known jobs.
     polls : DataFrame
         Of ``POLLS``, in any order; all known polls.
+    counted : array of int, optional
+        The result of `find_counted_polls` for `polls`, if it is known.
 
     Returns
     -------
@@ -359,7 +384,8 @@ def totals_of(jobs: pd.DataFrame, polls: pd.DataFrame) -> pd.DataFrame:
     oldest[groups] = started_at[started[first]]
     size = jobs["size"].to_numpy("int64", na_value=-1)
     sized = jobs["outcome"].eq("success").to_numpy() & ~np.isnat(ended_at) & (size >= 0)
-    counted = find_counted_polls(polls)
+    if counted is None:
+        counted = find_counted_polls(polls)
     read = list_was_read(polls).to_numpy(dtype=bool, na_value=False)[counted]
     poll_codes = to_codes(polls["appliance"], names)[counted]
     return TOTALS.frame(

@@ -110,16 +110,22 @@ def restrict_to_period(
     good ones that measured the clock: the first, the newest, the newest ones up to the period's
     start and end, and all where these show that the clock was set.
     """
-    totals = totals_of(data.jobs, data.polls) if data.totals is None else data.totals
-    polls = data.polls.iloc[_find_needed_polls(data.polls, start, end)].reset_index(drop=True)
-    kept = _mark_needed_jobs(data, totals, start=start, end=end, now=now, hosts=hosts or {})
+    counted = find_counted_polls(data.polls)
+    totals = data.totals
+    if totals is None:
+        totals = totals_of(data.jobs, data.polls, counted=counted)
+    needed = _find_needed_polls(data.polls, counted, start, end)
+    polls = data.polls.iloc[needed].reset_index(drop=True)
+    fewer = replace(data, polls=polls)
+    kept = _mark_needed_jobs(fewer, totals, start=start, end=end, now=now, hosts=hosts or {})
     jobs = data.jobs if kept.all() else data.jobs[kept].reset_index(drop=True)
-    return replace(data, jobs=jobs, polls=polls, totals=totals)
+    return replace(fewer, jobs=jobs, totals=totals)
 
 
-def _find_needed_polls(polls: pd.DataFrame, start: pd.Timestamp, end: pd.Timestamp) -> Codes:
-    """Return the positions of the polls to keep, sorted by appliance and time."""
-    rows = find_counted_polls(polls)
+def _find_needed_polls(
+    polls: pd.DataFrame, rows: Codes, start: pd.Timestamp, end: pd.Timestamp
+) -> Codes:
+    """Return the positions of the polls to keep; `rows` are those that count, sorted."""
     names = pd.Index(polls["appliance"].unique()).sort_values()
     number = len(names)
     codes = to_codes(polls["appliance"], names)[rows]
@@ -131,9 +137,17 @@ def _find_needed_polls(polls: pd.DataFrame, start: pd.Timestamp, end: pd.Timesta
     newest_good = _find_last_rows(codes, read, number)
     newest_good_by_end = _find_last_rows(codes, read[is_by_end[read]], number)
     measured = read[polls["clock_skew"].notna().to_numpy()[rows[read]]]
-    was_set = names.isin(find_set_clocks(polls, start=start, end=end))
+    samples = [
+        _find_first_rows(codes, measured, number),
+        _find_last_rows(codes, measured, number),
+        _find_last_rows(codes, measured[times[measured] <= to_instant(start)], number),
+        _find_last_rows(codes, measured[times[measured] <= to_instant(end)], number),
+    ]
+    sampled = polls.iloc[rows[np.unique(np.concatenate(samples))]]
+    was_set = names.isin(find_set_clocks(sampled, start=start, end=end))
     cadence = find_cadence_polls(codes[read], times[read], number)
     chosen = [
+        *samples,
         _find_first_rows(codes, np.arange(len(rows)), number),
         _find_last_rows(codes, np.arange(len(rows)), number),
         _find_first_rows(codes, read, number),
@@ -144,10 +158,6 @@ def _find_needed_polls(polls: pd.DataFrame, start: pd.Timestamp, end: pd.Timesta
         newest_good_by_end[newest_good_by_end < len(rows) - 1] + 1,
         read[cadence[cadence >= 0]],
         _find_first_rows(codes, read[has_schedules[read]], number),
-        _find_first_rows(codes, measured, number),
-        _find_last_rows(codes, measured, number),
-        _find_last_rows(codes, measured[times[measured] <= to_instant(start)], number),
-        _find_last_rows(codes, measured[times[measured] <= to_instant(end)], number),
         measured[was_set[codes[measured]]],
     ]
     needed: Codes = rows[np.unique(np.concatenate(chosen))]

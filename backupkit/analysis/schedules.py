@@ -13,6 +13,7 @@ from backupkit.analysis.arrays import (
     Times,
     find_sort_order,
     from_codes,
+    mark_among,
     mark_group_starts,
     to_codes,
     to_instant,
@@ -158,7 +159,7 @@ def mark_schedule_reads(polls: pd.DataFrame) -> Flags:
     """
     good = list_was_read(polls).fillna(value=False)
     stated = good & polls["schedules_read"].notna()
-    silent = ~polls["appliance"].isin(polls["appliance"][stated].unique())
+    silent = ~mark_among(polls["appliance"], pd.Index(polls["appliance"][stated].unique()))
     has_them = polls["details"].fillna(value=False) & polls["schedules_error"].isna()
     read: Flags = (stated | (good & silent & has_them)).to_numpy(dtype=bool)
     return read

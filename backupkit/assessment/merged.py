@@ -54,7 +54,12 @@ class MergedFigures:
     @cached_property
     def appliances(self) -> pd.DataFrame:
         """The figures of each appliance, the worst first, of ``APPLIANCES``."""
-        return APPLIANCES.conform(self._ordered_facts)
+        return APPLIANCES.conform(self._ordered_facts.join(self._merge("reasons")))
+
+    @cached_property
+    def figures(self) -> pd.DataFrame:
+        """As `appliances`, without the column reason, for those who need no words."""
+        return APPLIANCES.conform(self._ordered_facts.assign(reason=None)).drop(columns="reason")
 
     @cached_property
     def intervals(self) -> pd.DataFrame:
@@ -89,12 +94,12 @@ class MergedFigures:
 
     @cached_property
     def clusters(self) -> pd.DataFrame:
-        """What failing appliances have in common, of ``CLUSTERS``."""
+        """Values that failing appliances share, of ``CLUSTERS``."""
         return self._shared_values.clusters
 
     @cached_property
     def cluster_tests(self) -> pd.DataFrame:
-        """What was tested to find that, of ``CLUSTER_TESTS``."""
+        """The tests behind `clusters`, of ``CLUSTER_TESTS``."""
         return self._shared_values.tests
 
     @cached_property

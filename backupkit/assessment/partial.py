@@ -8,7 +8,7 @@ import pandas as pd
 
 from backupkit import analysis
 from backupkit.analysis import Exclusions
-from backupkit.analysis.arrays import Flags, to_instant
+from backupkit.analysis.arrays import Flags, mark_among, to_instant
 from backupkit.assessment.context import EvaluationContext, Period
 from backupkit.assessment.prepared import (
     PreparedData,
@@ -24,7 +24,17 @@ _COUNT_COLUMNS: Final = ["polls", "polls_ok", "jobs"]
 # no messages or extra columns
 _ASSESSED_COLUMNS: Final = [name for name in JOBS.names if name != "messages"]
 _RESULTS: Final = (
-    *("facts", "intervals", "slots", "incidents", "baselines", "anomalies", "schedules", "drift"),
+    *(
+        "facts",
+        "reasons",
+        "intervals",
+        "slots",
+        "incidents",
+        "baselines",
+        "anomalies",
+        "schedules",
+        "drift",
+    ),
     *("jobs", "overlapping_jobs", "explained_jobs", "period_slots", "recent_jobs"),
 )
 
@@ -47,9 +57,27 @@ class PartialAssessment:
         return copy(self)
 
     @cached_property
-    def facts(self) -> pd.DataFrame:
-        """The rules and the figures of each appliance, and the reason of its state."""
-        return _add_reasons(self)
+    def reasons(self) -> pd.DataFrame:
+        """The reason of the state of each appliance, in one column."""
+        facts, prepared, context = self.facts, self._prepared, self._context
+        start, end = context.period.start, context.period.end
+        jobs, is_local = prepared.jobs, prepared.is_local
+        last_success = facts["last_success_end"]
+        older = end - facts["threshold"]
+        undecided = analysis.describe_undecided(
+            prepared.counted, since=older.where(older < start, start), end=end
+        )
+        reasons = analysis.reasons(
+            facts.assign(undecided=undecided),
+            _find_current_failures(jobs, self._all_signatures["text"], last_success, end),
+            prepared.current_schedules,
+            end=end,
+            schedule_unknown=find_without_schedule_api(facts).union(
+                facts.index[facts["schedules_error"].notna()]
+            ),
+            newest_local=analysis.newest_local(jobs, is_local, last_success, end=end),
+        )
+        return reasons.to_frame("reason")
 
     @cached_property
     def intervals(self) -> pd.DataFrame:
@@ -181,7 +209,7 @@ class PartialAssessment:
         )
 
     @cached_property
-    def _figures(self) -> pd.DataFrame:
+    def facts(self) -> pd.DataFrame:
         """The rules and the figures of each appliance."""
         prepared, period, names = self._prepared, self._context.period, self._prepared.appliances
         start, end = period.start, period.end
@@ -226,7 +254,7 @@ class PartialAssessment:
                 analysis.feasibility(
                     prepared.current_schedules,
                     prepared.resolved_policy,
-                    self.baselines["typical_duration"],
+                    prepared.typical_durations,
                     zones=prepared.schedule_zones,
                     at=end,
                 ),
@@ -234,46 +262,20 @@ class PartialAssessment:
             axis="columns",
         )
         facts = facts.join(analysis.ratios(facts))
+        facts["excluded_because"] = facts["exclude"].fillna(
+            _find_exclusion_reasons(self._context.exclusion_rows, end, facts.index)
+        )
         read = _find_read_appliances(prepared.data.polls, start, end)
         local_runs = jobs.loc[prepared.is_local & self._is_overlapping, "appliance"]
         return facts.assign(
             target_state=analysis.target_state(facts),
+            onboarding_until=_find_end_of_onboarding(facts),
             lookback_from=end - facts["lookback"],
             zone=zones["zone"],
             zone_source=zones["source"],
-            read=facts.index.isin(read),
+            read=mark_among(facts.index.to_series(), pd.Index(read.unique())),
             local_runs=local_runs.value_counts(),
         )
-
-
-def _add_reasons(partial: PartialAssessment) -> pd.DataFrame:
-    """Return the figures with the reason of each state."""
-    facts, prepared, context = partial._figures, partial._prepared, partial._context  # noqa: SLF001 # of this module
-    start, end = context.period.start, context.period.end
-    jobs, is_local = prepared.jobs, prepared.is_local
-    last_success = facts["last_success_end"]
-    older = end - facts["threshold"]
-    explained = facts.assign(
-        excluded_because=facts["exclude"].fillna(
-            _find_exclusion_reasons(context.exclusion_rows, end, facts.index)
-        ),
-        undecided=analysis.describe_undecided(
-            prepared.counted, since=older.where(older < start, start), end=end
-        ),
-    )
-    explained["onboarding_until"] = _find_end_of_onboarding(explained)
-    text = partial._all_signatures["text"]  # noqa: SLF001 # of this module
-    explained["reason"] = analysis.reasons(
-        explained,
-        _find_current_failures(jobs, text, last_success, end),
-        prepared.current_schedules,
-        end=end,
-        schedule_unknown=find_without_schedule_api(facts).union(
-            facts.index[facts["schedules_error"].notna()]
-        ),
-        newest_local=analysis.newest_local(jobs, is_local, last_success, end=end),
-    )
-    return explained
 
 
 def _cut_known_until(coverage: pd.DataFrame, period: Period) -> pd.DataFrame:

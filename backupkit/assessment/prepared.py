@@ -1,4 +1,4 @@
-"""What the figures of some appliances are computed from: jobs, schedules, slots and segments."""
+"""Jobs, schedules, slots and segments of some appliances, from which figures are computed."""
 
 from functools import cached_property
 from typing import Final
@@ -62,7 +62,7 @@ class PreparedData:
 
     @cached_property
     def is_local(self) -> Flags:
-        """Which jobs saved to the appliance itself, and are no recovery points."""
+        """True for jobs that saved to the appliance itself, and are no recovery points."""
         revisions = [*self.context.revisions, *self.context.later_revisions]
         return analysis.local_backups(self._untyped_jobs, revisions)
 
@@ -90,7 +90,7 @@ class PreparedData:
 
     @cached_property
     def coverage(self) -> pd.DataFrame:
-        """What is known of each appliance by the rules at the period's end."""
+        """The known time of each appliance by the rules at the period's end."""
         return self.cover(self.resolved_policy)
 
     def cover(self, resolved_policy: pd.DataFrame) -> pd.DataFrame:
@@ -123,6 +123,13 @@ class PreparedData:
             self.schedule_zones,
             self.resolved_policy["timezone"],
             self.poll_summary["own_timezone"],
+        )
+
+    @cached_property
+    def typical_durations(self) -> pd.Series:
+        """The typical duration of each appliance."""
+        return analysis.typical_durations(
+            self.jobs, end=self.period.end, appliances=self.appliances
         )
 
     @cached_property
@@ -237,6 +244,8 @@ def _add_policy_schedules(
 ) -> pd.DataFrame:
     """Add the policy's schedules for appliances whose API does not report one."""
     without = find_without_schedule_api(poll_summary).difference(pd.Index(schedules["appliance"]))
+    if without.empty:
+        return schedules
     added = policy.plans(without)
     added = added[added["appliance"].isin(without)]
     return schedules if added.empty else pd.concat([schedules, added], ignore_index=True)

@@ -80,6 +80,8 @@ class Assessment(MergedFigures):
     fleet, groups, appliances, intervals, slots, incidents : DataFrame
         Of `backupkit.tables.METRICS`, ``GROUPS``, ``APPLIANCES`` (the worst first), ``INTERVALS``,
         ``SLOTS`` and ``INCIDENTS``.
+    figures : DataFrame
+        As `appliances`, without the reasons, which take longest.
     failures, failure_counts, clusters, cluster_tests : DataFrame
         Of ``FAILURES``, ``FAILURE_COUNTS``, ``CLUSTERS`` and ``CLUSTER_TESTS``: the failures, what
         the affected appliances have in common, and what was tested to find that.
@@ -97,6 +99,9 @@ class Assessment(MergedFigures):
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in (*_VALUES, *FRAMES)}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, figures=state["appliances"].drop(columns="reason"))
+
     def replaced(self, **values: object) -> Self:
         """Return a copy that holds other values for some attributes, and nothing of the former.
 
@@ -109,7 +114,7 @@ class Assessment(MergedFigures):
         if unknown := values.keys() - state.keys():
             raise TypeError(f"an assessment has no {', '.join(sorted(unknown))}")
         copy = object.__new__(type(self))
-        copy.__dict__.update(state, **values)
+        copy.__setstate__(state | values)
         return copy
 
     @cached_property
@@ -139,18 +144,18 @@ class Assessment(MergedFigures):
 
     @cached_property
     def as_if(self) -> bool:
-        """Whether the policy of `now` was applied to all of the past."""
+        """True if the policy of `now` was applied to all of the past."""
         return self.context.as_if
 
     @cached_property
     def period_verdict(self) -> PeriodVerdict:
-        """Whether the fleet met its targets in the period."""
+        """Result of the fleet against its targets in the period."""
         return PeriodVerdict.of(self.fleet)
 
     @cached_property
     def verdict(self) -> Verdict:
         """The state of the fleet at the period's end."""
-        return Verdict.of(self.appliances["state"])
+        return Verdict.of(self.figures["state"])
 
     def policy_until(self, end: pd.Timestamp) -> Policy:
         """Return the policy that judges the time right before an instant.
@@ -163,7 +168,7 @@ class Assessment(MergedFigures):
     @property
     def at_risk(self) -> pd.Index:
         """The compliant appliances that are in their grace time or have an open incident."""
-        rows = self.appliances
+        rows = self.figures
         resolved_policy = self.policy_until(self.end).rules(rows.index)
         late = rows["exposure"] > resolved_policy["rpo"].reindex(rows.index)
         return rows.index[(rows["state"] == "compliant") & (late | rows["incident_since"].notna())]
@@ -202,7 +207,7 @@ class Assessment(MergedFigures):
         Those in their first days, which are excluded as onboarding, are among them. Those that a
         rule excludes are not.
         """
-        rows = self.appliances
+        rows = self.figures
         scoped = rows["state"].isin(IN_SCOPE_STATES) | rows["onboarding_until"].notna()
         read = self.coverage["last_ok"].reindex(rows.index).notna()
         return rows.index[scoped & read & rows["last_success"].isna()]
@@ -214,7 +219,7 @@ class Assessment(MergedFigures):
         They are issued at the period's end. `backupkit.compare` scores those of the earlier
         assessment.
         """
-        rows = self.appliances
+        rows = self.figures
         rules = self.policy_until(self.end).rules(rows.index)
         at_risk = analysis.warn_at_risk(rows.loc[self.at_risk], rules["rpo"], at=self.end)
         slower = analysis.warn_slower(rows, self.jobs, rules["threshold"], at=self.end)

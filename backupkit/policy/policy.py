@@ -271,19 +271,12 @@ class Policy(Parameters):
         """
         members = self._list_all_members(appliances)
         applied = [self.for_member(member) for member in members]
-        columns: dict[str, pd.Series] = {
-            name: pd.Series([getattr(own, name) for own in applied], dtype=parameter.kind.dtype)
-            for name, parameter in PARAMETERS.items()
-            if parameter.kind.dtype
-        }
-        spans = {
-            "threshold": [own.threshold for own in applied],
-            "window_start": [own.window and own.window.start for own in applied],
-            "window_length": [own.window and own.window.length for own in applied],
-        }
-        columns |= {name: pd.Series(s, dtype=DURATION.dtype) for name, s in spans.items()}
-        for name in TARGETS.values():
-            columns[name] = columns[name].fillna(columns["target"])
+        # most members share the parameters of a few policies
+        distinct = {id(own): own for own in applied}
+        parameters = _tabulate_parameters(list(distinct.values()))
+        place = {key: position for position, key in enumerate(distinct)}
+        shared = parameters.take([place[id(own)] for own in applied])
+        columns: dict[str, pd.Series] = {}
         for name in ("host", "site", "group", "timezone"):
             columns[name] = pd.Series([getattr(member, name) for member in members], dtype="str")
         undated = [exclusion for exclusion in self.exclusions if not exclusion.dated]
@@ -297,7 +290,9 @@ class Policy(Parameters):
         columns["configured"] = pd.Series(
             [not configured or name in configured for name in names], dtype="bool"
         )
-        return pd.DataFrame(columns).set_axis(pd.Index(names, dtype="str", name="appliance"))
+        own_columns = pd.DataFrame(columns, index=pd.RangeIndex(len(names)))
+        rules = pd.concat([shared.reset_index(drop=True), own_columns], axis="columns")
+        return rules.set_axis(pd.Index(names, dtype="str", name="appliance"))
 
     def for_member(self, member: Member) -> "Policy":
         """Return the policy of one appliance: its own, else its group's, else this one."""
@@ -380,3 +375,21 @@ def _collect_content(policy: Policy) -> list[object]:
         *policy.groups.items(),
         *policy.members,
     ]
+
+
+def _tabulate_parameters(policies: list[Policy]) -> pd.DataFrame:
+    """Return the parameters of each policy, in the columns of `Policy.rules`."""
+    columns: dict[str, pd.Series] = {
+        name: pd.Series([getattr(own, name) for own in policies], dtype=parameter.kind.dtype)
+        for name, parameter in PARAMETERS.items()
+        if parameter.kind.dtype
+    }
+    spans = {
+        "threshold": [own.threshold for own in policies],
+        "window_start": [own.window and own.window.start for own in policies],
+        "window_length": [own.window and own.window.length for own in policies],
+    }
+    columns |= {name: pd.Series(s, dtype=DURATION.dtype) for name, s in spans.items()}
+    for name in TARGETS.values():
+        columns[name] = columns[name].fillna(columns["target"])
+    return pd.DataFrame(columns)

@@ -83,8 +83,8 @@ def check_result(assessment: Assessment) -> CheckResult:
     unread = find_partly_read(assessment)
     code = _CODE_BY_STATE[verdict.state]
     sentence = verdict.sentence
-    bad = assessment.appliances["state"].isin(["breach", "unknown", "unobserved"])
-    worst = list(assessment.appliances.index[bad])
+    bad = assessment.figures["state"].isin(["breach", "unknown", "unobserved"])
+    worst = list(assessment.figures.index[bad])
     if code == 0 and (len(at_risk) or unread or period.state != "met"):
         code = 1
         count = [f"{len(at_risk):,} at risk"] if len(at_risk) else []
@@ -130,7 +130,7 @@ def _format_performance(assessment: Assessment, at_risk: int) -> Iterator[str]:
 
 def _format_worst_exposure(assessment: Assessment) -> Iterator[str]:
     """Return the performance data of the highest exposure, relative to its threshold."""
-    rows = assessment.appliances
+    rows = assessment.figures
     used = (
         (rows["exposure"] / rows["threshold"]).where(rows["state"].isin(IN_SCOPE_STATES)).dropna()
     )

@@ -1,5 +1,6 @@
 """Clocks of appliances that were set: polls whose clock differences are not all the same."""
 
+import numpy as np
 import pandas as pd
 
 from backupkit.tables.constants import TOLERATED_SKEW
@@ -14,9 +15,16 @@ def list_measured_skews(polls: pd.DataFrame) -> pd.DataFrame:
     Of polls of one appliance at the same instant, one stays.
     """
     read = list_was_read(polls).fillna(value=False).astype("bool") & polls["clock_skew"].notna()
-    by = ["appliance", "polled_at"]
-    ordered = polls.loc[read, [*by, "clock_skew"]].sort_values([*by, "clock_skew"])
-    return ordered.drop_duplicates(by, keep="last", ignore_index=True)
+    measured = polls.loc[read, ["appliance", "polled_at", "clock_skew"]]
+    # numbers sort many times faster than names
+    codes, _ = pd.factorize(measured["appliance"], sort=True)
+    times = measured["polled_at"].astype("int64").to_numpy()
+    skews = measured["clock_skew"].to_numpy()
+    order = np.lexsort((skews, times, codes))
+    codes, times = codes[order], times[order]
+    is_last = np.append((codes[1:] != codes[:-1]) | (times[1:] != times[:-1]), np.True_)
+    kept: pd.DataFrame = measured.iloc[order[is_last[: len(order)]]].reset_index(drop=True)
+    return kept
 
 
 def find_set_clocks(

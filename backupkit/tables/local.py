@@ -65,13 +65,15 @@ def mark_local_jobs(jobs: pd.DataFrame, hosts: Mapping[str, str]) -> npt.NDArray
     >>> mark_local_jobs(JOBS.frame(columns), {"a": "vc-1:443"}).tolist()
     [False, True]
     """
-    texts = jobs["location"].astype("str").str.replace(FOLDER_PATTERN, r"\1", regex=True)
-    which, locations = pd.factorize(texts)
+    position, texts = pd.factorize(jobs["location"].astype("str"))
+    folder, locations = pd.factorize(
+        pd.Series(texts, dtype="str").str.replace(FOLDER_PATTERN, r"\1", regex=True)
+    )
+    which = np.append(folder, -1)[position]
     read = [_read_location(location) for location in locations]
     on_itself = np.array([flag for flag, _ in read] + [False], dtype=bool)
     targets = [target for _, target in read] + [""]  # of a missing location, position -1
-    names = pd.Index(jobs["appliance"].unique())
-    owner = names.get_indexer(pd.Index(jobs["appliance"]))
+    owner, names = pd.factorize(jobs["appliance"])
     own, distinct = pd.factorize(
         pd.Series([_read_host(hosts.get(str(name))) for name in names], dtype="str")
     )
