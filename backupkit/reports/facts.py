@@ -7,6 +7,7 @@ import base64
 from itertools import groupby
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
@@ -176,7 +177,8 @@ def build_data_uri(ax: Axes) -> str:
 
     Of a figure with many points, which would exceed it, no SVG is rendered.
     """
-    points = sum(len(path.vertices) for shape in ax.collections for path in shape.get_paths())
+    paths = [path for shape in ax.collections for path in shape.get_paths()]
+    points = sum(np.shape(path.vertices)[0] for path in paths)
     if points * _SVG_POINT_BYTES <= _MAX_SVG_BYTES:
         svg = render_svg(ax)
         if len(svg) <= _MAX_SVG_BYTES:
