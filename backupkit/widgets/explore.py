@@ -266,7 +266,9 @@ class Explorer:
             return str(self._error.value)
         view = self._view
         ax = plots.timeline(
-            view.plot_frame(view.positions_of(view.drawn_states.index[:25])),
+            view.plot_frame(
+                view.positions_of(view.drawn_states.index[:25]), "appliance", "outcome"
+            ),
             slots=view.slots_of(view.drawn_states.index[:25]),
             states=view.drawn_states,
             start=view.start,

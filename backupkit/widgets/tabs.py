@@ -139,7 +139,7 @@ class Timeline(Tab):
         """Draw the jobs as bars; for up to 12 appliances also their progress."""
         self._view, self._rows = view, view.drawn_states.index[:_MAX_ROWS]
         ax = plots.timeline(
-            view.plot_frame(view.positions_of(self._rows)),
+            view.plot_frame(view.positions_of(self._rows), "appliance", "outcome"),
             slots=view.slots_of(self._rows),
             states=view.drawn_states,
             start=view.start,
@@ -209,7 +209,9 @@ class Failures(Tab):
         self._hint.value = _PATTERNS_HINT
         self._update_options(view)
         self._over_time.show(
-            plots.failures_over_time(view.plot_frame(view.failed_positions), theme=theme),
+            plots.failures_over_time(
+                view.plot_frame(view.failed_positions, "signature"), theme=theme
+            ),
             "Failures over time by error pattern",
         )
         self._table.value = view_html.render_signatures_table(view)
@@ -269,7 +271,8 @@ class Durations(Tab):
     def show(self, view: FilteredView, theme: str) -> None:
         """Draw the durations with unusual jobs marked, then the load of the targets."""
         self._view = view
-        jobs, assessment = view.plot_frame(view.positions), view.index.assessment
+        jobs = view.plot_frame(view.positions, "appliance", "outcome", "target")
+        assessment = view.index.assessment
         self._lengths.show(
             plots.durations(jobs, anomalies=assessment.anomalies, theme=theme),
             "Durations of the jobs",
