@@ -81,6 +81,30 @@ class _Runs:
         )
 
 
+class _States(NamedTuple):
+    """Intervals of the appliances, and whether each is compliant or in breach."""
+
+    codes: Codes
+    begins: Times
+    ends: Times
+    is_compliant: Flags
+    is_breach: Flags
+
+    def follow(self, at: np.datetime64, number: int) -> tuple[Flags, Flags, Flags]:
+        """Return who is compliant at a time, of whom the next day is known, and has a breach."""
+
+        def mark(chosen: Flags) -> Flags:
+            marked = np.zeros(number, dtype=np.bool_)
+            marked[self.codes[chosen]] = True
+            return marked
+
+        now = (self.begins < at) & (self.ends >= at)  # right before it, also at the period's end
+        within = (self.begins < at + _DAY) & (self.ends > at)
+        is_breach = mark(within & self.is_breach)
+        is_unknown = mark(within & ~self.is_breach & ~self.is_compliant)
+        return mark(now & self.is_compliant), is_breach | ~is_unknown, is_breach
+
+
 class _Rates(NamedTuple):
     """Miss rates, resolved and missed slots, and whether the last one was missed."""
 
@@ -144,8 +168,10 @@ def forecast_breach(
     took = to_spans(rules["typical_duration"].reindex(names).fillna(pd.Timedelta(hours=1)))
     runs = _list_runs(slots, upcoming, names, took)
     threshold = to_spans(rules["threshold"].reindex(names))
+    states = _list_states(intervals, names)
     everyone = np.arange(number)
-    frames = []
+    now = FORECAST.empty()
+    past = [(np.empty(0), np.empty(0, dtype=np.bool_))]
     days = min(_MAX_DAYS, int((end - start) / pd.Timedelta(days=1)))
     for day in range(days + 1):
         at = to_instant(end) - day * _DAY
@@ -158,29 +184,28 @@ def forecast_breach(
         first = np.where(rates.is_missed, rates.after_miss, rates.after_success)
         chance = np.where(left > 0, first * rates.after_miss ** np.maximum(left - 1, 0), 1.0)
         chance = np.where(breach_at >= at + _DAY, 0.0, chance)
-        state, outcome = _find_outcomes(intervals, names, at)
-        usable = (state == "compliant") & (rates.known >= _MIN_SLOTS) & ~np.isnat(breach_at)
-        frames.append(
-            pd.DataFrame(
-                {
-                    "appliance": names,
-                    "breach_at": to_utc_column(breach_at),
-                    "runs_left": left,
-                    "known_slots": rates.known,
-                    "missed_slots": rates.missed,
-                    "probability": chance,
-                    "outcome": outcome,
-                    "day": day,
-                }
-            )[usable]
-        )
-    every = pd.concat(frames, ignore_index=True)
-    now = every[every["day"] == 0].sort_values("probability", ascending=False, kind="stable")
+        is_compliant, is_known, is_breach = states.follow(at, number)
+        usable = is_compliant & (rates.known >= _MIN_SLOTS) & ~np.isnat(breach_at)
+        if day:
+            usable &= is_known
+            past.append((chance[usable], is_breach[usable]))
+            continue
+        now = pd.DataFrame(
+            {
+                "appliance": names,
+                "breach_at": to_utc_column(breach_at),
+                "runs_left": left,
+                "known_slots": rates.known,
+                "missed_slots": rates.missed,
+                "probability": chance,
+            }
+        )[usable]
+    now = now.sort_values("probability", ascending=False, kind="stable")
     is_next = upcoming["slot"] >= end
     following = upcoming[is_next].groupby("appliance")["slot"].min().rename("next_slot")
     now = now.merge(following, how="left", left_on="appliance", right_index=True)
-    past = every[(every["day"] > 0) & every["outcome"].isin(["breach", "no breach"])]
-    return Forecasts(FORECAST.conform(now), _measure_reliability(past))
+    chances, outcomes = map(np.concatenate, zip(*past, strict=True))
+    return Forecasts(FORECAST.conform(now), _measure_reliability(chances, outcomes))
 
 
 def _list_runs(
@@ -202,32 +227,24 @@ def _list_runs(
     return _Runs(codes, times, times + took[codes] + _HOUR, missed, resolved, after_miss)
 
 
-def _find_outcomes(
-    intervals: pd.DataFrame, names: pd.Index, at: np.datetime64
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the state of each appliance at a time, and what followed within a day."""
-    codes = to_codes(intervals["appliance"], names)
-    begins, ends = to_times(intervals["start"]), to_times(intervals["end"])
-    states = intervals["state"].to_numpy(dtype=object)
-    state = np.full(len(names), "", dtype=object)
-    now = (begins < at) & (ends >= at)  # right before it, also at the period's end
-    state[codes[now]] = states[now]
-    outcome = np.full(len(names), "no breach", dtype=object)
-    within = (begins < at + _DAY) & (ends > at)
-    for kind, found in (
-        ("not known", within & ~np.isin(states, ["compliant", "breach"])),
-        ("breach", within & (states == "breach")),
-    ):
-        outcome[codes[found]] = kind
-    return state, outcome
+def _list_states(intervals: pd.DataFrame, names: pd.Index) -> _States:
+    """Return the states of the appliances over time."""
+    states = intervals["state"]
+    return _States(
+        to_codes(intervals["appliance"], names),
+        to_times(intervals["start"]),
+        to_times(intervals["end"]),
+        states.eq("compliant").to_numpy(dtype=np.bool_),
+        states.eq("breach").to_numpy(dtype=np.bool_),
+    )
 
 
-def _measure_reliability(past: pd.DataFrame) -> pd.DataFrame:
+def _measure_reliability(probability: Numbers, is_breach: Flags) -> pd.DataFrame:
     """Compare the mean probability with the share of breaches, by range of probability."""
-    place = np.searchsorted(_BINS[1:], past["probability"].to_numpy(), side="left")
-    place = np.where(past["probability"] == 0, -1, np.minimum(place, len(_BINS) - 2))
-    groups = past.assign(observed=past["outcome"].eq("breach")).groupby(place)
-    table = groups.agg(
+    place = np.searchsorted(_BINS[1:], probability, side="left")
+    place = np.where(probability == 0, -1, np.minimum(place, len(_BINS) - 2))
+    past = pd.DataFrame({"probability": probability, "observed": is_breach})
+    table = past.groupby(place).agg(
         forecasts=("probability", "size"),
         predicted=("probability", "mean"),
         observed=("observed", "sum"),

@@ -225,11 +225,8 @@ def exposure(
             if name in thresholds:
                 level = 1.0 if differ else thresholds[name]
                 ax.fill_between(
-                    days,
-                    hours,
+                    *_cut_off_below(days, hours, level),
                     level,
-                    where=(hours >= level).tolist(),
-                    interpolate=True,
                     color=active_theme.tint(active_theme.of(style.ORANGE)),
                     zorder=0.5,
                     linewidth=0,
@@ -286,3 +283,15 @@ def _build_sawtooth(
     hours = (corners - point_times) / _HOUR
     is_defined = ~np.isnan(hours)
     return corners[is_defined], hours[is_defined]
+
+
+def _cut_off_below(days: Floats, hours: Floats, level: float) -> tuple[Floats, Floats]:
+    """Return a curve that follows another one above a level, and the level below it."""
+    above = hours - level
+    crossed = np.flatnonzero(above[:-1] * above[1:] < 0)
+    share = above[crossed] / (above[crossed] - above[crossed + 1])
+    crossings = days[crossed] + share * (days[crossed + 1] - days[crossed])
+    return (
+        np.insert(days, crossed + 1, crossings),
+        np.insert(np.maximum(hours, level), crossed + 1, level),
+    )

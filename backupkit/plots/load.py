@@ -122,7 +122,7 @@ def _get_planned_peak(loads: pd.DataFrame | None, target: str) -> float | None:
 
 def _build_curves(jobs: pd.DataFrame, codes: Codes, count: int) -> list[tuple[Floats, Floats]]:
     """Return the curve of each target, as from `_build_steps`."""
-    order = np.argsort(codes, kind="stable")
+    order = np.argsort(codes.astype(np.min_scalar_type(count)), kind="stable")
     bounds = np.searchsorted(codes[order], np.arange(1, count))
     start, end = (
         style.to_day_numbers(jobs["start_time"]),
@@ -136,16 +136,23 @@ def _build_curves(jobs: pd.DataFrame, codes: Codes, count: int) -> list[tuple[Fl
 
 def _build_steps(start: Floats, end: Floats, last: float) -> tuple[Floats, Floats]:
     """Return the times at which the number of jobs changes, and the number from then on."""
-    end = end[~np.isnan(end)]  # a running job has no end
-    times = np.concatenate([start, end, [last]])
-    change = np.repeat([1.0, -1.0, 0.0], [len(start), len(end), 1])
-    change_times, inverse = np.unique(times, return_inverse=True)
-    job_counts: Floats = np.cumsum(np.bincount(inverse, weights=change))
-    if len(change_times) <= _MAX_STEPS:
-        return change_times, job_counts
-    # one column per pixel: start with the number that lasts from before, then take the highest
-    edges = np.linspace(change_times[0], change_times[-1], _COLUMN_COUNT, endpoint=False)
-    column = np.searchsorted(edges, change_times, side="right") - 1
-    highest = job_counts[np.searchsorted(change_times, edges, side="right") - 1]
-    np.maximum.at(highest, column, job_counts)
-    return np.append(edges, change_times[-1]), np.append(highest, job_counts[-1])
+    start, end = np.sort(start), np.sort(end[~np.isnan(end)])  # a running job has no end
+    if len(start) + len(end) <= _MAX_STEPS:
+        change_times = np.unique(np.concatenate([start, end, [last]]))
+        return change_times, _count_running(change_times, start, end)
+    # one column per pixel: start with the number that lasts from before, then take the highest,
+    # which is reached when a job starts
+    edges = np.linspace(start[0], last, _COLUMN_COUNT, endpoint=False)
+    highest = _count_running(edges, start, end)
+    first = np.searchsorted(start, edges)
+    begun = np.flatnonzero(np.diff(first, append=len(start)))
+    counts = np.arange(1, len(start) + 1) - np.searchsorted(end, start, "right")
+    peaks = np.maximum.reduceat(counts, first[begun])
+    highest[begun] = np.maximum(highest[begun], peaks)
+    return np.append(edges, last), np.append(highest, _count_running(np.array([last]), start, end))
+
+
+def _count_running(times: Floats, start: Floats, end: Floats) -> Floats:
+    """Return how many jobs run from each time on, of sorted starts and ends."""
+    counts = np.searchsorted(start, times, "right") - np.searchsorted(end, times, "right")
+    return counts.astype(np.float64)

@@ -124,7 +124,7 @@ def _list_slot_cells(slots: pd.DataFrame) -> pd.DataFrame:
 def _list_interval_cells(intervals: pd.DataFrame, *, without: pd.Series) -> pd.DataFrame:
     """Return appliance, day and code of each day of an interval, of appliances without slots."""
     names = intervals["appliance"].astype("str")
-    in_scope = set(names[intervals["state"].ne("excluded")]) - set(without)
+    in_scope = set(names[intervals["state"].ne("excluded")].unique()) - set(without.unique())
     rows = intervals[names.isin(in_scope).to_numpy()]
     first, last = rows["start"].dt.floor("D"), _find_last_day(rows["end"])
     number = ((last - first) // pd.Timedelta(days=1)).to_numpy() + 1

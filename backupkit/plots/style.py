@@ -35,6 +35,7 @@ BROWN = "#8A5A00"
 PURPLE = "#6A3D9A"
 CURVES = (BLUE, ORANGE, PURPLE, BROWN, MUTED, INK)
 
+_MICROSECONDS_PER_DAY = 86_400_000_000
 _FONT = "DejaVu Sans"
 _MAX_NAMED_ROWS = 60
 """Maximum number of rows with a name each."""
@@ -376,7 +377,10 @@ def to_day_number(time: pd.Timestamp) -> float:
 
 def to_day_numbers(times: pd.Series | pd.DatetimeIndex) -> Floats:
     """Convert UTC times to matplotlib's day numbers; NaN where the time is missing."""
-    numbers: Floats = date2num(pd.DatetimeIndex(times).tz_localize(None).to_numpy())
+    naive = pd.DatetimeIndex(times).tz_localize(None).to_numpy("datetime64[us]")
+    # date2num is ten times slower
+    numbers = naive.view(np.int64) / _MICROSECONDS_PER_DAY
+    numbers[np.isnat(naive)] = np.nan
     return numbers
 
 
@@ -386,13 +390,14 @@ def drop_implausible_times(jobs: pd.DataFrame) -> pd.DataFrame:
     Reads ``last_seen_at`` of jobs, or ``observed_at`` of observations, if there.
     """
     seen = next((jobs[name] for name in ("last_seen_at", "observed_at") if name in jobs), None)
-    seen_at = np.full(len(jobs), np.datetime64("NaT", "us")) if seen is None else _to_naive(seen)
+    seen_at = np.array("NaT", "datetime64[us]") if seen is None else _to_naive(seen)
+    implausible = {
+        name: find_implausible_times(_to_naive(jobs[name]), seen_at)
+        for name in ("start_time", "end_time")
+        if name in jobs
+    }
     return jobs.assign(
-        **{
-            name: jobs[name].mask(find_implausible_times(_to_naive(jobs[name]), seen_at))
-            for name in ("start_time", "end_time")
-            if name in jobs
-        }
+        **{name: jobs[name].mask(flags) for name, flags in implausible.items() if flags.any()}
     )
 
 

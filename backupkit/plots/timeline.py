@@ -1,9 +1,12 @@
 """Timeline of the jobs: start, duration and outcome."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
@@ -21,6 +24,9 @@ _MAX_BARS = 10_000
 
 _DENSITY_COLUMNS = 480
 """Number of cells across the density, about two pixels each."""
+
+_MIN_HATCHED_WIDTH = 1.5
+"""Minimum width of the widest bar to draw a hatch [pixel]."""
 
 _BY_SEVERITY = ("void", "success", "open", "other", "failure")
 _HALF_HEIGHT = {"success": 0.24, "failure": 0.38}
@@ -220,7 +226,7 @@ def _draw_outcome(
     left = style.to_day_numbers(jobs["start_time"])
     right = style.to_day_numbers(ends.fillna(now))
     half_height = _HALF_HEIGHT.get(outcome, _OTHER_HALF_HEIGHT)
-    corners = np.stack(
+    corners: Any = np.stack(  # an array is faster than the sequence that is declared
         [
             np.stack([left, rows - half_height], axis=-1),
             np.stack([right, rows - half_height], axis=-1),
@@ -231,8 +237,8 @@ def _draw_outcome(
     )
     face = colour if outcome == "success" else active_theme.tint(colour)
     # outlines keep short jobs visible that are thinner than a pixel
-    bars = PolyCollection(
-        list(corners),
+    bars = _Bars(
+        corners,
         facecolor=face,
         edgecolor=colour,
         hatch=status_style.hatch,
@@ -255,6 +261,20 @@ def _draw_outcome(
     return Patch(
         facecolor=face, edgecolor=colour, hatch=status_style.hatch, label=status_style.label
     )
+
+
+class _Bars(PolyCollection):
+    """Bars without a hatch if they are too thin to show it: it takes most of the drawing time."""
+
+    def draw(self, renderer: RendererBase) -> None:
+        axes, hatch = self.axes, self.get_hatch()
+        if axes is not None and hatch:
+            left, right = axes.get_xlim()
+            widest = max(path.get_extents().width for path in self.get_paths())
+            if widest * axes.bbox.width < _MIN_HATCHED_WIDTH * abs(right - left):
+                self.set_hatch("")
+        super().draw(renderer)
+        self.set_hatch(hatch)
 
 
 def _draw_density(

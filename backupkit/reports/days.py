@@ -166,10 +166,11 @@ def _build_cell(state: object) -> tuple[str, str]:
 
 def _summarise_days(states: list[object], days: list[pd.Timestamp]) -> str:
     counts = []
-    for state in reversed(list(CELL_STYLES)):
-        matches = [time for time, value in zip(days, states, strict=True) if value == state]
-        if not matches:
-            continue
+    times: dict[object, list[pd.Timestamp]] = {}
+    for time, state in zip(days, states, strict=True):
+        times.setdefault(state, []).append(time)
+    for state in reversed([state for state in CELL_STYLES if state in times]):
+        matches = times[state]
         names = (
             [format_day(time) for time in matches[-_MAX_NAMED_DAYS:]]
             if state in _NAMED_CELLS

@@ -7,6 +7,7 @@ import base64
 from itertools import groupby
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
@@ -64,6 +65,7 @@ Time = pd.Timestamp | NaTType
 Duration = pd.Timedelta | NaTType
 
 _MAX_SVG_BYTES = 60_000  # bytes
+_SVG_POINT_BYTES = 20  # bytes of a point in SVG, at least
 _MAX_RUN = 31  # cells; report.css has a width for each length
 
 
@@ -171,10 +173,20 @@ class Picture(NamedTuple):
 
 
 def build_data_uri(ax: Axes) -> str:
-    """Return a drawn figure as a data URI: SVG, or PNG if the SVG exceeds 60,000 bytes."""
-    content, kind = render_svg(ax), "svg+xml"
-    if len(content) > _MAX_SVG_BYTES:
-        content, kind = render_png(ax), "png"
+    """Return a drawn figure as a data URI: SVG, or PNG if the SVG exceeds 60,000 bytes.
+
+    Of a figure with many points, which would exceed it, no SVG is rendered.
+    """
+    paths = [path for shape in ax.collections for path in shape.get_paths()]
+    points = sum(np.shape(path.vertices)[0] for path in paths)
+    if points * _SVG_POINT_BYTES <= _MAX_SVG_BYTES:
+        svg = render_svg(ax)
+        if len(svg) <= _MAX_SVG_BYTES:
+            return _encode_uri(svg, "svg+xml")
+    return _encode_uri(render_png(ax), "png")
+
+
+def _encode_uri(content: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 

@@ -80,6 +80,19 @@ class AssessmentIndex:
         self._rules: dict[int, pd.DataFrame] = {}
         self._last_search: tuple[str, npt.NDArray[np.bool_]] | None = None
 
+    def find_codes(self, label: str) -> tuple[Codes, pd.Index]:
+        """Return the codes of the jobs' appliance, outcome, type, signature or target."""
+        if label == "target":
+            return self._targets
+        categories = {
+            "appliance": self.appliances,
+            "outcome": pd.Index(OUTCOMES),
+            "type": self.types,
+            "signature": self.signatures,
+        }
+        codes: Codes = getattr(self, f"{label}_codes")
+        return codes, categories[label]
+
     # --- rules -----------------------------------------------------------------------------------
 
     def rules_at(self, moment: pd.Timestamp) -> pd.DataFrame:
@@ -141,16 +154,6 @@ class AssessmentIndex:
         codes, locations = self._locations
         target_codes, targets = encode_targets(locations.to_series())  # each location once
         return np.append(target_codes, -1).astype(np.int32)[codes], targets
-
-    @property
-    def targets(self) -> pd.Index:
-        """Backup targets, as scheme and host."""
-        return self._targets[1]
-
-    @property
-    def target_codes(self) -> Codes:
-        """Code of each job's backup target; -1 if unknown."""
-        return self._targets[0]
 
     @cached_property
     def failure_texts(self) -> pd.DataFrame:

@@ -1,7 +1,9 @@
 """Explorer widget: filters, verdict and tabs of a fleet."""
 
+import asyncio
 import base64
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +29,9 @@ from backupkit.widgets.tabs import Durations, Failures, Jobs, Matrix, Overview, 
 from backupkit.widgets.view import LISTS, FilteredView, Selection
 
 __all__ = ["Explorer", "explore"]
+
+_DELAY: Final = 0.02
+"""Time for further changes to arrive before a selection is drawn [s]."""
 
 _MAX_LINK_BYTES: Final = 6_000_000
 """Up to this size, a saved file is also a download link in the page [bytes]."""
@@ -72,6 +77,7 @@ class Explorer:
         self._data = data
         self._folder, self._theme = Path(folder), theme
         self._view: FilteredView | None = None
+        self._waiting: asyncio.TimerHandle | None = None
         self._assessment: Assessment | None = None
         self._build()
         self.tab = tab
@@ -102,11 +108,13 @@ class Explorer:
     @property
     def jobs(self) -> pd.DataFrame:
         """Selected jobs, the newest first, of `backupkit.tables.ASSESSED_JOBS`."""
+        self._finish()
         return self._view.jobs if self._view is not None else ASSESSED_JOBS.empty()
 
     @property
     def assessment(self) -> Assessment | None:
         """Assessment of the selected appliances over the period, computed on first access."""
+        self._finish()
         if self._assessment is None and self._view is not None:
             view = self._view
             self._assessment = self._data.assess(tuple(view.states.index), view.start, view.end)
@@ -167,20 +175,22 @@ class Explorer:
                 )
 
     def _build(self) -> None:
-        self._filters = Filters(self._data, self._select)
+        self._filters = Filters(self._data, self._select_soon)
         self._tabs: list[Tab] = [
-            Overview(self._select),
-            Timeline(self._select, self._observations),
-            Matrix(self._select),
-            Failures(self._select),
-            Durations(self._select),
-            Jobs(self._select),
+            Overview(self._change),
+            Timeline(self._change, self._observations),
+            Matrix(self._change),
+            Failures(self._change),
+            Durations(self._change),
+            Jobs(self._change),
         ]
         self._stack = ipywidgets.Tab(
             children=[tab.box for tab in self._tabs], titles=[tab.name for tab in self._tabs]
         )
         self._stack.observe(lambda _change: self._show_errors(self._draw), names="selected_index")
-        self._verdict, self._error, self._saved_message = (ipywidgets.HTML() for _ in range(3))
+        self._verdict, self._error, self._saved_message, self._progress = (
+            ipywidgets.HTML() for _ in range(4)
+        )
         # invisible; reports the page's theme
         self._theme_listener = FigureWidget(on_theme=self._on_theme)
         button_layout = ipywidgets.Layout(width="auto")
@@ -193,7 +203,14 @@ class Explorer:
             [self._filters.clear, html, csv, self._saved_message], layout=row_layout
         )
         main_layout = ipywidgets.Layout(flex="1 1 auto", min_width="0")
-        main = [self._filters.top, self._verdict, buttons, self._error, self._stack]
+        main = [
+            self._filters.top,
+            self._verdict,
+            buttons,
+            self._error,
+            self._progress,
+            self._stack,
+        ]
         columns = ipywidgets.HBox([self._filters.side, ipywidgets.VBox(main, layout=main_layout)])
         self.box = ipywidgets.VBox([columns, self._theme_listener.widget])
 
@@ -202,11 +219,38 @@ class Explorer:
         self._clear_inactive_tabs()
         self._show_errors(self._draw)
 
+    def _change(self, **attributes: Any) -> None:  # noqa: ANN401 # those of Selection
+        """Change some attributes of the selection, after a click in a tab."""
+        self._select_soon(replace(self.value, **attributes))
+
+    def _select_soon(self, selection: Selection) -> None:
+        """Show a selection after the changes that are already waiting: only the last is drawn."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # not in Jupyter
+            self._select(selection)
+            return
+        self._cancel_waiting()
+        self._show_errors(lambda: setattr(self._filters, "value", selection))
+        self._waiting = loop.call_later(_DELAY, self._finish)
+
+    def _finish(self) -> None:
+        """Show the selection that waits, if any."""
+        if self._waiting is not None:
+            self._select(self.value)
+
+    def _cancel_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
     def _select(self, selection: Selection) -> None:
         """Show a selection, from the filters, a tab or the caller."""
+        self._cancel_waiting()
         self._view = self._assessment = None
         self._error.value = self._saved_message.value = ""
         self._show_errors(lambda: self._show(selection))
+        self._progress.value = ""
         if self._view is None:
             self._verdict.value = ""
             for tab in self._tabs:
@@ -214,6 +258,9 @@ class Explorer:
 
     def _show(self, selection: Selection) -> None:
         self._filters.value = selection
+        start, _ = selection.period(self._data.now)
+        if not self._data.is_assessed(start):  # the only step that takes more than a moment
+            self._progress.value = view_html.render_progress_message(self._data.job_count, start)
         self._view = FilteredView(self._data, selection)
         self._clear_inactive_tabs()
         self._draw()
@@ -266,7 +313,9 @@ class Explorer:
             return str(self._error.value)
         view = self._view
         ax = plots.timeline(
-            view.plot_frame(view.positions_of(view.drawn_states.index[:25])),
+            view.plot_frame(
+                view.positions_of(view.drawn_states.index[:25]), "appliance", "outcome"
+            ),
             slots=view.slots_of(view.drawn_states.index[:25]),
             states=view.drawn_states,
             start=view.start,

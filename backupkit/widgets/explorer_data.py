@@ -77,9 +77,18 @@ class ExplorerData:
         self.first_start = self.now if pd.isna(first) else min(first, self.now)
         self._index: AssessmentIndex | None = None
 
+    @property
+    def job_count(self) -> int:
+        """Number of jobs."""
+        return len(self._frames.jobs)
+
+    def is_assessed(self, start: pd.Timestamp) -> bool:
+        """Return whether the fleet is assessed from `start` on, so that a view is quick."""
+        return self._index is not None and self._index.assessment.start <= start
+
     def assessment_index(self, start: pd.Timestamp) -> AssessmentIndex:
         """Return the assessment of the whole fleet from `start` or earlier up to now."""
-        if self._index is None or start < self._index.assessment.start:
+        if self._index is None or not self.is_assessed(start):
             begin = min(start, self.now - _MIN_PERIOD)
             self._index = AssessmentIndex(
                 evaluate(self._frames, self.policy, start=begin, now=self.now)

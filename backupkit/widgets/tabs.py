@@ -15,11 +15,12 @@ from backupkit.plots.style import sanitise_text
 from backupkit.widgets import view_html
 from backupkit.widgets.assessment_index import Positions
 from backupkit.widgets.figure import FigureWidget
-from backupkit.widgets.view import FilteredView, Selection
+from backupkit.widgets.view import FilteredView
 
 __all__ = ["Durations", "Failures", "Matrix", "Overview", "Select", "Tab", "Timeline"]
 
-Select = Callable[[Selection], None]
+Select = Callable[..., None]
+"""Changes some attributes of the selection, given by name."""
 
 _MAX_ROWS: Final = 25
 _MAX_MATRIX_ROWS: Final = 25
@@ -79,14 +80,14 @@ class Tab(ABC):
         start, end = (to_timestamp(day).floor("s") for day in (first, last))
         start, end = max(start, self._view.start), min(end, self._view.end)
         if start < end:
-            self._select(replace(self._view.selection, start=start, end=end))
+            self._select(start=start, end=end)
 
     def _on_row_click(self, _x: float, y: float) -> None:
         """Select the appliance of a row, or deselect it if it is selected."""
         row = round(y)
         if 0 <= row < len(self._rows):
             chosen = _toggle(self._view.selection.appliances, str(self._rows[row]))
-            self._select(replace(self._view.selection, appliances=chosen))
+            self._select(appliances=chosen)
 
 
 class Overview(Tab):
@@ -139,7 +140,7 @@ class Timeline(Tab):
         """Draw the jobs as bars; for up to 12 appliances also their progress."""
         self._view, self._rows = view, view.drawn_states.index[:_MAX_ROWS]
         ax = plots.timeline(
-            view.plot_frame(view.positions_of(self._rows)),
+            view.plot_frame(view.positions_of(self._rows), "appliance", "outcome"),
             slots=view.slots_of(self._rows),
             states=view.drawn_states,
             start=view.start,
@@ -209,7 +210,9 @@ class Failures(Tab):
         self._hint.value = _PATTERNS_HINT
         self._update_options(view)
         self._over_time.show(
-            plots.failures_over_time(view.plot_frame(view.failed_positions), theme=theme),
+            plots.failures_over_time(
+                view.plot_frame(view.failed_positions, "signature"), theme=theme
+            ),
             "Failures over time by error pattern",
         )
         self._table.value = view_html.render_signatures_table(view)
@@ -243,16 +246,14 @@ class Failures(Tab):
 
     def _on_choice(self, change: dict[str, Any]) -> None:
         if not self._ignore_changes:
-            self._select(replace(self._view.selection, signatures=tuple(change["new"])))
+            self._select(signatures=tuple(change["new"]))
 
     def _on_bar_click(self, _x: float, y: float) -> None:
         signatures = self._view.failures["signature"].head(_MAX_BARS)
         row = round(y)
         if 0 <= row < len(signatures):
             chosen = self._view.selection.signatures
-            self._select(
-                replace(self._view.selection, signatures=_toggle(chosen, signatures.iloc[row]))
-            )
+            self._select(signatures=_toggle(chosen, signatures.iloc[row]))
 
 
 class Durations(Tab):
@@ -269,7 +270,8 @@ class Durations(Tab):
     def show(self, view: FilteredView, theme: str) -> None:
         """Draw the durations with unusual jobs marked, then the load of the targets."""
         self._view = view
-        jobs, assessment = view.plot_frame(view.positions), view.index.assessment
+        jobs = view.plot_frame(view.positions, "appliance", "outcome", "target")
+        assessment = view.index.assessment
         self._lengths.show(
             plots.durations(jobs, anomalies=assessment.anomalies, theme=theme),
             "Durations of the jobs",
@@ -341,7 +343,7 @@ class Jobs(Tab):
 
     def _on_search(self, change: Mapping[str, Any]) -> None:
         if not self._ignore_changes:
-            self._select(replace(self._view.selection, text=change["new"]))
+            self._select(text=change["new"])
 
 
 def _sort_positions(view: FilteredView, order: str) -> Positions:

@@ -17,7 +17,7 @@ from backupkit.analysis.arrays import to_instant
 from backupkit.assessment import Verdict
 from backupkit.errors import SettingsError
 from backupkit.settings import Instant, parse_duration, parse_instant
-from backupkit.tables import INTERVALS, OUTCOMES, STATES_BY_SEVERITY
+from backupkit.tables import INTERVALS, STATES_BY_SEVERITY
 from backupkit.widgets.assessment_index import AssessmentIndex, Flags, Positions
 from backupkit.widgets.explorer_data import ExplorerData
 from backupkit.widgets.period_figures import PeriodFigures
@@ -199,9 +199,12 @@ class FilteredView:
 
     def recovery_points(self, appliances: pd.Index) -> pd.DataFrame:
         """Return the recovery points of some appliances, as the assessment counts them."""
-        known = self.index.jobs
-        jobs = known[known["appliance"].isin(appliances) & known["local"].ne(other=True)]
-        return recovery_points(jobs, anchor=self._rules["anchor"])
+        index = self.index
+        wanted = np.append(index.appliances.isin(appliances), [False])[index.appliance_codes]
+        rows = np.sort(index.order[wanted])
+        columns = ["appliance", "outcome", "start_time", "end_time", "last_seen_at", "local"]
+        jobs = index.jobs[columns].iloc[rows]
+        return recovery_points(jobs[jobs["local"].ne(other=True)], anchor=self._rules["anchor"])
 
     # --- jobs ------------------------------------------------------------------------------------
 
@@ -228,27 +231,24 @@ class FilteredView:
         jobs = self.index.assessment.jobs
         return jobs.iloc[self.index.order[positions]].reset_index(drop=True)
 
-    def plot_frame(self, positions: Positions) -> pd.DataFrame:
+    def plot_frame(self, positions: Positions, *labels: str) -> pd.DataFrame:
         """Return the columns that figures need of some jobs.
 
-        They are appliance, outcome, signature, target, start_time, end_time and duration.
+        They are start_time, end_time and duration, and of the labels appliance, outcome, signature
+        and target those that are named.
         """
         index = self.index
         start, end = (
             pd.DatetimeIndex(times[positions].view("datetime64[us]")).tz_localize("UTC")
             for times in (index.start, index.end)
         )
-        labels = {
+        columns = {
             name: pd.Categorical.from_codes(codes[positions], categories=categories)
-            for name, codes, categories in (
-                ("appliance", index.appliance_codes, index.appliances),
-                ("outcome", index.outcome_codes, pd.Index(OUTCOMES)),
-                ("signature", index.signature_codes, index.signatures),
-                ("target", index.target_codes, index.targets),
-            )
+            for name in labels
+            for codes, categories in [index.find_codes(name)]
         }
         return pd.DataFrame(
-            {**labels, "start_time": start, "end_time": end, "duration": end - start}
+            {**columns, "start_time": start, "end_time": end, "duration": end - start}
         )
 
     def positions_of(self, appliances: pd.Index) -> Positions:
@@ -292,11 +292,12 @@ class FilteredView:
         """Return a mask of the selected jobs at some positions; the period is ignored."""
         index, selection = self.index, self.selection
         flags: Flags = self._is_selected[index.appliance_codes[positions]]
-        for values, codes, categories in (
-            (selection.outcomes, index.outcome_codes, pd.Index(OUTCOMES)),
-            (selection.types, index.type_codes, index.types),
-            (selection.signatures, index.signature_codes, index.signatures),
+        for name, values in (
+            ("outcome", selection.outcomes),
+            ("type", selection.types),
+            ("signature", selection.signatures),
         ):
+            codes, categories = index.find_codes(name)
             if values:
                 wanted_codes = categories.get_indexer(pd.Index(values))
                 # drop -1: unknown values, and the code of jobs without a value

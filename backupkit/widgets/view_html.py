@@ -19,6 +19,7 @@ __all__ = [
     "render_appliances_table",
     "render_error_message",
     "render_jobs_table",
+    "render_progress_message",
     "render_signatures_table",
     "render_verdict_bar",
 ]
@@ -152,6 +153,12 @@ def render_jobs_table(jobs: pd.DataFrame) -> str:
     rows = [(job["appliance"], *build_job_row(job)) for _, job in jobs.iterrows()]
     caption = "The newest first. Times in UTC."
     return render_container(table(columns, rows, caption=caption, limit=None))
+
+
+def render_progress_message(job_count: int, start: pd.Timestamp) -> str:
+    """Render what is computed while the fleet is assessed."""
+    text = f"Assessing {job_count:,} jobs from {format_timestamp(start, 'UTC')} on …"
+    return render_container(render_paragraph(text, "quiet"))
 
 
 def render_error_message(error: Exception) -> str:

@@ -53,6 +53,9 @@ class TestExposure:
         assert np.ravel(limit.get_ydata()).tolist() == [26, 26]
         (area,) = ax.collections
         assert area.get_datalim(ax.transData).y0 == pytest.approx(26)
+        corners = [tuple(corner) for path in area.get_paths() for corner in np.array(path.vertices)]
+        assert {x for x, y in corners if y > 26} == {date2num(NIGHT + 40 * HOUR)}
+        assert (date2num(NIGHT + 26 * HOUR), 26) in corners
         assert ax.get_ylabel() == "exposure (h)"
 
     def test_several_limits(self) -> None:

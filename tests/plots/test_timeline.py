@@ -8,6 +8,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.dates import date2num
 
 from backupkit.plots import timeline
+from backupkit.plots.picture import render_png
 from backupkit.plots.style import OUTCOME_STYLES
 from backupkit.tables import JOBS, SLOTS
 
@@ -53,6 +54,15 @@ class TestTimeline:
         assert set(drawn) == set(outcomes)
         assert len({bars.get_hatch() for bars in drawn.values()}) == len(outcomes)
         assert len({tuple(bars.get_edgecolor()[0]) for bars in drawn.values()}) == len(outcomes)
+
+    @pytest.mark.parametrize(("span", "shown"), [(HOUR, True), (HOUR / 60, False)])
+    def test_hatch_of_a_thin_bar(self, span: pd.Timedelta, *, shown: bool) -> None:
+        """A hatch is not drawn in bars of less than a pixel, where it cannot be seen."""
+        given = jobs(("vc-1", "failure", NIGHT, NIGHT + span))
+        drawn, plain = (timeline(given, start=NIGHT, end=NIGHT + 100 * HOUR) for _ in range(2))
+        plain.collections[0].set_hatch("")
+        assert (render_png(drawn) != render_png(plain)) == shown
+        assert drawn.collections[0].get_hatch() == OUTCOME_STYLES["failure"].hatch
 
     def test_a_running_job_is_open_ended(self) -> None:
         """A job without an end reaches to the last time in the data and has an arrow."""

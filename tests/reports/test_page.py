@@ -314,11 +314,13 @@ class TestSize:
         assert len(html.encode()) <= kib * 1024
         assert len(re.findall('<tr id="a[0-9]+">', html)) == appliances
 
-    def test_a_crowded_figure_is_a_picture(self) -> None:
-        """A figure with many marks is a PNG, one with few an SVG."""
+    def test_a_crowded_figure_is_a_picture(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A figure with many marks is a PNG, one with few an SVG; of very many no SVG is drawn."""
         jobs = assess_large_fleet(50).jobs
-        assert build_data_uri(timeline(jobs)).startswith("data:image/png;base64,")
         assert build_data_uri(timeline(jobs[:20])).startswith("data:image/svg+xml;base64,")
+        assert build_data_uri(timeline(jobs[:400])).startswith("data:image/png;base64,")
+        monkeypatch.delattr("backupkit.reports.facts.render_svg")
+        assert build_data_uri(timeline(jobs)).startswith("data:image/png;base64,")
 
 
 def test_report_and_its_class(week: Assessment) -> None:

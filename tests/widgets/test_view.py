@@ -159,7 +159,8 @@ class TestJobs:
     def test_what_figures_need(self, sample: ExplorerData) -> None:
         """The reduced frame has the same values as the full one."""
         view = FilteredView(sample, Selection())
-        slim, full = view.plot_frame(view.positions), view.jobs
+        labels = ("appliance", "outcome", "signature", "target")
+        slim, full = view.plot_frame(view.positions, *labels), view.jobs
         for name in ("appliance", "outcome", "signature"):
             assert slim[name].astype("str").fillna("").tolist() == full[name].fillna("").tolist()
         pd.testing.assert_series_equal(slim["duration"], full["duration"], check_dtype=False)
