@@ -256,10 +256,11 @@ def _find_rhythm(window: Numbers, own: Flags, usual: Numbers | float) -> tuple[C
 
     The last four of them all deviate by more than what is usual, in the same direction.
     """
-    newest = np.cumsum(own[:, ::-1], axis=1)[:, ::-1] <= _RHYTHM_RUNS
+    # one byte counts up to the 100 runs of a row
+    newest = np.cumsum(own[:, ::-1], axis=1, dtype=np.uint8)[:, ::-1] <= _RHYTHM_RUNS
     recent = own & newest
-    lowest = np.min(window, axis=1, where=recent, initial=np.inf)
-    highest = np.max(window, axis=1, where=recent, initial=-np.inf)
+    lowest = np.where(recent, window, np.inf).min(axis=1)
+    highest = np.where(recent, window, -np.inf).max(axis=1)
     is_complete = np.count_nonzero(own, axis=1) >= _RHYTHM_RUNS
     rows = np.flatnonzero(is_complete & ((lowest > usual) | (highest < -usual)))
     return rows, compute_row_medians(np.where(own[rows], window[rows], np.nan))
