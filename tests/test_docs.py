@@ -42,7 +42,8 @@ ORDINARY = set(
     measured minute mixed name newest next no not numerator ok oldest one output overlapping
     parameter password payload peak planned plot polled possible predicted probability property
     ratio read recent record repeated request restrict result right route rule running sample
-    scenario seen segment selection sent server set setting severity share shared sharing simulated size sized
+    scenario seen segment selection sent server set setting severity share shared sharing
+    simulated size sized
     slower smallest span spec stalled start step stopped summary sync table test text timeline
     timezone to tolerated total trait uncounted unit unreachable view warn warning was watcher
     weekday widget worker zone
