@@ -50,6 +50,8 @@ class AssessmentIndex:
         Start and end of each job, and when its result was available [µs since 1970 UTC].
     appliance_codes, outcome_codes, type_codes, signature_codes : array of int32
         -1 if missing.
+    drawn_tabs : set of str
+        Names of the tabs whose frames are computed.
     """
 
     failure = OUTCOMES.index("failure")
@@ -77,6 +79,7 @@ class AssessmentIndex:
                 ("signature", self.signatures),
             )
         )
+        self.drawn_tabs: set[str] = set()
         self._rules: dict[int, pd.DataFrame] = {}
         self._last_search: tuple[str, npt.NDArray[np.bool_]] | None = None
 

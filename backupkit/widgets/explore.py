@@ -259,8 +259,8 @@ class Explorer:
     def _show(self, selection: Selection) -> None:
         self._filters.value = selection
         start, _ = selection.period(self._data.now)
-        if not self._data.is_assessed(start):  # the only step that takes more than a moment
-            self._progress.value = view_html.render_progress_message(self._data.job_count, start)
+        if not self._data.is_assessed(start):
+            self._show_progress(start)
         self._view = FilteredView(self._data, selection)
         self._clear_inactive_tabs()
         self._draw()
@@ -274,8 +274,18 @@ class Explorer:
 
     def _draw(self) -> None:
         """Draw the open tab only."""
-        if self._view is not None:
-            self._tabs[self._stack.selected_index or 0].show(self._view, self._theme)
+        if self._view is None:
+            return
+        index = self._view.index
+        if self.tab not in index.drawn_tabs:  # an assessment computes its frames when needed
+            self._show_progress(index.assessment.start)
+        self._tabs[self._stack.selected_index or 0].show(self._view, self._theme)
+        index.drawn_tabs.add(self.tab)
+        self._progress.value = ""
+
+    def _show_progress(self, start: pd.Timestamp) -> None:
+        """Show that jobs are assessed, the only step that takes more than a moment."""
+        self._progress.value = view_html.render_progress_message(self._data.job_count, start)
 
     def _show_errors(self, step: Callable[[], None]) -> None:
         """Execute a step and show any error, because Jupyter drops a callback's errors."""
