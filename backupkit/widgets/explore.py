@@ -247,21 +247,22 @@ class Explorer:
     def _select(self, selection: Selection) -> None:
         """Show a selection, from the filters, a tab or the caller."""
         self._cancel_waiting()
+        previous = self._view
         self._view = self._assessment = None
         self._error.value = self._saved_message.value = ""
-        self._show_errors(lambda: self._show(selection))
+        self._show_errors(lambda: self._show(selection, previous))
         self._progress.value = ""
         if self._view is None:
             self._verdict.value = ""
             for tab in self._tabs:
                 tab.clear()
 
-    def _show(self, selection: Selection) -> None:
+    def _show(self, selection: Selection, previous: FilteredView | None) -> None:
         self._filters.value = selection
         start, _ = selection.period(self._data.now)
         if not self._data.is_assessed(start):
             self._show_progress(start)
-        self._view = FilteredView(self._data, selection)
+        self._view = FilteredView(self._data, selection, previous=previous)
         self._clear_inactive_tabs()
         self._draw()
         self._verdict.value = view_html.render_verdict_bar(self._view)
