@@ -13,6 +13,9 @@ UNIT := backupkit tests/analysis tests/causes tests/display tests/policy tests/t
 MARKDOWN ?= artefacts/performance.md
 ROOT_FLAG := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
+# without bytecode, each worker and each process of a test would compile all modules again
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo check test test-long lint platforms lab dashboard bench bench-quick clean help
 .DEFAULT_GOAL := help
 
@@ -25,7 +28,8 @@ demo: $(VENV)/.core ## simulate 12 appliances over HTTPS, collect, keep, judge, 
 check: lint ## quick checks while working: style, types, layers, prose, unit tests
 	$(BIN)/pytest --numprocesses 4 $(UNIT)
 
-test: lint platforms ## all checks and tests, the rare ones in a short form
+test: $(VENV)/.test ## all checks and tests, the rare ones in a short form
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint platforms
 	$(BIN)/pytest --numprocesses 4 --cov --cov-report=term $(UNCOVERED)
 
 test-long: $(VENV)/.test ## the rare ones at full length: kills, generated data, all notebooks

@@ -1,6 +1,8 @@
 """The benchmarks run: each section, with very small numbers."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,8 @@ import pytest
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.performance import render_page
 from tests.benchmarks.run import BENCHMARKS, main
+from tests.benchmarks.serving import ROOT
+from tests.conftest import repeats
 
 IN_A_BROWSER = ("page",)
 """Measured in tests/jupyter."""
@@ -25,6 +29,14 @@ def test_each_benchmark_has_figures(name: str, tmp_path: Path) -> None:
     assert all(figure["value"] >= 0 for figure in figures)
     text = page.read_text(encoding="utf-8")
     assert all(f"| {figure['what']} | " in text for figure in figures)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["soak_watch", "two_collectors"][: repeats(1, 2)])
+def test_each_run_by_hand_ends_well(name: str) -> None:
+    """The programs that run for hours end with exit code 0 after a second, too."""
+    command = [sys.executable, "-m", f"tests.benchmarks.{name}", "--minutes", "0.02"]
+    subprocess.run(command, cwd=ROOT, check=True)
 
 
 def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -184,16 +184,15 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         yield client
 
 
-@pytest.mark.parametrize("moment", [START + 3 * DAY, START + 9 * DAY])
-def test_cluster(stored: tuple[History, Any], client: Client, moment: pd.Timestamp) -> None:
+@pytest.mark.parametrize(("moment", "partitions"), [(START + 3 * DAY, 3), (START + 9 * DAY, None)])
+def test_cluster(
+    stored: tuple[History, Any], client: Client, moment: pd.Timestamp, partitions: int | None
+) -> None:
     """Workers read the source themselves, also as of a past time."""
     history, source = stored
-    options: dict[str, Any] = {"start": START, "now": moment}
-    one = evaluate(history, POLICY, **options)
-    for partitions in (None, 3):
-        assert_same(
-            evaluate_dask(source, POLICY, client=client, partitions=partitions, **options), one
-        )
+    options: dict[str, Any] = {"start": START, "now": moment, "client": client}
+    several = evaluate_dask(source, POLICY, partitions=partitions, **options)
+    assert_same(several, evaluate(history, POLICY, start=START, now=moment))
 
 
 def test_new_rows(stored: tuple[History, Any], client: Client) -> None:

@@ -12,6 +12,11 @@ _Row = dict[Hashable, Any]
 
 _UNKNOWN: Final = "schedule not known"
 _MAX_MESSAGE_LENGTH: Final = 200  # characters of a quoted message
+_READ: Final = (
+    *("state", "excluded_because", "onboarding_until", "strikes", "last_success", "last_outcome"),
+    *("incident_since", "known_since", "known_until", "error", "detail", "failing_since"),
+    *("last_poll", "last_ok", "undecided"),
+)
 _WHITESPACE: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 
@@ -29,10 +34,10 @@ def reasons(
     Parameters
     ----------
     facts : DataFrame
-        By appliance; reads state, excluded_because, `strikes`, last_success, last_outcome,
-        incident_since, exposure, threshold, known_since, known_until, error, detail,
-        failing_since, last_poll, last_ok and undecided (a sentence about a job that may or may not
-        have succeeded).
+        By appliance; reads state, excluded_because, onboarding_until, `strikes`, last_success,
+        last_outcome, incident_since, known_since, known_until, error, detail, failing_since,
+        last_poll, last_ok and undecided (a sentence about a job that may or may not have
+        succeeded).
     failed : DataFrame
         By appliance, of those whose newest finished jobs failed: text (of the newest failure) and
         since [UTC] (the end of the first of these failures).
@@ -53,7 +58,7 @@ def reasons(
     plan = _find_schedule_problems(current).reindex(facts.index)
     is_unknown = facts.index.isin(list(schedule_unknown))
     plan = plan.fillna(pd.Series("no schedule", facts.index).mask(is_unknown, _UNKNOWN))
-    rows = facts.join(failed.add_prefix("failure_")).assign(plan=plan)
+    rows = facts[[*_READ]].join(failed.add_prefix("failure_")).assign(plan=plan)
     rows["local"] = facts.index.isin(list(newest_local))
     rows["name"] = rows.index
     sentences = [_explain_state(row, end) for row in rows.to_dict("records")]

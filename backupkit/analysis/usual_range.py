@@ -206,7 +206,7 @@ class PastRuns:
     ) -> Iterator[tuple[slice, Numbers, Numbers]]:
         """Yield in chunks the deviations of the 100 runs before jobs, and their days of the week.
 
-        Day 0 is that of the job itself, whatever it is called.
+        Day 0 is that of the job itself, whatever it is called; NaN is that of a missing start.
         """
         counts, own_days = np.minimum(found, SPREAD_RUNS), _count_days(times)
         windows = zip(
@@ -216,7 +216,8 @@ class PastRuns:
         )
         for (chunk, window), (_, days) in windows:
             distances = np.rint(own_days[chunk, None] - days)
-            yield chunk, window, np.where(np.isnan(distances), -1, distances % _WEEKDAYS)
+            # the remainder; numpy's own takes ten times as long
+            yield chunk, window, distances - _WEEKDAYS * np.floor(distances / _WEEKDAYS)
 
 
 def _count_days(times: Times) -> Numbers:

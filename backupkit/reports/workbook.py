@@ -14,7 +14,7 @@ from backupkit.errors import OutputError
 from backupkit.reports.columns import build_export_name
 from backupkit.reports.days import build_days_frame
 from backupkit.reports.exports import build_trend_rows, format_messages, select_table
-from backupkit.tables.contract import MESSAGES
+from backupkit.tables.dtypes import MESSAGES
 from backupkit.texts import mask_user, replace_controls
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from backupkit.policy import Policy
 from tests.builders import schedules_of
 
 TIMES = (
-    *("last_success", "incident_since", "known_since", "known_until"),
+    *("last_success", "incident_since", "known_since", "known_until", "onboarding_until"),
     *("failing_since", "last_poll", "last_ok"),
 )
 NOON = pd.Timestamp("2026-11-08T12:00Z")

@@ -15,7 +15,7 @@ from pathlib import Path
 import backupkit as bk
 from tests.benchmarks.figures import Figure, Section
 from tests.benchmarks.measuring import Contestant, measured
-from tests.benchmarks.process import peak_memory_of
+from tests.benchmarks.process import list_environment, peak_memory_of
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.serving import ROOT, served_at
 
@@ -95,5 +95,10 @@ def _collect(fleet: Path, history: Path) -> int:
 
 def _python(*arguments: str) -> str:
     return subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=list_environment(),
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     ).stdout

@@ -5,6 +5,7 @@ before, as those of a site do.
 """
 
 import functools
+import os
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,7 @@ from tests.benchmarks.measuring import Contestant, measured
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.serving import ROOT
 
-__all__ = ["peak_memory_of", "sections"]
+__all__ = ["list_environment", "peak_memory_of", "sections"]
 
 PANDAS: Final = 'python -c "import pandas"'
 EXIT_CODES: Final = (0, 1, 2, 3)
@@ -90,11 +91,21 @@ def _commands(
 def _run(*arguments: str) -> int:
     """Run Python, and return 0 for each exit code of a check."""
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=list_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode not in EXIT_CODES or "Error" in done.stderr:
         raise SystemExit(f"{arguments}: {done.returncode}: {done.stderr}")
     return 0
+
+
+def list_environment() -> dict[str, str]:
+    """Return an environment in which modules are compiled once, as those of a package are."""
+    return {name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def peak_memory_of(arguments: Sequence[str]) -> float:
@@ -102,6 +113,7 @@ def peak_memory_of(arguments: Sequence[str]) -> float:
     done = subprocess.run(
         [sys.executable, "-c", _WITH_MEMORY, *arguments],
         cwd=ROOT,
+        env=list_environment(),
         check=True,
         stdout=subprocess.PIPE,
         text=True,

@@ -91,16 +91,16 @@ FULL = Scale(
     requests=300,
     requests_delayed=30,
     collected=(2_000, 30),
-    bodies=1_000_000,
+    bodies=500_000,
     bodies_in_turn=50_000,
     judged=2_000,
     judged_nights=(100, 500, 1_000),
     explored=((10, 100), (500, 200), (2_000, 500)),
     reported=((50, 30), (2_000, 30)),
-    kept=(100_000, 1_000_000, 2_000_000),
+    kept=(100_000, 1_000_000),
     kept_appliances=2_000,
     processes=((2_000, 50), (2_000, 500)),
-    judged_apart=5_000_000,
+    judged_apart=2_000_000,
 )
 
 QUICK = Scale(

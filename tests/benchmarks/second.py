@@ -20,7 +20,7 @@ REQUESTS = 5
 """How many requests an appliance with nothing new may cost."""
 
 RATIO = 1.5
-"""The limit of the time with a long history, relative to a short one."""
+"""The limit of the CPU with a long history, relative to a short one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ def sections(scale: Scale) -> Iterator[Section]:
                 Contestant(_lists_of(jobs), _listing(known), listed),
             ]
         timings = measured(contestants, turns=scale.turns)
-    complete = [timings[_collection_of(jobs)].seconds for jobs in (scale.jobs, scale.many_jobs)]
-    lists = [timings[_lists_of(jobs)].seconds for jobs in (scale.jobs, scale.many_jobs)]
+    complete = [timings[_collection_of(jobs)].cpu for jobs in (scale.jobs, scale.many_jobs)]
+    lists = [timings[_lists_of(jobs)].cpu for jobs in (scale.jobs, scale.many_jobs)]
     without = [taken - alone for taken, alone in zip(complete, lists, strict=True)]
     yield Section(
         f"Second collection of {scale.appliances} appliances with nothing new, 0 ms added, "
@@ -59,9 +59,9 @@ def sections(scale: Scale) -> Iterator[Section]:
             Figure(
                 "requests per appliance, at most", max(requests), "requests", REQUESTS, at_most=True
             ),
-            Figure("long / short history, id lists included", complete[1] / complete[0]),
+            Figure("CPU: long / short history, id lists included", complete[1] / complete[0]),
             Figure(
-                "long / short history, id lists aside",
+                "CPU: long / short history, id lists aside",
                 without[1] / without[0],
                 "x",
                 RATIO,
