@@ -69,6 +69,19 @@ class PeriodFigures:
         self._bounds = list(zip([start, *dates], [*dates, end], strict=True))
 
     @cached_property
+    def intervals(self) -> pd.DataFrame:
+        """States over time of the appliances, of `backupkit.tables.INTERVALS`."""
+        index, (start, end) = self._index, (self._bounds[0][0], self._bounds[-1][1])
+        first, last = index.interval_times
+        rows = (first < _to_integer(end)) & (last > _to_integer(start))
+        rows &= np.isin(index.interval_appliances, self._codes)
+        intervals = index.assessment.intervals[rows]
+        return intervals.assign(
+            start=intervals["start"].where(intervals["start"] > start, start),
+            end=intervals["end"].where(intervals["end"] < end, end),
+        )
+
+    @cached_property
     def amounts(self) -> pd.DataFrame:
         """Amounts of each appliance, from `backupkit.analysis.compliance_amounts`."""
         times = pd.DataFrame(
