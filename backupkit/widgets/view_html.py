@@ -81,10 +81,8 @@ def render_appliances_table(view: FilteredView) -> str:
         "Why": "text" if is_current else None,
     }
     rows = []
-    entries = (
-        frame.loc[worst.index].iterrows()
-        for frame in (appliances[_APPLIANCE_COLUMNS], view.period.amounts)
-    )
+    frames = appliances[_APPLIANCE_COLUMNS], view.period.amounts
+    entries = (frame.loc[worst.index].iterrows() for frame in frames)
     for (name, row), (_, amounts), state in zip(*entries, worst, strict=True):
         ratios = compute_ratios(amounts)
         rows.append(
