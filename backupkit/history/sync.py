@@ -12,6 +12,7 @@ from backupkit.tables import POLLS, TERMINAL, SyncState
 __all__ = ["find_known_jobs", "read_sync_state"]
 
 _ENDED_IDS = {OUTCOME_IDS[outcome] for outcome in TERMINAL}
+_ROWS_OF_A_LOOKUP = 2  # rows in a row that are read in the time of a look-up by id
 _FACTS = ("api", "details", "version", "timezone")
 
 
@@ -109,28 +110,30 @@ def find_known_jobs(
 ) -> tuple[frozenset[str], frozenset[str]]:
     """Return which jobs of an appliance were listed before, and which of these need no reading.
 
-    Only the jobs of `listed` are looked up; but if some that were listed before are missing there,
-    all are.
+    The jobs of `listed` are looked up by id. All of the appliance are read where that costs less,
+    or where some that were listed before are missing in `listed`.
     """
+    facts = connection.execute(
+        "SELECT id, jobs, jobs_listed FROM appliances WHERE name = ?", [appliance]
+    )
+    if not facts:
+        return frozenset(), frozenset()
+    (number, jobs, listed_before) = facts[0]
     query = (
-        "SELECT a.jobs_listed, j.job_id, CASE WHEN j.read_error IS NULL THEN j.outcome END "
-        "FROM appliances a LEFT JOIN jobs j "
-        "ON j.appliance_id = a.id AND j.first_seen_at IS NOT NULL AND j.vanished_at IS NULL{} "
-        "WHERE a.name = ?"
+        "SELECT job_id, CASE WHEN read_error IS NULL THEN outcome END FROM jobs "
+        "WHERE appliance_id = ? AND first_seen_at IS NOT NULL AND vanished_at IS NULL"
     )
     original_ids = {to_stored_id(one): one for one in listed}
-    ids = sorted(original_ids) or [""]
-    found: list[tuple[Any, ...]] = []
-    for part in split_keys(ids):
-        named = f" AND j.job_id IN ({', '.join('?' * len(part))})"
-        found += connection.execute(query.format(named), [*part, appliance])
-    rows = [(original_ids.get(job, job), outcome) for _, job, outcome in found if job is not None]
-    if any(before > len(rows) for before, _, _ in found):  # some are no longer listed
-        all_rows = connection.execute(query.format(""), [appliance])
-        rows = [
-            (original_ids.get(job, job), outcome) for _, job, outcome in all_rows if job is not None
-        ]
+    rows: list[tuple[Any, ...]] = []
+    by_id = jobs > _ROWS_OF_A_LOOKUP * len(original_ids)
+    if by_id:
+        for part in split_keys(sorted(original_ids)):
+            named = f" AND job_id IN ({', '.join('?' * len(part))})"
+            rows += connection.execute(query + named, [number, *part])
+    if not by_id or listed_before > len(rows):  # else some are no longer listed
+        rows = list(connection.execute(query, [number]))
+    get = original_ids.get
     return (
-        frozenset(job for job, _ in rows),
-        frozenset(job for job, outcome in rows if outcome in _ENDED_IDS),
+        frozenset(get(job, job) for job, _ in rows),
+        frozenset(get(job, job) for job, outcome in rows if outcome in _ENDED_IDS),
     )

@@ -4,7 +4,6 @@ The script, `tests.benchmarks.bare_collect`, sends the same requests with reques
 known ids with sqlite3.
 """
 
-import os
 import sqlite3
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from typing import Final
 import backupkit as bk
 from tests.benchmarks.figures import Figure, Section
 from tests.benchmarks.measuring import Contestant, measured
-from tests.benchmarks.process import peak_memory_of
+from tests.benchmarks.process import list_environment, peak_memory_of
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.serving import ROOT, served_at
 
@@ -89,12 +88,11 @@ def sections(scale: Scale) -> Iterator[Section]:
 
 
 def _run(*arguments: str) -> str:
-    """Run Python with compiled modules, as an installed package has them."""
-    env = {name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    """Run Python, and return what it prints."""
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,
-        env=env,
+        env=list_environment(),
         check=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -21,12 +21,12 @@ from tests.benchmarks.scale import FULL, QUICK, TINY
 __all__ = ["BENCHMARKS", "main"]
 
 BENCHMARKS = (
-    *("process", "judge", "first", "second", "large_fleet", "decode", "history", "report"),
-    *("explore", "page", "scale_out"),
+    *("process", "collect_process", "judge", "first", "second", "large_fleet", "decode"),
+    *("history", "report", "explore", "page", "scale_out"),
 )
 """Modules with a function `sections`; what they need is imported when they run."""
 
-FEW = ("process", "judge", "first", "second", "history")
+FEW = ("process", "collect_process", "judge", "first", "second", "history")
 """What a quick run measures."""
 
 SCALES = {"full": FULL, "quick": QUICK, "tiny": TINY}
