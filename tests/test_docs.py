@@ -33,7 +33,7 @@ ORDINARY = set(
     re.findall(
         r"\w+",
         """
-    advice affected after allowed amount asked assessed backupkit before busy by byte certificate
+    advice affected after allowed asked assessed backupkit before busy by byte certificate
     changed choose closed collect column compare compared complete completed compliance concurrency
     configured correct correction count credential current dask deduplicate denominator describe
     drop duplicate earliest elapsed end ended estimate evaluate expected explore explorer fact

@@ -107,7 +107,7 @@ class TestQuickChanges:
 
 
 class TestSlowChange:
-    """What takes more than a moment."""
+    """Changes that take more than a moment."""
 
     def test_another_period(self, explorer: Explorer) -> None:
         """A message counts the jobs that are assessed, and disappears."""
