@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from backupkit.display import render_container, table
+from backupkit import display
 from backupkit.errors import SettingsError, one_line
 from backupkit.limits import APPLIANCE_LIMITS, Limits, parse_limits
 from backupkit.passwords import PasswordEntry, PasswordSource, convert_table
@@ -323,8 +323,8 @@ class Fleet:
             )
             for appliance in islice(self, SHOWN)
         ]
-        rendered = table(_COLUMNS, rows, caption=repr(self), limit=SHOWN, total=len(self))
-        return str(render_container(rendered))
+        rendered = display.table(_COLUMNS, rows, caption=repr(self), limit=SHOWN, total=len(self))
+        return str(display.render_container(rendered))
 
 
 def limits_of(fleet: Iterable[Appliance], limits: Limits | None) -> Limits:

@@ -26,7 +26,7 @@ from backupkit.errors import SettingsError
 from backupkit.history import History
 from backupkit.history.exchange import is_export
 from backupkit.history.export_reader import Export
-from backupkit.history.rows import to_microseconds
+from backupkit.history.stored import to_microseconds
 from backupkit.policy import Policy
 from backupkit.settings import Instant, time_zone
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, HistoryView, Table, jobs_from

@@ -9,13 +9,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import MAXYEAR, MINYEAR, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
-import pandas as pd
 
 from backupkit.errors import SettingsError, one_line
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "Instant",
@@ -32,7 +34,8 @@ __all__ = [
     "unknown_key",
 ]
 
-Instant = datetime | pd.Timestamp | str
+Instant = datetime | str
+"""Time as a caller gives it; a Timestamp of pandas is a datetime."""
 
 T = TypeVar("T")
 
@@ -266,7 +269,7 @@ def parse_duration(value: str, *, where: str) -> timedelta:
     )
 
 
-def parse_instant(value: Instant, *, where: str, zone: str | None = None) -> pd.Timestamp:
+def parse_instant(value: Instant, *, where: str, zone: str | None = None) -> "pd.Timestamp":
     """Parse an aware datetime, or ISO 8601 text, as UTC to the microsecond.
 
     Text without a time zone is a time in `zone`, if one is given.
@@ -278,6 +281,8 @@ def parse_instant(value: Instant, *, where: str, zone: str | None = None) -> pd.
     >>> parse_instant("2026-07-01", where="start", zone="Europe/Berlin")
     Timestamp('2026-06-30 22:00:00+0000', tz='UTC')
     """
+    import pandas as pd  # noqa: PLC0415 # reading settings needs no pandas
+
     try:
         if isinstance(value, str):
             # not by pandas, which reads "09/11/2026" as 11 September

@@ -39,11 +39,11 @@ from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, Column, Table
 from backupkit.tables.contract import (
     COUNT,
     FLAG,
-    MESSAGES,
+    MESSAGE_LIST,
     NUMBER,
     SPAN,
     TEXT,
-    TEXTS,
+    TEXT_LIST,
     TIME,
 )
 
@@ -239,8 +239,8 @@ DTYPES: Final[Mapping[object, tuple[str, str, str, str]]] = {
     COUNT: (f"`{COUNT}`", "int64", "integer", "integer"),
     NUMBER: (f"`{NUMBER}`", "double", "number", "number"),
     FLAG: (f"`{FLAG}`", "bool", "true or false", "0 or 1"),
-    TEXTS: ("list of str", "list of string", "list of strings", "JSON list"),
-    MESSAGES: ("list of messages", "list of struct", "list of objects", "JSON list of objects"),
+    TEXT_LIST: ("list of str", "list of string", "list of strings", "JSON list"),
+    MESSAGE_LIST: ("list of messages", "list of struct", "list of objects", "JSON list of objects"),
 }
 """A dtype in pandas, in an export as Parquet, in the JSON of a report, and in SQL."""
 
@@ -673,7 +673,7 @@ def _frame(name: str, contract: Table, words: Frame) -> Iterator[str]:
     yield from _table(
         ("column", "dtype", "unit", "meaning"),
         (
-            (f"`{column.name}`", DTYPES[column.dtype][0], column.unit, column.meaning)
+            (f"`{column.name}`", DTYPES[column.kind][0], column.unit, column.meaning)
             for column in contract
         ),
     )
@@ -756,7 +756,7 @@ def _holds(name: str, column: Column | None) -> str:
     kind = sql_kind(column)
     if kind in TEXT_TABLES:
         return f"`id` in `{TEXT_TABLES[kind]}`" + (", a JSON list" if kind == "list" else "")
-    return {TIME: "time", SPAN: "duration", FLAG: "flag"}.get(str(column.dtype), "")
+    return {TIME: "time", SPAN: "duration", FLAG: "flag"}.get(column.kind, "")
 
 
 def _keys(database: sqlite3.Connection, name: str) -> Iterator[str]:
@@ -799,8 +799,8 @@ def _sql_view(database: sqlite3.Connection, name: str) -> Iterator[str]:
 
 
 def _shows(_name: str, column: Column | None) -> str:
-    kinds: dict[object, str] = {TIME: "ISO 8601 text", MESSAGES: "JSON list of objects"}
-    return "" if column is None else kinds.get(column.dtype, "")
+    kinds: dict[object, str] = {TIME: "ISO 8601 text", MESSAGE_LIST: "JSON list of objects"}
+    return "" if column is None else kinds.get(column.kind, "")
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -13,7 +13,7 @@ from pandas.testing import assert_frame_equal
 from backupkit.cli import main
 from backupkit.errors import SettingsError
 from backupkit.history import History
-from backupkit.history.retention import load_keep_polls
+from backupkit.history.thinning import load_keep_polls
 from tests.builders import FIRST, MESSAGE, SECOND, observation, snapshot
 
 Run = Callable[..., tuple[int, str, str]]

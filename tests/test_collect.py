@@ -213,7 +213,9 @@ class TestKnownJobs:
         with simulated(scenario, tmp_path) as running:
             first = collect(running.fleet, clock=epoch)
             running.appliances.clear_requests()
-            known = replace(first, observations=first.observations.iloc[:50])
+            known = Snapshot(
+                first.observations.iloc[:50], first.polls, first.schedules, first.errors
+            )
             again = collect(running.fleet, known=known, clock=epoch)
             paths = [request.path for request in running.appliances.requests]
         assert len(again.observations) == 300  # known ones included

@@ -323,7 +323,8 @@ class TestFrames:
             for job in (value[0] if isinstance(value, tuple) else [value])
         ]
         count = len(jobs)
-        frame = jobs_to_observations(jobs, appliances=["vc-1"] * count, observed_at=[NOW] * count)
+        names, times = ["vc-1"] * count, [NOW] * count
+        frame = jobs_to_observations(jobs, appliances=names, observed_at=times).frame()
         assert frame["job_id"].to_list() == [job.job_id for job in jobs]
         assert_valid_frame(OBSERVATIONS, frame)
         for column in ("start_time", "end_time"):

@@ -20,7 +20,7 @@ from pandas.testing import assert_frame_equal
 
 from backupkit import History
 from backupkit.errors import HistoryError
-from backupkit.history import AppendResult, exchange, ledger
+from backupkit.history import AppendResult, Kind, chunks, exchange
 from backupkit.history.export_reader import MANIFEST, Export
 from backupkit.history.sqlite import SQLite
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES
@@ -107,7 +107,7 @@ def stored(request: pytest.FixtureRequest, tmp_path: Path) -> History:
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Set small chunks for reads and writes."""
-    monkeypatch.setattr(ledger, "_ROWS_PER_CHUNK", 1)
+    monkeypatch.setattr(chunks, "_ROWS_PER_CHUNK", 1)
     monkeypatch.setattr(exchange, "_ROW_GROUP_SIZE", 3)
     monkeypatch.setattr("backupkit.history.exchange._ROWS_PER_BATCH", 1)
 
@@ -330,7 +330,7 @@ def test_urls(stored: History, tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
 def test_bad_targets(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, expected: str, kind: exchange.Kind
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, expected: str, kind: Kind
 ) -> None:
     """No target is overwritten, and no error contains a password."""
     if kind == "csv" and "://" in target:

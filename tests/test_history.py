@@ -393,9 +393,13 @@ class TestRead:
         assert history.known_jobs("vc-1", []) == (every, every - {"0"})
         assert history.known_jobs("vc-2", ["1", "2", "2"]) == (frozenset("1"), frozenset())
         assert history.known_jobs("vc-9", ["1"]) == (frozenset(), frozenset())
+        history.append(snapshot(3, *(vanished_job("vc-1", one) for one in every - {"0", "1", "7"})))
+        left = frozenset({"0", "1", "7"})
+        assert history.known_jobs("vc-1", ["0", "1", "7", "new"]) == (left, left - {"0"})
+        assert history.known_jobs("vc-1", ["1"]) == (left, left - {"0"})
         odd = ["", "x\0y", "long" * 1_000, "o'hara"]
         history.append(
-            snapshot(3, *(observation("vc-3", one, "FAILED") for one in odd), names=("vc-3",))
+            snapshot(4, *(observation("vc-3", one, "FAILED") for one in odd), names=("vc-3",))
         )
         assert history.known_jobs("vc-3", odd) == (frozenset(odd), frozenset(odd))
         assert history.known_jobs("vc-3", [])[0] >= {"", "o'hara"}

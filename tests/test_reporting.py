@@ -1,5 +1,6 @@
 """``backupkit report``: comparison, reproducibility, mail and redaction."""
 
+import gzip
 import json
 import os
 import shutil
@@ -87,13 +88,23 @@ class TestComparison:
         assert "the report as of 2026-11-08 07:00 UTC on 2026-11-01 07:00" in changes(out)
         assert "nothing was known yet" not in changes(out)
 
-    def test_earlier_report(self, two_collections: Stored, tmp_path: Path) -> None:
-        """As-of time and period of an earlier report are read from its .json."""
+    @pytest.mark.parametrize(
+        ("named", "form"),
+        [
+            ("first.html", ()),
+            ("first.html", ("--compress",)),
+            ("first.json.gz", ("--compress",)),
+        ],
+    )
+    def test_earlier_report(
+        self, two_collections: Stored, tmp_path: Path, named: str, form: tuple[str, ...]
+    ) -> None:
+        """As-of time and period of an earlier report are read from its .json or .json.gz."""
         first, second = tmp_path / "first.html", tmp_path / "second.html"
         early = ["--as-of", (EPOCH - DAY + timedelta(hours=1)).isoformat(), "--last", "3d"]
-        assert two_collections.report(first, *early, "--compare-with", "none") == 0
+        assert two_collections.report(first, *early, *form, "--compare-with", "none") == 0
         assert "was not compared" in changes(first)
-        options = ["--as-of", AS_OF, "--last", "7d", "--compare-with", str(first)]
+        options = ["--as-of", AS_OF, "--last", "7d", "--compare-with", str(tmp_path / named)]
         assert two_collections.report(second, *options) == 0
         assert "as of 2026-11-08 07:00 UTC on 2026-11-05 07:00" in changes(second)
 
@@ -102,7 +113,8 @@ class TestComparison:
         [
             ("lately", "neither previous, none, a duration such as 1d"),
             ("2027-01-01T00:00:00Z", "later than the time of this report"),
-            ("{broken}", "is not the .json file of a report"),
+            ("{folder}/broken.html", "is not the .json file of a report"),
+            ("{folder}/broken.json.gz", "is not the .json file of a report"),
         ],
     )
     def test_invalid(
@@ -115,8 +127,9 @@ class TestComparison:
     ) -> None:
         """An invalid comparison is an error, and no report is written."""
         (tmp_path / "broken.json").write_text('{"start": 7}', encoding="utf-8")
+        (tmp_path / "broken.json.gz").write_bytes(gzip.compress(b'{"start": 7}')[:-4])
         out = tmp_path / "report.html"
-        named = other.format(broken=tmp_path / "broken.html")
+        named = other.format(folder=tmp_path)
         assert two_collections.report(out, "--as-of", AS_OF, "--compare-with", named) == 1
         assert message in capsys.readouterr().err
         assert not out.exists()

@@ -15,7 +15,7 @@ from pandas.testing import assert_frame_equal
 from backupkit.assessment import Assessment, evaluate
 from backupkit.history import History
 from backupkit.history.databases import open_database
-from backupkit.history.retention import thin_polls
+from backupkit.history.thinning import thin_polls
 from backupkit.policy import Policy
 from backupkit.tables import OBSERVATIONS
 from tests import raw

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from backupkit.history import History
+from backupkit.history.chunks import add_digests, read_chunks
 from backupkit.history.databases import open_database
 from backupkit.history.ledger import (
     ENTRY_FIELDS,
@@ -19,9 +20,8 @@ from backupkit.history.ledger import (
     Digests,
     compute_entry_digest,
     compute_left_digest,
-    read_chunks,
 )
-from backupkit.history.retention import thin_polls
+from backupkit.history.thinning import thin_polls
 from tests import raw
 from tests.builders import MESSAGE, at, observation, snapshot, vanished_job
 from tests.conftest import Place
@@ -247,7 +247,7 @@ def digests_now(stored: Stored, number: int) -> list[str]:
     digests = Digests()
     with open_database(stored.history.uri, create=False).read() as reader:
         for chunk in read_chunks(reader):
-            digests.add(reader, chunk)
+            add_digests(digests, reader, chunk)
     return [digests.digest(number, kind) for kind in KINDS]
 
 

@@ -9,7 +9,6 @@ from backupkit.analysis.baselines import baselines, typical_durations
 from backupkit.analysis.clocks import Clocks, skew_corrections
 from backupkit.analysis.clusters import SharedValues, clusters, find_shared_values
 from backupkit.analysis.compliance import (
-    compliance_amounts,
     coverage_ratio,
     fleet_metrics,
     group_metrics,
@@ -124,7 +123,6 @@ __all__ = [
     "choose_trend_steps",
     "clusters",
     "complete_schedules",
-    "compliance_amounts",
     "correct_clock_skew",
     "coverage",
     "coverage_ratio",

@@ -19,7 +19,6 @@ from backupkit.tables import (
 )
 
 __all__ = [
-    "compliance_amounts",
     "coverage_ratio",
     "fleet_metrics",
     "group_metrics",
@@ -110,33 +109,6 @@ def ratios(facts: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {name: ratio(*fraction) for name, fraction in _compute_fractions(facts).items()}
     )
-
-
-def compliance_amounts(facts: pd.DataFrame) -> pd.DataFrame:
-    """Return the amounts whose ratios are the compliance and the coverage of each appliance.
-
-    Parameters
-    ----------
-    facts : DataFrame
-        As in `ratios`.
-
-    Returns
-    -------
-    DataFrame
-        By appliance, float64: compliant, observed, in_scope [h], completed and counted [slots].
-        Strict RPO compliance is compliant / in_scope, strict slot compliance completed / counted,
-        and coverage observed / in_scope; for several appliances, of their sums.
-    """
-    compliant, observed, in_scope = _sum_times(facts)
-    completed, *_, counted = _count_slots(facts)
-    columns = {
-        "compliant": compliant,
-        "observed": observed,
-        "in_scope": in_scope,
-        "completed": completed,
-        "counted": counted,
-    }
-    return pd.DataFrame(columns).astype("float64")
 
 
 def target_state(facts: pd.DataFrame) -> pd.Series:

@@ -12,7 +12,7 @@ from backupkit.analysis.signatures import NO_MESSAGE, signature_of
 from backupkit.analysis.target_load import encode_targets
 from backupkit.causes import MAX_SEARCHED_LENGTH, Catalogue, Cause, known_causes
 from backupkit.tables import FAILURE_COUNTS, FAILURES
-from backupkit.tables.contract import TEXTS
+from backupkit.tables.dtypes import TEXTS
 
 __all__ = [
     "DIFFERENT_CAUSES",

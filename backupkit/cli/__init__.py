@@ -19,41 +19,40 @@ Data goes to stdout, messages and progress to stderr. Exit codes:
 import gc
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from types import MappingProxyType
 from typing import Annotated, Final
 
 import typer
 from typer.exceptions import TyperException
 
 from backupkit._version import __version__
-from backupkit.cli.commands.check import check, metrics
-from backupkit.cli.commands.collect import collect
-from backupkit.cli.commands.doctor import doctor
-from backupkit.cli.commands.history import history
-from backupkit.cli.commands.report import report
-from backupkit.cli.commands.simulate import demo, simulate
-from backupkit.cli.commands.watch import watch
 from backupkit.cli.options import echo
 from backupkit.errors import BackupkitError
 from backupkit.texts import clean_text
 
-__all__ = ["app", "main", "run"]
+__all__ = ["COMMANDS", "build_app", "main", "run"]
 
 FAILED: Final = 1
 INTERRUPTED: Final = 130
 
 _OBJECTS_BEFORE_COLLECTION: Final = 50_000
 
-app = typer.Typer(
-    name="backupkit",
-    help="Backup SLA of vCenter Server Appliances: collect, assess, report.",
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
+COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "demo": "simulate",
+        "doctor": "doctor",
+        "collect": "collect",
+        "watch": "watch",
+        "report": "report",
+        "check": "check",
+        "metrics": "check",
+        "simulate": "simulate",
+        "history": "history",
+    }
 )
-for command in (demo, doctor, collect, watch, report, check, metrics, simulate):
-    app.command()(command)
-app.add_typer(history)
+"""Module of each command, in the order of the help."""
 
 
 class _CleanFormatter(logging.Formatter):
@@ -70,7 +69,6 @@ def _print_version(value: bool) -> None:  # noqa: FBT001 # a callback of typer
         raise typer.Exit
 
 
-@app.callback()
 def _configure_logging(
     *,
     version: Annotated[  # noqa: ARG001 # the callback does it
@@ -85,6 +83,32 @@ def _configure_logging(
     handler = logging.StreamHandler()
     handler.setFormatter(_CleanFormatter("%(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, handlers=[handler])
+
+
+def build_app(command: str | None = None) -> typer.Typer:
+    """Return the command line with one of its commands, or with all of them.
+
+    Examples
+    --------
+    >>> [one.callback.__name__ for one in build_app("collect").registered_commands]
+    ['collect']
+    """
+    app = typer.Typer(
+        name="backupkit",
+        help="Backup SLA of vCenter Server Appliances: collect, assess, report.",
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_configure_logging)
+    for name in COMMANDS if command is None else (command,):
+        module = import_module(f"{__name__}.commands.{COMMANDS[name]}")
+        own = getattr(module, name)
+        if isinstance(own, typer.Typer):
+            app.add_typer(own)
+        else:
+            app.command()(own)
+    return app
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -108,6 +132,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         arguments = sys.argv[1:] if argv is None else list(argv)
+        # another command is not loaded, as it costs time
+        name = next((text for text in arguments if not text.startswith("-")), "")
+        app = build_app(name if name in COMMANDS else None)
         code = app(args=arguments or ["--help"], standalone_mode=False)
     except BackupkitError as error:
         echo(f"backupkit: {error}", err=True)

@@ -1,7 +1,9 @@
 """Options and output functions shared by the commands."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -111,7 +113,7 @@ PerApplianceOption = Annotated[
 
 def read_limit_options(fleet: "Fleet", **options: str | int | None) -> "Limits":
     """Return the limits of a fleet, with those that options state."""
-    from backupkit.settings import parse_duration  # noqa: PLC0415 # it loads pandas
+    from backupkit.settings import parse_duration  # noqa: PLC0415 # keeps --help fast
 
     stated = {
         name: parse_duration(value, where=f"--{name}").total_seconds()
@@ -146,24 +148,28 @@ def frame_to_records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
     return rows
 
 
-def echo_by_appliance(errors: "pd.DataFrame", *, named: bool = True, note: str = "") -> None:
+def echo_by_appliance(
+    errors: Iterable[tuple[str | None, str]], *, named: bool = True, note: str = ""
+) -> None:
     """Print the first errors of each appliance on stderr, and the numbers of the others.
 
     Parameters
     ----------
-    errors : DataFrame
-        Rows of `backupkit.tables.ERRORS`.
+    errors : iterable of (str or None, str)
+        Appliance and detail of each error.
     named : bool
         Whether to begin each line with the appliance; otherwise the detail names it.
     note : str
         Where the others are.
     """
-    groups = list(errors.groupby("appliance", sort=False, dropna=False))
-    for name, rows in groups[:MAX_APPLIANCES]:
-        prefix = f"{name}: " if named and isinstance(name, str) else ""
-        for detail in rows["detail"].head(MAX_LINES):
+    groups: dict[str | None, list[str]] = {}
+    for name, detail in errors:
+        groups.setdefault(name, []).append(detail)
+    for name, details in islice(groups.items(), MAX_APPLIANCES):
+        prefix = f"{name}: " if named and name is not None else ""
+        for detail in details[:MAX_LINES]:
             echo(f"  {one_line(f'{prefix}{detail}', limit=MAX_LENGTH)}", err=True)
-        if (more := len(rows) - MAX_LINES) > 0:
+        if (more := len(details) - MAX_LINES) > 0:
             echo(f"  {prefix}and {more:,} more{note}", err=True)
     if (more := len(groups) - MAX_APPLIANCES) > 0:
         echo(f"  and {more:,} more appliances{note}", err=True)

@@ -3,12 +3,34 @@
 `read_saved_answers` reads API responses that somebody else saved.
 
 A failed appliance is a row in `Snapshot.errors` and `Snapshot.polls`, never an exception.
+
+Names are imported when first used: a collection needs no frame, a watch does.
 """
 
-from backupkit.collection.collector import collect
-from backupkit.collection.poll import Strategy
-from backupkit.collection.saved_files import read_saved_answers
-from backupkit.collection.snapshot import Snapshot
-from backupkit.collection.watcher import watch
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from backupkit.collection.collector import collect
+    from backupkit.collection.poll import Strategy
+    from backupkit.collection.saved_files import read_saved_answers
+    from backupkit.collection.snapshot import Snapshot
+    from backupkit.collection.watcher import watch
 
 __all__ = ["Snapshot", "Strategy", "collect", "read_saved_answers", "watch"]
+
+_HOME: Final = {
+    "Snapshot": "snapshot",
+    "Strategy": "poll",
+    "collect": "collector",
+    "read_saved_answers": "saved_files",
+    "watch": "watcher",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 # any of the names above
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value

@@ -20,6 +20,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Final, Protocol, runtime_checkable
 
+from backupkit import display
 from backupkit.client import Limits
 from backupkit.collection.local_state import (
     SAMPLE_INTERVAL,
@@ -27,8 +28,12 @@ from backupkit.collection.local_state import (
     create_local_state,
 )
 from backupkit.collection.poll import PollOrder, PollResult, Strategy, poll
-from backupkit.collection.snapshot import CollectionErrors, Snapshot, build_snapshot
-from backupkit.display import show
+from backupkit.collection.snapshot import (
+    CollectionErrors,
+    Snapshot,
+    build_snapshot,
+    was_list_read,
+)
 from backupkit.errors import (
     ApplianceError,
     BackupkitWarning,
@@ -39,8 +44,9 @@ from backupkit.errors import (
     one_line,
 )
 from backupkit.fleet import Appliance, Fleet, limits_of
-from backupkit.progress import open_bar
-from backupkit.tables import OUTCOMES, SyncState, outcome_of
+from backupkit.progress import is_notebook, open_bar
+from backupkit.tables import SyncState
+from backupkit.tables.constants import OUTCOME_BY_STATUS
 
 __all__ = ["MAX_WAITING", "StateSource", "collect", "report_problems", "run_collection"]
 
@@ -335,22 +341,22 @@ def _build_failed_poll(order: PollOrder, error: ApplianceError) -> PollResult:
 
 
 def report_problems(snapshot: Snapshot, total: int, *, progress: bool | None) -> None:
-    """Warn about problems that are easy to miss in the frames, and show the errors."""
+    """Warn about problems that are easy to miss in the rows, and show the errors."""
+    observations, polls, errors = snapshot.rows("observations", "polls", "errors")
     messages = []
     if snapshot.stopped:
+        read = sum(ok is True for ok in polls["ok"])
         messages.append(
-            f"The collection was stopped: {int(snapshot.polls['ok'].sum())} of {total} "
-            "appliances were read by then."
+            f"The collection was stopped: {read} of {total} appliances were read by then."
         )
-    elif len(snapshot.polls) and not snapshot.list_was_read.any():
-        reasons = ", ".join(sorted(set(snapshot.polls["error"].dropna())))
+    elif len(polls) and not any(was_list_read(polls)):
+        reasons = ", ".join(sorted({error for error in polls["error"] if error is not None}))
         messages.append(
-            f"None of {len(snapshot.polls)} appliances could be read ({reasons}). "
+            f"None of {len(polls)} appliances could be read ({reasons}). "
             "The attribute errors has the reason for each."
         )
-    status = snapshot.observations["status"].dropna()
-    unknown = sorted(set(status[outcome_of(status) == OUTCOMES[-1]]))
-    if unknown:
+    known = {*OUTCOME_BY_STATUS, None}
+    if unknown := sorted(set(observations["status"]) - known):
         words = ", ".join(one_line(word, limit=40) for word in unknown[:5])
         messages.append(
             f"Jobs with an unknown state: {words}. "
@@ -358,5 +364,5 @@ def report_problems(snapshot: Snapshot, total: int, *, progress: bool | None) ->
         )
     for message in messages:
         warnings.warn(message, BackupkitWarning, stacklevel=3)
-    if progress is not False and len(snapshot.errors):
-        show(CollectionErrors(snapshot.errors))
+    if progress is not False and len(errors) and is_notebook():
+        display.show(CollectionErrors(snapshot.errors))

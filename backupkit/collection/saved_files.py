@@ -23,7 +23,7 @@ import codecs
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
@@ -34,7 +34,7 @@ from backupkit import wire
 from backupkit.client import Limits
 from backupkit.collection.collector import StateSource
 from backupkit.collection.poll import PollResult, api_error_columns
-from backupkit.collection.snapshot import ErrorRow, Snapshot, build_error_frame, build_snapshot
+from backupkit.collection.snapshot import ErrorRow, Snapshot, build_snapshot
 from backupkit.errors import BackupkitError, NotFoundError, PayloadError, SettingsError, one_line
 from backupkit.settings import Instant, parse_instant, time_zone
 from backupkit.tables import ENDED, SyncState
@@ -126,7 +126,7 @@ def read_saved_answers(
         )
     if not results:
         raise SettingsError(_describe_unusable_folder(folder, error_rows))
-    return replace(build_snapshot(results), errors=build_error_frame(error_rows))
+    return build_snapshot(results, error_rows=error_rows)
 
 
 def _describe_unusable_folder(folder: str | Path, error_rows: list[ErrorRow]) -> str:

@@ -1,16 +1,13 @@
-"""Result of one collection as frames: `Snapshot`."""
+"""Result of one collection: `Snapshot`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import pandas as pd
-from markupsafe import Markup
-
-from backupkit import wire
+from backupkit import display, tables, wire
 from backupkit.collection.poll import PollResult, api_error_columns
-from backupkit.display import render_container, render_paragraph, table
 from backupkit.errors import one_line
 from backupkit.tables import (
     ERRORS,
@@ -18,20 +15,23 @@ from backupkit.tables import (
     OBSERVATIONS,
     POLLS,
     SCHEDULES,
+    Records,
     SyncState,
-    jobs_from,
-    list_was_read,
-    sync_state_from,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from markupsafe import Markup
 
 __all__ = [
     "CollectionErrors",
     "ErrorRow",
     "Snapshot",
-    "build_error_frame",
+    "build_error_records",
     "build_snapshot",
     "jobs_to_observations",
     "render_errors_table",
+    "was_list_read",
 ]
 
 T = TypeVar("T")
@@ -48,60 +48,118 @@ _OUTCOMES: Final = {
 }
 
 
-@dataclass(frozen=True, eq=False)
+_TABLES: Final = {table.name: table for table in (OBSERVATIONS, POLLS, SCHEDULES, ERRORS)}
+
+
 class Snapshot:
     """Result of one `collect`, or content of a folder of saved answers.
 
-    Attributes
+    Parameters
     ----------
-    observations : DataFrame
-        Rows of `backupkit.tables.OBSERVATIONS`.
-    polls : DataFrame
-        Rows of `backupkit.tables.POLLS`: one per poll.
-    schedules : DataFrame
-        Rows of `backupkit.tables.SCHEDULES`.
-    errors : DataFrame
-        Rows of `backupkit.tables.ERRORS`: one per failed appliance, and one per item of other
-        appliances that could not be read.
+    observations, polls, schedules, errors : DataFrame or Records
+        Frames, or plain rows of which a frame is made when it is asked for.
     stopped : bool
         Whether Ctrl-C stopped the collection before all appliances were polled.
+
+    Attributes
+    ----------
+    records : mapping of str to Records, or None
+        The plain rows; None if the snapshot was made of frames.
     """
 
-    observations: pd.DataFrame
-    polls: pd.DataFrame
-    schedules: pd.DataFrame
-    errors: pd.DataFrame
-    stopped: bool = False
+    def __init__(
+        self,
+        observations: "pd.DataFrame | Records",
+        polls: "pd.DataFrame | Records",
+        schedules: "pd.DataFrame | Records",
+        errors: "pd.DataFrame | Records",
+        stopped: bool = False,  # noqa: FBT001, FBT002 # as it was
+    ) -> None:
+        self._parts: Mapping[str, Any] = {
+            "observations": observations,
+            "polls": polls,
+            "schedules": schedules,
+            "errors": errors,
+        }
+        self.stopped = stopped
 
     @property
-    def jobs(self) -> pd.DataFrame:
+    def records(self) -> Mapping[str, Records] | None:
+        """The plain rows by table; None if the snapshot was made of frames."""
+        plain = all(isinstance(part, Records) for part in self._parts.values())
+        return self._parts if plain else None
+
+    def rows(self, *names: str) -> list[Records]:
+        """Return plain rows of some tables, also if the snapshot was made of frames."""
+        return [
+            part
+            if isinstance(part := self._parts[name], Records)
+            else Records.from_frame(_TABLES[name], part)
+            for name in names
+        ]
+
+    @cached_property
+    def observations(self) -> "pd.DataFrame":
+        """Rows of `backupkit.tables.OBSERVATIONS`."""
+        return self._build_frame("observations")
+
+    @cached_property
+    def polls(self) -> "pd.DataFrame":
+        """Rows of `backupkit.tables.POLLS`: one per poll."""
+        return self._build_frame("polls")
+
+    @cached_property
+    def schedules(self) -> "pd.DataFrame":
+        """Rows of `backupkit.tables.SCHEDULES`."""
+        return self._build_frame("schedules")
+
+    @cached_property
+    def errors(self) -> "pd.DataFrame":
+        """Rows of `backupkit.tables.ERRORS`.
+
+        One per failed appliance, and one per item of other appliances that could not be read.
+        """
+        return self._build_frame("errors")
+
+    def _build_frame(self, name: str) -> "pd.DataFrame":
+        part = self._parts[name]
+        return part.frame() if isinstance(part, Records) else part
+
+    @property
+    def jobs(self) -> "pd.DataFrame":
         """Jobs that were read, as rows of `backupkit.tables.JOBS`."""
-        return jobs_from(self.observations)
+        return tables.jobs_from(self.observations)
 
     @property
-    def list_was_read(self) -> pd.Series:
+    def list_was_read(self) -> "pd.Series":
         """Flag of each poll: it read the job list, perhaps without some of its jobs."""
-        return list_was_read(self.polls).fillna(value=False).astype("bool")
+        return tables.list_was_read(self.polls).fillna(value=False).astype("bool")
 
     def sync_state(self) -> dict[str, SyncState]:
         """Return the known state of each appliance, for the next `collect`."""
-        return sync_state_from(self.observations, self.polls, self.schedules)
+        return tables.sync_state_from(self.observations, self.polls, self.schedules)
 
     def __repr__(self) -> str:
-        good = self.polls["ok"].fillna(value=False).astype("bool")
-        read, polled = (polls["appliance"].nunique() for polls in (self.polls[good], self.polls))
-        partial = int((self.list_was_read & ~good).sum())
-        jobs = int((self.observations["source"] != LISTED).sum())
+        observations, polls = self.rows("observations", "polls")
+        read = {name for name, ok in polls.rows("appliance", "ok") if ok}
+        partial = was_list_read(polls).count(True) - sum(ok is True for ok in polls["ok"])
+        jobs = sum(source != LISTED for source in observations["source"])
+        polled = len(set(polls["appliance"]))
         plural = "" if polled == 1 else "s"
-        text = f"Snapshot: {read} of {polled} appliance{plural} read"
+        text = f"Snapshot: {len(read)} of {polled} appliance{plural} read"
         text += f" and {partial} in part" if partial else ""
         text += f", {jobs} jobs new or unfinished"
         return text + (", stopped early" if self.stopped else "")
 
     def _repr_html_(self) -> str:
-        parts = [render_paragraph(repr(self), "sentence"), render_paragraph(self._counts())]
+        parts = [
+            display.render_paragraph(repr(self), "sentence"),
+            display.render_paragraph(self._counts()),
+        ]
         return str(
-            render_container(*parts, render_errors_table(self.errors) if len(self.errors) else "")
+            display.render_container(
+                *parts, render_errors_table(self.errors) if len(self.errors) else ""
+            )
         )
 
     def _counts(self) -> str:
@@ -122,7 +180,7 @@ class Snapshot:
 class CollectionErrors:
     """Errors of a collection, for display at its end: rows of `backupkit.tables.ERRORS`."""
 
-    errors: pd.DataFrame
+    errors: "pd.DataFrame"
 
     def __repr__(self) -> str:
         return "\n".join(
@@ -130,10 +188,10 @@ class CollectionErrors:
         )
 
     def _repr_html_(self) -> str:
-        return str(render_container(render_errors_table(self.errors)))
+        return str(display.render_container(render_errors_table(self.errors)))
 
 
-def render_errors_table(errors: pd.DataFrame, *, limit: int = 20) -> Markup:
+def render_errors_table(errors: "pd.DataFrame", *, limit: int = 20) -> "Markup":
     """Return the errors of a collection as an HTML table of at most `limit` rows."""
     head = errors.head(limit).astype(object).where(errors.head(limit).notna(), None)
     names = ["appliance", "error", "detail", "job_id"]
@@ -143,30 +201,36 @@ def render_errors_table(errors: pd.DataFrame, *, limit: int = 20) -> Markup:
     caption = (
         f"{appliances:,} appliance{'s' if appliances != 1 else ''} could not be read completely"
     )
-    return table(columns, rows, caption=caption, limit=limit, total=len(errors))
+    return display.table(columns, rows, caption=caption, limit=limit, total=len(errors))
 
 
-def build_snapshot(results: Sequence[PollResult], *, stopped: bool = False) -> Snapshot:
-    """Convert polls to frames, column by column."""
+def build_snapshot(
+    results: Sequence[PollResult],
+    *,
+    stopped: bool = False,
+    error_rows: Sequence[ErrorRow] | None = None,
+) -> Snapshot:
+    """Convert polls to rows, column by column; `error_rows` replace the errors of the polls."""
     return Snapshot(
         observations=_build_observations(results),
         polls=_build_polls(results),
         schedules=_build_schedules(results),
-        errors=_build_errors(results),
+        errors=build_error_records(_list_errors(results) if error_rows is None else error_rows),
         stopped=stopped,
     )
 
 
 def jobs_to_observations(
     jobs: Sequence[wire.Job], *, appliances: Sequence[str], observed_at: Sequence[datetime]
-) -> pd.DataFrame:
+) -> Records:
     """Convert jobs to rows of `backupkit.tables.OBSERVATIONS`, column by column."""
-    return OBSERVATIONS.frame(
-        {**wire.job_columns(jobs), "appliance": appliances, "observed_at": observed_at}
+    columns = wire.job_columns(jobs)
+    return Records.build(
+        OBSERVATIONS, {**columns, "appliance": appliances, "observed_at": observed_at}
     )
 
 
-def _build_observations(results: Sequence[PollResult]) -> pd.DataFrame:
+def _build_observations(results: Sequence[PollResult]) -> Records:
     """Concatenate the observations of jobs that were read and of jobs that vanished."""
     counts = [len(result.jobs) for result in results]
     read = jobs_to_observations(
@@ -177,25 +241,27 @@ def _build_observations(results: Sequence[PollResult]) -> pd.DataFrame:
     vanished = [(result, job_id) for result in results for job_id in result.vanished]
     if not vanished:
         return read
-    vanished_rows = OBSERVATIONS.frame(
+    vanished_rows = Records.build(
+        OBSERVATIONS,
         {
             "appliance": [result.appliance for result, _ in vanished],
             "job_id": [job_id for _, job_id in vanished],
             "observed_at": [result.polled_at for result, _ in vanished],
             "source": [LISTED] * len(vanished),
-        }
+        },
     )
-    return pd.concat([read, vanished_rows], ignore_index=True)
+    return read.extend(vanished_rows)
 
 
 def _repeat_values(values: Sequence[T], counts: Sequence[int]) -> list[T]:
     return [value for value, count in zip(values, counts, strict=True) for _ in range(count)]
 
 
-def _build_polls(results: Sequence[PollResult]) -> pd.DataFrame:
-    return POLLS.frame(
+def _build_polls(results: Sequence[PollResult]) -> Records:
+    return Records.build(
+        POLLS,
         {
-            "api": [result.flavour for result in results],
+            "api": [result.flavour and result.flavour.value for result in results],
             "jobs_changed": [
                 sum(job.read_error is None for job in result.jobs) for result in results
             ],
@@ -204,18 +270,19 @@ def _build_polls(results: Sequence[PollResult]) -> pd.DataFrame:
                 for name in POLLS.names
                 if name not in {"api", "jobs_changed"}
             },
-        }
+        },
     )
 
 
-def _build_schedules(results: Sequence[PollResult]) -> pd.DataFrame:
+def _build_schedules(results: Sequence[PollResult]) -> Records:
     plans = [
         (result, name, plan)
         for result in results
         for name, plan in sorted(result.schedules.items())
     ]
     runs = [plan.recurrence_info for _, _, plan in plans]
-    current = SCHEDULES.frame(
+    current = Records.build(
+        SCHEDULES,
         {
             "appliance": [result.appliance for result, _, _ in plans],
             "schedule": [name for _, name, _ in plans],
@@ -231,23 +298,24 @@ def _build_schedules(results: Sequence[PollResult]) -> pd.DataFrame:
             "location": [plan.location for _, _, plan in plans],
             "parts": [plan.parts for _, _, plan in plans],
             "read_error": [plan.read_error for _, _, plan in plans],
-        }
+        },
     )
     removed = [(result, name) for result in results for name in result.removed_schedules]
     if not removed:
         return current
-    ended = SCHEDULES.frame(
+    ended = Records.build(
+        SCHEDULES,
         {
             "appliance": [result.appliance for result, _ in removed],
             "schedule": [name for _, name in removed],
             "seen_at": [result.polled_at for result, _ in removed],
             "removed": [True] * len(removed),
-        }
+        },
     )
-    return pd.concat([current, ended], ignore_index=True)
+    return current.extend(ended)
 
 
-def _build_errors(results: Sequence[PollResult]) -> pd.DataFrame:
+def _list_errors(results: Sequence[PollResult]) -> list[ErrorRow]:
     rows: list[ErrorRow] = []
     for result in results:
         errors = [(result.failure, None)] if result.failure else []
@@ -255,10 +323,15 @@ def _build_errors(results: Sequence[PollResult]) -> pd.DataFrame:
             (result.appliance, error.kind, error.text, job_id, *api_error_columns(error))
             for error, job_id in [*errors, *result.item_errors]
         ]
-    return build_error_frame(rows)
+    return rows
 
 
-def build_error_frame(rows: Sequence[ErrorRow]) -> pd.DataFrame:
-    """Convert errors to a frame of `backupkit.tables.ERRORS`."""
+def build_error_records(rows: Sequence[ErrorRow]) -> Records:
+    """Convert errors to rows of `backupkit.tables.ERRORS`."""
     columns = zip(*rows, strict=True)
-    return ERRORS.frame(dict(zip(ERRORS.names, columns, strict=True)) if rows else {})
+    return Records.build(ERRORS, dict(zip(ERRORS.names, columns, strict=True)) if rows else {})
+
+
+def was_list_read(polls: Records) -> list[bool]:
+    """Return whether each poll read the job list, as `Snapshot.list_was_read`."""
+    return [bool(unread) if ok is None else ok for ok, unread in polls.rows("ok", "jobs_unread")]

@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol, Self
 
@@ -26,7 +25,7 @@ from backupkit.collection.snapshot import Snapshot, build_snapshot, jobs_to_obse
 from backupkit.errors import BackupkitWarning, CredentialError, one_line
 from backupkit.fleet import Appliance, Fleet, limits_of
 from backupkit.progress import open_bar
-from backupkit.tables import ERRORS, POLLS, RUNNING, SCHEDULES
+from backupkit.tables import ERRORS, POLLS, RUNNING, SCHEDULES, Records
 from backupkit.tables.estimates import is_stalled, time_left
 
 __all__ = ["BackgroundCollection", "Store", "Watch", "watch"]
@@ -201,16 +200,12 @@ class BackgroundCollection:
         if not self.names:
             return snapshot
 
-        def rest(frame: pd.DataFrame) -> pd.DataFrame:
-            return frame[~frame["appliance"].isin(self.names)].reset_index(drop=True)
-
-        return replace(
-            snapshot,
-            observations=rest(snapshot.observations),
-            polls=rest(snapshot.polls),
-            schedules=rest(snapshot.schedules),
-            errors=rest(snapshot.errors),
-        )
+        names = ("observations", "polls", "schedules", "errors")
+        rest = {
+            name: part.select([one not in self.names for one in part["appliance"]])
+            for name, part in zip(names, snapshot.rows(*names), strict=True)
+        }
+        return Snapshot(**rest, stopped=snapshot.stopped)
 
 
 class Watch:
@@ -365,14 +360,15 @@ def _build_snapshot(
         appliances=[followed.appliance.name for followed, _ in pairs],
         observed_at=[moment] * len(pairs),
     )
-    polls = POLLS.frame(
+    polls = Records.build(
+        POLLS,
         {
             "appliance": [followed.appliance.name for followed in polled],
             "polled_at": [moment] * len(polled),
             "clock_skew": [followed.skew for followed in polled],
-        }
+        },
     )
-    return Snapshot(observations, polls, SCHEDULES.empty(), ERRORS.empty())
+    return Snapshot(observations, polls, Records.build(SCHEDULES, {}), Records.build(ERRORS, {}))
 
 
 def _build_progress_frame(

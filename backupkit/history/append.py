@@ -1,56 +1,43 @@
 """The append of new rows to all tables, in one transaction."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from itertools import compress
-from typing import Final, Protocol
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Final
 
 from backupkit.history import ledger
 from backupkit.history.databases import Connection
 from backupkit.history.jobs import JobUpdate, TextIds
-from backupkit.history.rows import (
+from backupkit.history.observations import Observation, find_repeats
+from backupkit.history.stored import (
     build_select_list,
+    decode_rows,
     find_next_id,
     split_keys,
-    to_frame,
-    to_microseconds,
-    to_stored_columns,
-    to_stored_texts,
+    to_datetime,
 )
-from backupkit.tables import (
-    CONFLICTS,
-    LISTED,
-    SCHEDULES,
-    TOLERATED_SKEW,
-    changed_schedules,
-    conflicts_in,
-    list_was_read,
-)
+from backupkit.tables import CONFLICTS, POLLS, SCHEDULES, Records
+from backupkit.tables.constants import TOLERATED_SKEW
 
-__all__ = ["AppendResult", "Snapshot", "append"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["AppendResult", "Stored", "append"]
+
+Stored = Mapping[str, Mapping[str, Sequence[Any]]]
+"""Columns of observations, polls and schedules as they are stored."""
+
+_Row = tuple[Any, ...]
 
 _ANALYZE_ABOVE: Final = 20_000
 """Rows of an append after which the database updates its statistics."""
-_JOB_KEY: Final = ["appliance", "job_id"]
 _TIME_COLUMNS: Final = {"observations": "observed_at", "polls": "polled_at", "schedules": "seen_at"}
-
-
-class Snapshot(Protocol):
-    """Three frames to append: a `backupkit.Snapshot`, or any object that has them."""
-
-    @property
-    def observations(self) -> pd.DataFrame:
-        """Of `backupkit.tables.OBSERVATIONS`."""
-
-    @property
-    def polls(self) -> pd.DataFrame:
-        """Of `backupkit.tables.POLLS`."""
-
-    @property
-    def schedules(self) -> pd.DataFrame:
-        """Of `backupkit.tables.SCHEDULES`."""
+_TOLERATED_SKEW: Final = TOLERATED_SKEW // timedelta(microseconds=1)
+_OK, _UNREAD = POLLS.names.index("ok"), POLLS.names.index("jobs_unread")
+_KEY_AND_TIME: Final = 3
+"""The first columns of observations and schedules: appliance, job or schedule, and time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +50,9 @@ class AppendResult:
         Observations of new jobs, of known jobs, and of jobs that are no longer listed.
     polls, schedules : int
         Rows of these.
-    conflicts : DataFrame
-        Of `backupkit.tables.CONFLICTS`: jobs that had ended and now have another start or
-        end. Both observations are stored; the newer one counts.
-    late : dict of str to Timestamp
+    conflict_records : Records
+        The rows of `conflicts`.
+    late : dict of str to datetime
         Time of the newest poll that was stored before [UTC], by appliance with an older new poll:
         the clock of a collector may be wrong. An import has none.
     """
@@ -76,64 +62,43 @@ class AppendResult:
     vanished: int = 0
     polls: int = 0
     schedules: int = 0
-    conflicts: pd.DataFrame = field(default_factory=CONFLICTS.empty, compare=False, repr=False)
-    late: dict[str, pd.Timestamp] = field(default_factory=dict, compare=False, repr=False)
+    conflict_records: Records = field(
+        default_factory=lambda: Records.build(CONFLICTS, {}), compare=False, repr=False
+    )
+    late: dict[str, datetime] = field(default_factory=dict, compare=False, repr=False)
 
     def __add__(self, other: "AppendResult") -> "AppendResult":
         """Return the sum of two appends."""
         names = ("new", "changed", "vanished", "polls", "schedules")
         sums = {name: getattr(self, name) + getattr(other, name) for name in names}
-        both = [one for one in (self.conflicts, other.conflicts) if len(one)]
-        conflicts = pd.concat(both, ignore_index=True) if both else CONFLICTS.empty()
-        return AppendResult(**sums, conflicts=conflicts, late=self.late | other.late)
+        conflicts = self.conflict_records.extend(other.conflict_records)
+        return AppendResult(**sums, conflict_records=conflicts, late=self.late | other.late)
 
     @property
     def observations(self) -> int:
         """Observations added, of any kind."""
         return self.new + self.changed + self.vanished
 
-    @classmethod
-    def count_added(
-        cls, observations: pd.DataFrame, known: pd.DataFrame, *, polls: int, schedules: int
-    ) -> "AppendResult":
-        """Count what was added: the new observations against those stored before."""
-        before = pd.MultiIndex.from_frame(known[_JOB_KEY]).unique()
-        observed = observations[observations["source"] != LISTED]
-        # a snapshot of several polls may have several observations of a new job
-        first = ~observed.duplicated(_JOB_KEY).to_numpy()
-        new = int((first & ~pd.MultiIndex.from_frame(observed[_JOB_KEY]).isin(before)).sum())
-        return cls(
-            new=new,
-            changed=len(observed) - new,
-            vanished=len(observations) - len(observed),
-            polls=polls,
-            schedules=schedules,
-            conflicts=_find_new_conflicts(observations, known),
-        )
+    @property
+    def conflicts(self) -> "pd.DataFrame":
+        """Jobs that had ended and now have another start or end: `backupkit.tables.CONFLICTS`.
 
-
-def _find_new_conflicts(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
-    """Return the conflicts that `new` adds: ended jobs with another start or end."""
-    ids = set(new["job_id"])
-    conflicts = conflicts_in(pd.concat([known[known["job_id"].isin(ids)], new], ignore_index=True))
-    keys = [*_JOB_KEY, "observed_at"]
-    new_keys = pd.MultiIndex.from_frame(new[keys])
-    return conflicts[pd.MultiIndex.from_frame(conflicts[keys]).isin(new_keys)].reset_index(
-        drop=True
-    )
+        Both observations are stored; the newer one counts.
+        """
+        return self.conflict_records.frame()
 
 
 def append(
-    connection: Connection, snapshot: Snapshot, *, run_id: str, keep_all: bool = False
+    connection: Connection, snapshot: Stored, *, run_id: str, keep_all: bool = False
 ) -> AppendResult | None:
-    """Append what is new in a snapshot with checked frames.
+    """Append what is new in a snapshot.
 
     Parameters
     ----------
     connection : Connection
         A transaction that writes.
-    snapshot : Snapshot
-        The frames.
+    snapshot : mapping
+        Its columns as they are stored.
     run_id : str
         Identifies this append; one that is stored already is not repeated.
     keep_all : bool
@@ -147,61 +112,80 @@ def append(
     """
     if connection.execute("SELECT 1 FROM appends WHERE run_id = ?", [run_id]):
         return None
-    observations, polls, schedules = map(
-        to_stored_texts, (snapshot.observations, snapshot.polls, snapshot.schedules)
-    )
-    names = {
-        str(name)
-        for frame in (observations, polls, schedules)
-        for name in frame["appliance"].unique()
-    }
-    appliances = _register_appliances(connection, names)
-    jobs = JobUpdate(connection, observations, appliances, keep_all=keep_all)
-    frames = {
-        "observations": jobs.new,
-        "polls": _select_new_polls(connection, polls, appliances),
-        "schedules": _select_new_schedules(connection, schedules, appliances, keep_all=keep_all),
-    }
-    result = AppendResult.count_added(
-        jobs.new, jobs.stored, polls=len(frames["polls"]), schedules=len(frames["schedules"])
-    )
-    if not keep_all:
-        result = replace(result, late=_find_late_polls(connection, frames["polls"]))
-    if not any(map(len, frames.values())):
-        return result
-    plain = {
-        kind: dict(zip(table.names, to_stored_columns(table, [*table], frames[kind]), strict=True))
+    given = {
+        kind: list(zip(*(snapshot[kind][name] for name in table.names), strict=True))
         for kind, table in ledger.TABLES.items()
     }
+    appliances = _register_appliances(
+        connection, {row[0] for rows in given.values() for row in rows}
+    )
+    jobs = JobUpdate(
+        connection,
+        [Observation(*row) for row in given["observations"]],
+        appliances,
+        keep_all=keep_all,
+    )
+    rows: dict[str, Sequence[_Row]] = {
+        "observations": jobs.new,
+        "polls": _select_new_polls(connection, given["polls"], appliances),
+        "schedules": _select_new_schedules(
+            connection, given["schedules"], appliances, keep_all=keep_all
+        ),
+    }
+    new, changed, vanished = jobs.count()
+    result = AppendResult(
+        new,
+        changed,
+        vanished,
+        len(rows["polls"]),
+        len(rows["schedules"]),
+        conflict_records=_build_conflicts(jobs.find_conflicts()),
+    )
+    if not keep_all:
+        result = replace(result, late=_find_late_polls(connection, rows["polls"]))
+    if not any(rows.values()):
+        return result
+    plain = {kind: _to_columns(table.names, rows[kind]) for kind, table in ledger.TABLES.items()}
     moments = [moment for kind in plain for moment in plain[kind][_TIME_COLUMNS[kind]]]
     number = ledger.add_entry(
         connection,
         run_id=run_id,
         kind="import" if keep_all else "append",
-        digests={
-            kind: ledger.compute_digest(zip(*columns.values(), strict=True))
-            for kind, columns in plain.items()
-        },
-        counts={kind: len(frame) for kind, frame in frames.items()},
+        digests={kind: ledger.compute_digest(own) for kind, own in rows.items()},
+        counts={kind: len(own) for kind, own in rows.items()},
         between=(min(moments), max(moments)),
     )
     texts = TextIds(connection, plain)
     is_job = jobs.write(texts, number)
-    apart_columns = {
-        name: list(compress(values, ~is_job)) for name, values in plain["observations"].items()
-    }
-    job_ids = [
-        jobs.ids[key]
-        for key in zip(apart_columns["appliance"], apart_columns["job_id"], strict=True)
-    ]
-    texts.insert("observations", apart_columns, {"job": job_ids}, number, into="observations_apart")
+    apart = list(compress(jobs.new, [not stored for stored in is_job]))
+    texts.insert(
+        "observations",
+        _to_columns(Observation._fields, apart),
+        {"job": [jobs.ids[row.key] for row in apart]},
+        number,
+        into="observations_apart",
+    )
     for kind in ("polls", "schedules"):
         owner_ids = [appliances[name] for name in plain[kind]["appliance"]]
         texts.insert(kind, plain[kind], {"appliance_id": owner_ids}, number)
-    _count_polls(connection, frames["polls"], appliances)
-    if sum(map(len, frames.values())) >= _ANALYZE_ABOVE:
+    _count_polls(connection, rows["polls"], appliances)
+    if sum(map(len, rows.values())) >= _ANALYZE_ABOVE:
         connection.analyze()
     return result
+
+
+def _to_columns(names: Sequence[str], rows: Sequence[_Row]) -> dict[str, list[Any]]:
+    columns = map(list, zip(*rows, strict=True)) if rows else ([] for _ in names)
+    return dict(zip(names, columns, strict=True))
+
+
+def _build_conflicts(rows: Iterable[_Row]) -> Records:
+    """Return conflicts with plain times."""
+    plain = [
+        (*row[:2], *(None if time is None else to_datetime(time) for time in row[2:]))
+        for row in rows
+    ]
+    return Records.build(CONFLICTS, _to_columns(CONFLICTS.names, plain))
 
 
 def _register_appliances(connection: Connection, names: set[str]) -> dict[str, int]:
@@ -217,16 +201,12 @@ def _register_appliances(connection: Connection, names: set[str]) -> dict[str, i
 
 
 def _select_new_polls(
-    connection: Connection, polls: pd.DataFrame, appliances: Mapping[str, int]
-) -> pd.DataFrame:
-    """Drop the polls that are stored already."""
-    polls = polls.drop_duplicates(["appliance", "polled_at"])
-    if polls.empty:
-        return polls
-    moments = polls["polled_at"].astype("int64")
-    owners = polls["appliance"].map(appliances)
+    connection: Connection, polls: Sequence[_Row], appliances: Mapping[str, int]
+) -> list[_Row]:
+    """Drop the polls that are stored already; of equal times the first counts."""
+    by_key = {(appliances[row[0]], row[1]): row for row in reversed(polls)}
     stored_keys: set[tuple[int, int]] = set()
-    pairs = list(zip(owners.to_list(), moments.to_list(), strict=True))
+    pairs = sorted(by_key)
     for part in split_keys(pairs):
         values = ", ".join(["(?, ?)"] * len(part))
         stored_keys |= set(
@@ -236,10 +216,18 @@ def _select_new_polls(
                 [value for pair in part for value in pair],
             )
         )
-    return polls[[pair not in stored_keys for pair in pairs]].reset_index(drop=True)
+    new = {id(row) for key, row in by_key.items() if key not in stored_keys}
+    return [row for row in polls if id(row) in new]
 
 
-def _find_late_polls(connection: Connection, polls: pd.DataFrame) -> dict[str, pd.Timestamp]:
+def _was_list_read(poll: _Row) -> bool | None:
+    """Return whether a poll read the job list, as `backupkit.tables.list_was_read`."""
+    if poll[_OK] is None:
+        return True if (poll[_UNREAD] or 0) > 0 else None
+    return bool(poll[_OK])
+
+
+def _find_late_polls(connection: Connection, polls: Sequence[_Row]) -> dict[str, datetime]:
     """Return the newest stored poll of each appliance with an older new one."""
     newest = dict(
         connection.execute(
@@ -247,81 +235,90 @@ def _find_late_polls(connection: Connection, polls: pd.DataFrame) -> dict[str, p
             "FROM appliances a WHERE a.polls > 0"
         )
     )
-    first = polls[polls["ok"].notna()].groupby("appliance")["polled_at"].min()
-    stored = {str(name): newest.get(name) for name in first.index}
-    times = {
-        name: pd.Timestamp(time, unit="us", tz="UTC")
-        for name, time in stored.items()
-        if time is not None
+    first: dict[str, int] = {}
+    for row in polls:
+        if row[_OK] is not None:
+            first[row[0]] = min(row[1], first.get(row[0], row[1]))
+    return {
+        name: to_datetime(newest[name])
+        for name, moment in sorted(first.items())
+        if newest.get(name) is not None and moment < newest[name] - _TOLERATED_SKEW
     }
-    return {name: time for name, time in times.items() if first[name] < time - TOLERATED_SKEW}
 
 
 def _select_new_schedules(
     connection: Connection,
-    schedules: pd.DataFrame,
+    schedules: Sequence[_Row],
     appliances: Mapping[str, int],
     *,
     keep_all: bool,
-) -> pd.DataFrame:
+) -> list[_Row]:
     """Return the schedules that changed, or all that are not stored yet."""
-    if schedules.empty:
-        return schedules
-    numbers = ", ".join(str(appliances[str(name)]) for name in schedules["appliance"].unique())
-    columns, types = build_select_list("schedules", SCHEDULES.names)
-    rows = connection.table(
-        f"SELECT {columns} FROM schedules WHERE appliance_id IN ({numbers})",
-        types,
+    if not schedules:
+        return []
+    numbers = sorted({appliances[row[0]] for row in schedules})
+    columns, _ = build_select_list("schedules", SCHEDULES.names)
+    rows = connection.execute(
+        f"SELECT {columns} FROM schedules WHERE appliance_id IN ({', '.join(map(str, numbers))})"
     )
-    known = to_frame(connection, SCHEDULES, rows)
-    if not keep_all:
-        changed = changed_schedules(schedules, known).reset_index(drop=True)
-        return _add_unchanged_since(connection, changed, known, appliances)
-    keys = ["appliance", "schedule", "seen_at"]
-    newest = schedules.drop_duplicates(keys, keep="last")
-    stored_keys = pd.MultiIndex.from_frame(known[keys])
-    return newest[~pd.MultiIndex.from_frame(newest[keys]).isin(stored_keys)].reset_index(drop=True)
+    known: dict[tuple[str, str], dict[int, _Row]] = defaultdict(dict)
+    for row in decode_rows(connection, SCHEDULES.columns, rows):
+        known[row[0], row[1]][row[2]] = row
+    arrived: dict[tuple[str, str], dict[int, _Row]] = defaultdict(dict)
+    for row in schedules:  # of equal times the last counts
+        arrived[row[0], row[1]].pop(row[2], None)
+        arrived[row[0], row[1]][row[2]] = row
+    kept = set()
+    for key, own in arrived.items():
+        times = sorted(known[key].keys() | own.keys())
+        merged = [known[key].get(time, own.get(time)) for time in times]
+        repeats = [False] * len(times) if keep_all else find_repeats(merged, key=_KEY_AND_TIME)
+        kept |= {
+            id(own[time])
+            for time, repeated in zip(times, repeats, strict=True)
+            if time not in known[key] and not repeated
+        }
+    new = [row for row in schedules if id(row) in kept]
+    return new if keep_all else [*new, *_find_unchanged_since(connection, new, known, appliances)]
 
 
-def _add_unchanged_since(
+def _find_unchanged_since(
     connection: Connection,
-    changed: pd.DataFrame,
-    known: pd.DataFrame,
+    changed: Sequence[_Row],
+    known: Mapping[tuple[str, str], Mapping[int, _Row]],
     appliances: Mapping[str, int],
-) -> pd.DataFrame:
-    """Add what later polls had seen to rows of schedules that arrive late.
+) -> list[_Row]:
+    """Return what later polls had seen, for rows of schedules that arrive late.
 
     A later poll without a row of its own had seen the same as the row before the late one.
     """
-    columns = (changed[name] for name in ("appliance", "schedule", "seen_at"))
-    both = pd.concat([known, changed], ignore_index=True)
     added = []
-    for name, plan, seen_at in zip(*columns, strict=True):
-        own = both[(both["appliance"] == name) & (both["schedule"] == plan)]
-        before = own[own["seen_at"] < seen_at].sort_values("seen_at").tail(1)
-        if before.empty:
+    for name, plan, seen_at, *_ in changed:
+        own = dict(known[name, plan]) | {
+            row[2]: row for row in changed if (row[0], row[1]) == (name, plan)
+        }
+        before = max((time for time in own if time < seen_at), default=None)
+        if before is None:
             continue
         [(polled_at,)] = connection.execute(
             "SELECT MIN(polled_at) FROM polls WHERE appliance_id = ? AND polled_at > ? "
             "AND schedules_read IS NOT NULL",
-            [appliances[name], to_microseconds(seen_at)],
+            [appliances[name], seen_at],
         )
-        if polled_at is None:
-            continue
-        seen_again = pd.Timestamp(polled_at, unit="us", tz="UTC")
-        if not ((own["seen_at"] > seen_at) & (own["seen_at"] <= seen_again)).any():
-            added.append(before.assign(seen_at=seen_again))
-    if not added:
-        return changed
-    return SCHEDULES.conform(pd.concat([changed, *added], ignore_index=True))
+        if polled_at is not None and not any(seen_at < time <= polled_at for time in own):
+            added.append((name, plan, polled_at, *own[before][_KEY_AND_TIME:]))
+    return added
 
 
 def _count_polls(
-    connection: Connection, polls: pd.DataFrame, appliances: Mapping[str, int]
+    connection: Connection, polls: Iterable[_Row], appliances: Mapping[str, int]
 ) -> None:
-    read = list_was_read(polls).dropna()
-    by = read.groupby(polls["appliance"]).agg(["size", "sum"])
-    rows = [(int(n), int(ok), appliances[str(name)]) for name, n, ok in by.itertuples()]
+    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for row in polls:
+        if (read := _was_list_read(row)) is not None:
+            counts[row[0]][0] += 1
+            counts[row[0]][1] += read
+    rows = [(number, ok, appliances[name]) for name, (number, ok) in sorted(counts.items())]
     if rows:
         connection.execute_many(
             "UPDATE appliances SET polls = polls + ?, polls_ok = polls_ok + ? WHERE id = ?", rows

@@ -81,6 +81,10 @@ class Connection(Reader):
     def analyze(self) -> None:
         """Update the statistics of the query planner; SQLite needs none."""
 
+    def rows(self, query: str, types: Mapping[str, str]) -> list[tuple[Any, ...]]:  # noqa: ARG002 # as the database has them
+        """Return the rows of a query as tuples."""
+        return self.execute(query)
+
     def table(self, query: str, types: Mapping[str, str]) -> "pa.Table":
         """Return the rows of a query as Arrow columns."""
         from backupkit.history.arrow_types import rows_to_arrow  # noqa: PLC0415 # loads pyarrow

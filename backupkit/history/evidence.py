@@ -20,14 +20,15 @@ from backupkit.history.databases import Reader
 from backupkit.history.queries import (
     Filter,
     add_durations,
-    build_cadence_table,
     find_head,
     has_newer_rows,
     read_table,
     read_view,
 )
-from backupkit.history.rows import build_select_list, to_frame
+from backupkit.history.rows import to_frame
 from backupkit.history.schema import JOB_SECOND, LIST_READ, OUTCOME_IDS
+from backupkit.history.stored import build_select_list
+from backupkit.history.thinning import build_cadence_table
 from backupkit.tables import (
     JOBS,
     POLLS,

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -20,6 +20,7 @@ from pyarrow import fs
 
 from backupkit.errors import HistoryError, one_line
 from backupkit.history.arrow_reader import ArrowReader
+from backupkit.history.chunks import Chunk, read_chunks
 from backupkit.history.databases import Connection, Database, Reader, open_database
 from backupkit.history.export_reader import (
     LEDGER_TYPES,
@@ -30,17 +31,16 @@ from backupkit.history.export_reader import (
     Manifest,
     open_folder,
 )
-from backupkit.history.ledger import Chunk, read_chunks
 from backupkit.history.queries import add_durations, find_head
-from backupkit.history.rows import to_frame, to_microseconds
+from backupkit.history.rows import to_frame
 from backupkit.history.sqlite import SQLite
+from backupkit.history.stored import to_microseconds
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, Table
 from backupkit.texts import escape_formula
 
-__all__ = ["Frames", "Kind", "MonthlyWriter", "backup", "export", "is_export", "read_frames"]
+__all__ = ["Frames", "MonthlyWriter", "backup", "export", "is_export", "read_frames"]
 
-Kind = Literal["parquet", "csv"]
-
+_KINDS: Final = ("parquet", "csv")
 _TABLES: Final[Mapping[str, Table]] = {
     table.name: table for table in (JOBS, OBSERVATIONS, POLLS, SCHEDULES)
 }
@@ -113,10 +113,10 @@ class MonthlyWriter(contextlib.ExitStack):
         self._buffered[month] = []
 
 
-def export(database: Database, target: str, kind: Kind) -> tuple[str, ...]:
+def export(database: Database, target: str, kind: str) -> tuple[str, ...]:
     """Write the tables of a history for other programs; see `backupkit.History.export`."""
-    if kind not in get_args(Kind):
-        raise HistoryError(f'The kind "{kind}" must be one of {", ".join(get_args(Kind))}.')
+    if kind not in _KINDS:
+        raise HistoryError(f'The kind "{kind}" must be one of {", ".join(_KINDS)}.')
     write = _write_parquet if kind == "parquet" else _write_csv
     with database.read() as reader:
         try:

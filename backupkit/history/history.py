@@ -5,46 +5,46 @@ import secrets
 import time
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import pandas as pd
-
-from backupkit.display import render_container, render_key_value_table, render_paragraph
+from backupkit import display, tables
 from backupkit.errors import BackupkitWarning, HistoryError, one_line
 from backupkit.history import append as _append
-from backupkit.history import exchange, retention
-from backupkit.history.append import AppendResult, Snapshot
+from backupkit.history import reading
+from backupkit.history.append import AppendResult, Stored
 from backupkit.history.databases import Connection, open_database
-from backupkit.history.evidence import read_evidence
-from backupkit.history.exchange import Kind
-from backupkit.history.queries import (
-    Filter,
-    find_head,
-    find_known_jobs,
-    parse_microseconds,
-    read_facts,
-    read_jobs,
-    read_observations,
-    read_sync_state,
-    read_table,
-    read_view,
-)
-from backupkit.history.retention import KEEP_POLLS
-from backupkit.history.verify import find_problems
+from backupkit.history.stored import to_stored
+from backupkit.history.sync import find_known_jobs, read_sync_state
+from backupkit.history.thinning import KEEP_POLLS, thin_polls
 from backupkit.settings import Instant, parse_instant
-from backupkit.tables import (
-    OBSERVATIONS,
-    POLLS,
-    SCHEDULES,
-    TOLERATED_SKEW,
-    HistoryView,
-    SyncState,
-    conflicts_in,
-)
+from backupkit.tables import POLLS, SCHEDULES, TOLERATED_SKEW, Records, SyncState
 
-__all__ = ["History"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from backupkit.tables import HistoryView
+
+__all__ = ["History", "Kind", "Snapshot"]
+
+Kind = Literal["parquet", "csv"]
+
+
+class Snapshot(Protocol):
+    """Three frames to append: a `backupkit.Snapshot`, or any object that has them."""
+
+    @property
+    def observations(self) -> "pd.DataFrame":
+        """Of `backupkit.tables.OBSERVATIONS`."""
+
+    @property
+    def polls(self) -> "pd.DataFrame":
+        """Of `backupkit.tables.POLLS`."""
+
+    @property
+    def schedules(self) -> "pd.DataFrame":
+        """Of `backupkit.tables.SCHEDULES`."""
 
 
 class _RollbackError(Exception):
@@ -131,7 +131,7 @@ class History:
     def head(self) -> str:
         """Newest digest of the ledger, which covers every append: 64 hexadecimal digits."""
         with self._database.read() as reader:
-            return find_head(reader)
+            return reading.find_head(reader)
 
     def append(self, snapshot: Snapshot) -> AppendResult:
         """Append what is new in a snapshot; appending it again changes nothing.
@@ -158,7 +158,7 @@ class History:
             If polls that are stored already are in the future.
         """
         added = self._append(snapshot, keep_all=False)
-        now = pd.Timestamp.now("UTC")
+        now = datetime.now(UTC)
         ahead = {name: when for name, when in added.late.items() if when > now + TOLERATED_SKEW}
         if ahead:
             name, when = max(ahead.items(), key=lambda item: item[1])
@@ -171,22 +171,18 @@ class History:
         return added
 
     def _append(self, snapshot: Snapshot, *, keep_all: bool) -> AppendResult:
-        frames = exchange.Frames(
-            OBSERVATIONS.check(snapshot.observations),
-            POLLS.check(snapshot.polls),
-            SCHEDULES.check(snapshot.schedules),
-        )
+        stored = _to_stored(snapshot)
         run_id = secrets.token_hex(16)
         first_try = AppendResult()
 
         def action(connection: Connection) -> AppendResult:
             nonlocal first_try
-            done = _append.append(connection, frames, run_id=run_id, keep_all=keep_all)
+            done = _append.append(connection, stored, run_id=run_id, keep_all=keep_all)
             if done is None:  # the connection broke after the commit
                 return first_try
             first_try = done
             if self._keep is not None:
-                retention.thin_polls(connection, time.time_ns() // 1000, self._keep)
+                thin_polls(connection, time.time_ns() // 1000, self._keep)
             return done
 
         return self._database.write(action)
@@ -210,8 +206,7 @@ class History:
         HistoryError
             If the tables cannot be read.
         """
-        with self._database.read() as reader:
-            return read_sync_state(reader, ids=ids)
+        return self._database.run_lookup(lambda rows: read_sync_state(rows, ids=ids))
 
     def known_jobs(
         self, appliance: str, listed: Collection[str]
@@ -245,7 +240,7 @@ class History:
         at: Instant | None = None,
         since: Instant | None = None,
         appliances: Iterable[str] | None = None,
-    ) -> pd.DataFrame:
+    ) -> "pd.DataFrame":
         """Return the jobs that were reported with another start or end after they had ended.
 
         Parameters as for `observations`.
@@ -258,8 +253,10 @@ class History:
         with self._database.read() as reader:
             # a job observed once cannot have a conflict
             again = "j.first_seen_at < j.last_seen_at"
-            seen = read_observations(reader, Filter.parse(at=at, appliances=appliances), again)
-        found = conflicts_in(seen)
+            seen = reading.read_observations(
+                reader, reading.Filter.parse(at=at, appliances=appliances), again
+            )
+        found = tables.conflicts_in(seen)
         if since is None:
             return found
         return found[found["observed_at"] >= parse_instant(since, where="since")]
@@ -270,7 +267,7 @@ class History:
         at: Instant | None = None,
         since: Instant | None = None,
         appliances: Iterable[str] | None = None,
-    ) -> pd.DataFrame:
+    ) -> "pd.DataFrame":
         """Return the observations.
 
         Parameters
@@ -292,9 +289,9 @@ class History:
         HistoryError
             If the table cannot be read.
         """
-        wanted = Filter.parse(at=at, since=since, appliances=appliances)
+        wanted = reading.Filter.parse(at=at, since=since, appliances=appliances)
         with self._database.read() as reader:
-            return read_observations(reader, wanted)
+            return reading.read_observations(reader, wanted)
 
     def jobs(
         self,
@@ -303,7 +300,7 @@ class History:
         since: Instant | None = None,
         appliances: Iterable[str] | None = None,
         columns: Sequence[str] | None = None,
-    ) -> pd.DataFrame:
+    ) -> "pd.DataFrame":
         """Return the newest state of each job.
 
         Parameters
@@ -318,9 +315,9 @@ class History:
         DataFrame
             Of `backupkit.tables.JOBS`, by appliance and start.
         """
-        wanted = Filter.parse(at=at, since=since, appliances=appliances)
+        wanted = reading.Filter.parse(at=at, since=since, appliances=appliances)
         with self._database.read() as reader:
-            return read_jobs(reader, wanted, columns=columns)
+            return reading.read_jobs(reader, wanted, columns=columns)
 
     def polls(
         self,
@@ -328,11 +325,11 @@ class History:
         at: Instant | None = None,
         since: Instant | None = None,
         appliances: Iterable[str] | None = None,
-    ) -> pd.DataFrame:
+    ) -> "pd.DataFrame":
         """Return the polls: `backupkit.tables.POLLS`; parameters as for `observations`."""
-        wanted = Filter.parse(at=at, since=since, appliances=appliances)
+        wanted = reading.Filter.parse(at=at, since=since, appliances=appliances)
         with self._database.read() as reader:
-            return read_table(reader, POLLS, wanted)
+            return reading.read_table(reader, POLLS, wanted)
 
     def schedules(
         self,
@@ -340,14 +337,14 @@ class History:
         at: Instant | None = None,
         since: Instant | None = None,
         appliances: Iterable[str] | None = None,
-    ) -> pd.DataFrame:
+    ) -> "pd.DataFrame":
         """Return the schedules: `backupkit.tables.SCHEDULES`; parameters as for `observations`.
 
         There is a row for each change of a schedule.
         """
-        wanted = Filter.parse(at=at, since=since, appliances=appliances)
+        wanted = reading.Filter.parse(at=at, since=since, appliances=appliances)
         with self._database.read() as reader:
-            return read_table(reader, SCHEDULES, wanted)
+            return reading.read_table(reader, SCHEDULES, wanted)
 
     def view(
         self,
@@ -358,7 +355,7 @@ class History:
         end: Instant | None = None,
         now: Instant | None = None,
         hosts: Mapping[str, str] | None = None,
-    ) -> HistoryView:
+    ) -> "HistoryView":
         """Return jobs, polls and schedules of one moment, even if others append meanwhile.
 
         Parameters
@@ -377,17 +374,18 @@ class History:
         HistoryView
             Jobs, polls and schedules.
         """
-        wanted = Filter.parse(at=at, appliances=appliances)
+        wanted = reading.Filter.parse(at=at, appliances=appliances)
         with self._database.read() as reader:
             if start is not None and end is not None and now is not None:
                 period = {"start": start, "end": end, "now": now}
                 moments = {
-                    name: parse_microseconds(when, where=name) for name, when in period.items()
+                    name: reading.parse_microseconds(when, where=name)
+                    for name, when in period.items()
                 }
-                return read_evidence(reader, wanted, **moments, hosts=hosts or {})
-            return read_view(reader, wanted)
+                return reading.read_evidence(reader, wanted, **moments, hosts=hosts or {})
+            return reading.read_view(reader, wanted)
 
-    def sql(self, query: str) -> pd.DataFrame:
+    def sql(self, query: str) -> "pd.DataFrame":
         """Run a query in SQL, such as ``SELECT * FROM v_last_success``; it cannot change anything.
 
         Parameters
@@ -413,7 +411,7 @@ class History:
         with self._database.read() as reader:
             return reader.frame(query)
 
-    def verify(self, *, head: str | None = None) -> pd.DataFrame:
+    def verify(self, *, head: str | None = None) -> "pd.DataFrame":
         """Compute all digests and jobs again, and compare them with the stored ones.
 
         Parameters
@@ -432,7 +430,7 @@ class History:
         >>> len(History(Path(tempfile.mkdtemp()) / "history.db").verify())
         0
         """
-        return find_problems(self._database, head)
+        return reading.find_problems(self._database, head)
 
     def backup(self, target: str | Path) -> Path:
         """Copy the history into a new SQLite file, even while others append.
@@ -452,7 +450,7 @@ class History:
         HistoryError
             If the target exists already, or cannot be written.
         """
-        return exchange.backup(self._database, Path(target))
+        return reading.backup(self._database, Path(target))
 
     def export(self, target: str | Path, *, kind: Kind = "parquet") -> tuple[str, ...]:
         """Write jobs, observations, polls and schedules for other programs.
@@ -474,7 +472,7 @@ class History:
         HistoryError
             If the history cannot be read, or the target cannot be written.
         """
-        return exchange.export(self._database, str(target), kind)
+        return reading.export(self._database, str(target), kind)
 
     def merge(self, source: str | Path) -> AppendResult:
         """Append the rows of another history; merging it again changes nothing.
@@ -495,7 +493,7 @@ class History:
             If the source cannot be read, or this history cannot be written.
         """
         added = AppendResult()
-        for frames in exchange.read_frames(source, into=self._database):
+        for frames in reading.read_frames(source, into=self._database):
             added += self._append(frames, keep_all=True)
         return added
 
@@ -522,7 +520,7 @@ class History:
         The schedules in force stay. A job that its appliance still lists returns with the next
         collection. Reports of the time before can no longer be reproduced.
         """
-        return retention.prune(self._database, parse_microseconds(before, where="before"))
+        return reading.prune(self._database, reading.parse_microseconds(before, where="before"))
 
     def forget(self, appliance: str) -> dict[str, int]:
         """Remove all rows of an appliance; the ledger records their number.
@@ -547,7 +545,7 @@ class History:
         An appliance that is still in fleet.toml returns with the next collection. No byte of the
         name stays in a SQLite file. PostgreSQL overwrites its files and logs later.
         """
-        return retention.forget(self._database, appliance)
+        return reading.forget(self._database, appliance)
 
     def facts(self) -> dict[str, str]:
         """Return the number of rows, the times of the first and the last one, and the size.
@@ -564,7 +562,7 @@ class History:
         """
         size = self._database.size()
         with self._database.read() as reader:
-            return read_facts(reader, size=size)
+            return reading.read_facts(reader, size=size)
 
     def __repr__(self) -> str:
         return f"History({self.uri!r})"
@@ -572,14 +570,22 @@ class History:
     def _repr_html_(self) -> str:
         try:
             return str(
-                render_container(
-                    render_key_value_table(self.facts(), caption=f"History {self.uri}")
+                display.render_container(
+                    display.render_key_value_table(self.facts(), caption=f"History {self.uri}")
                 )
             )
         except HistoryError as error:
-            return str(render_container(render_paragraph(str(error), "breach")))
+            return str(display.render_container(display.render_paragraph(str(error), "breach")))
 
 
 def _reopen_history(uri: str, keep: int | None) -> History:
     keep_polls = None if keep is None else timedelta(microseconds=keep)
     return History(uri, create=False, keep_polls=keep_polls)
+
+
+def _to_stored(snapshot: Snapshot) -> Stored:
+    """Return the columns of a snapshot as they are stored, from its plain rows if it has them."""
+    records: Mapping[str, Records] | None = getattr(snapshot, "records", None)
+    if records is None:
+        return reading.to_stored_frames(snapshot.observations, snapshot.polls, snapshot.schedules)
+    return {name: to_stored(records[name]) for name in ("observations", "polls", "schedules")}

@@ -1,21 +1,20 @@
 """Updates of the jobs, and of their totals, by the observations of an append or a removal."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
-
-from backupkit.history.arrow_types import rows_to_arrow
 from backupkit.history.databases import Connection
-from backupkit.history.rows import (
-    build_select_list,
-    find_next_id,
-    split_keys,
-    store_texts,
-    to_frame,
-    to_stored_columns,
+from backupkit.history.observations import (
+    Job,
+    Key,
+    Observation,
+    find_changes,
+    find_conflicts,
+    fold,
+    to_observations,
 )
 from backupkit.history.schema import (
     COLUMNS,
@@ -24,23 +23,22 @@ from backupkit.history.schema import (
     TEXT_TABLES,
     sql_kind,
 )
-from backupkit.tables import (
-    JOBS,
-    LISTED,
-    OBSERVATIONS,
-    Column,
-    changed_observations,
-    fold_observations,
-    has_ended,
-    jobs_from,
-    observations_from,
+from backupkit.history.stored import (
+    build_select_list,
+    decode_rows,
+    find_next_id,
+    split_keys,
+    store_texts,
+    to_microseconds,
 )
-from backupkit.tables.constants import EARLIEST_TIME, LARGEST_SUM
+from backupkit.tables import JOBS, OBSERVATIONS, Column
+from backupkit.tables.constants import EARLIEST_TIME, ENDED, LARGEST_SUM
 
-__all__ = ["JobUpdate", "TextIds", "rewrite_jobs", "store_observations_apart", "sum_jobs"]
+__all__ = ["JobUpdate", "TextIds", "rewrite_jobs", "store_observations_apart"]
 
 _JOBS_PER_BATCH: Final = 20_000  # jobs that are computed again at once
-_JOB_KEY: Final = ["appliance", "job_id"]
+_EARLIEST: Final = to_microseconds(EARLIEST_TIME)
+_NO_START: Final = 2**63 - 1  # a job without a start is the last of its appliance
 
 
 class TextIds:
@@ -87,7 +85,7 @@ class TextIds:
         names = (*keys, *(column.name for column in own), "append_id")
         rows = zip(*keys.values(), *stored, [number] * size, strict=True)
         # in the order of the key, so that neighbouring rows are written together
-        self._connection.insert(into or table, names, sorted(rows, key=lambda row: row[0]))
+        self._connection.insert(into or table, names, sorted(rows, key=itemgetter(0)))
 
 
 class JobUpdate:
@@ -95,10 +93,10 @@ class JobUpdate:
 
     Attributes
     ----------
-    new : DataFrame
+    new : list of Observation
         New observations to store.
-    stored : DataFrame
-        Stored observations of the same jobs, or what their newest one implies.
+    stored : dict
+        Stored observations of the same jobs by key, or what their newest one implies.
     ids : dict
         The number of each job, by appliance and its own id; once they are written, of all.
     """
@@ -106,92 +104,91 @@ class JobUpdate:
     def __init__(
         self,
         connection: Connection,
-        observations: pd.DataFrame,
+        observations: Sequence[Observation],
         appliances: Mapping[str, int],
         *,
         keep_all: bool,
     ) -> None:
         self._connection, self._appliances = connection, appliances
-        keys = observations[_JOB_KEY].drop_duplicates()
-        pairs = [
-            (appliances[name], job)
-            for name, job in zip(keys["appliance"], keys["job_id"], strict=True)
-        ]
-        self._before, self.ids = _read_jobs(connection, _build_pair_queries(pairs))
+        places: dict[Key, list[int]] = defaultdict(list)
+        for place, row in enumerate(observations):
+            places[row.key].append(place)
+        arrived = {key: [observations[place] for place in own] for key, own in places.items()}
+        self._before, self.ids = _read_jobs(
+            connection, _build_pair_queries([(appliances[name], job) for name, job in places])
+        )
         [(latest,)] = connection.execute("SELECT MAX(latest_at) FROM appends")
-        needs_all = _needs_all_observations(
-            self._before, observations, None if keep_all else latest
+        unfoldable = {
+            key
+            for key, job in self._before.items()
+            if keep_all or latest is None or _needs_all_observations(job, arrived[key], latest)
+        }
+        self.stored = {
+            key: list(to_observations(job))
+            for key, job in self._before.items()
+            if key not in unfoldable
+        }
+        self.stored |= _read_observations(connection, [self.ids[key] for key in unfoldable])
+        find = _find_unknown if keep_all else find_changes
+        kept = sorted(
+            own[place]
+            for key, own in places.items()
+            for place in find(arrived[key], self.stored.get(key, ()))
         )
-        numbers = [
-            number
-            for number, is_needed in zip(self.ids.values(), needs_all, strict=True)
-            if is_needed
-        ]
-        earlier_observations, foldable_jobs = (
-            _read_observations(connection, numbers),
-            self._before[~needs_all],
-        )
-        self.stored = pd.concat(
-            [observations_from(foldable_jobs), earlier_observations], ignore_index=True
-        )
-        new = (
-            _drop_stored(observations, self.stored)
-            if keep_all
-            else changed_observations(observations, self.stored)
-        )
-        self.new = new.reset_index(drop=True)
-        is_foldable = _is_about_jobs_of(self.new, foldable_jobs)
-        all_observations = pd.concat(
-            [earlier_observations, self.new[~is_foldable]], ignore_index=True
-        )
-        self._after = pd.concat(
-            [
-                fold_observations(
-                    foldable_jobs[_is_about_jobs_of(foldable_jobs, self.new)], self.new[is_foldable]
-                ),
-                jobs_from(all_observations[_is_about_jobs_of(all_observations, self.new)]),
-            ],
-            ignore_index=True,
-        )
+        self.new = [observations[place] for place in kept]
+        self._new_by_job: dict[Key, list[Observation]] = defaultdict(list)
+        for row in self.new:
+            self._new_by_job[row.key].append(row)
+        self._after: dict[Key, Job] = {}
+        for key, rows in self._new_by_job.items():
+            known = self._before[key] if key in self._before and key not in unfoldable else None
+            job = fold(
+                [*self.stored.get(key, ()), *rows],
+                first_seen_at=None if known is None else known.first_seen_at,
+            )
+            if job is not None:
+                self._after[key] = job
 
-    def write(self, texts: TextIds, append_id: int) -> npt.NDArray[np.bool_]:
+    def count(self) -> tuple[int, int, int]:
+        """Return the number of observations of new jobs, of known ones, and of vanished ones."""
+        seen = [row for row in self.new if row.is_seen]
+        new = len({row.key for row in seen} - self.stored.keys())
+        return new, len(seen) - new, len(self.new) - len(seen)
+
+    def find_conflicts(self) -> Iterator[tuple[Any, ...]]:
+        """Yield rows of `backupkit.tables.CONFLICTS` that the new observations add."""
+        for key in sorted(self._new_by_job):
+            yield from find_conflicts(self._new_by_job[key], self.stored.get(key, ()))
+
+    def write(self, texts: TextIds, append_id: int) -> list[bool]:
         """Write the new state of the jobs.
 
         Returns
         -------
-        array of bool
-            The new observations that are thereby stored, as the only ones of their jobs.
+        list of bool
+            Which new observations are thereby stored, as the only ones of their jobs.
         """
         # a job that was only seen to be no longer listed needs a row for its observation
-        vanished_only = self.new[~_is_about_jobs_of(self.new, self._after)][
-            _JOB_KEY
-        ].drop_duplicates()
-        before = self._before[_is_about_jobs_of(self._before, self._after)]
-        observed = self.new["source"] != LISTED
-        is_repeated = self.new.assign(seen=observed).duplicated([*_JOB_KEY, "seen"], keep=False)
-        is_single = (observed & ~is_repeated).to_numpy() & ~_is_about_jobs_of(
-            self.new, self._before
-        )
-        differs = before[_is_about_jobs_of(before, self.new[observed])]
-        store_observations_apart(
-            self._connection, [self.ids[key] for key in _iterate_keys(differs)]
-        )
-        single = dict.fromkeys(_iterate_keys(self.new[is_single]), append_id)
+        vanished_only = [key for key in self._new_by_job if key not in self._after]
+        seen = {key: sum(row.is_seen for row in rows) for key, rows in self._new_by_job.items()}
+        changed = [self.ids[key] for key in self._before if seen.get(key) and key in self._after]
+        store_observations_apart(self._connection, changed)
+        single = {
+            key: append_id
+            for key, number in seen.items()
+            if number == 1 and key not in self._before
+        }
         _write_jobs(
             self._connection,
-            before,
-            self._after,
+            [job for key, job in self._before.items() if key in self._after],
+            list(self._after.values()),
             vanished_only,
             self.ids,
             self._appliances,
             texts,
             single,
         )
-        return is_single
-
-
-def _iterate_keys(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
-    return zip(frame["appliance"], frame["job_id"], strict=True)
+        return [row.is_seen and row.key in single for row in self.new]
 
 
 def store_observations_apart(connection: Connection, numbers: Sequence[int]) -> None:
@@ -216,16 +213,21 @@ def rewrite_jobs(connection: Connection, numbers: Sequence[int]) -> None:
             connection, ((f"jobs j WHERE j.id IN ({own})", []) for own in _build_id_lists(part))
         )
         observations = _read_observations(connection, part)
-        after = jobs_from(observations)
-        vanished_only = observations[~_is_about_jobs_of(observations, after)][
-            _JOB_KEY
-        ].drop_duplicates()
-        remaining_keys = set(_iterate_keys(observations))
-        removed_ids = [(number,) for key, number in ids.items() if key not in remaining_keys]
+        after = {key: job for key, rows in observations.items() if (job := fold(rows)) is not None}
+        vanished_only = [key for key in observations if key not in after]
+        removed_ids = [(number,) for key, number in ids.items() if key not in observations]
         # first, because the oldest start is that of the remaining jobs
         connection.execute_many("DELETE FROM jobs WHERE id = ?", removed_ids)
-        texts = TextIds(connection, {})
-        _write_jobs(connection, before, after, vanished_only, ids, appliances, texts, {})
+        _write_jobs(
+            connection,
+            list(before.values()),
+            list(after.values()),
+            vanished_only,
+            ids,
+            appliances,
+            TextIds(connection, {}),
+            {},
+        )
 
 
 def _build_pair_queries(pairs: Sequence[tuple[int, str]]) -> Iterator[tuple[str, list[Any]]]:
@@ -243,49 +245,52 @@ def _build_id_lists(numbers: Sequence[int]) -> Iterator[str]:
 
 def _read_jobs(
     connection: Connection, sources: Iterable[tuple[str, list[Any]]]
-) -> tuple[pd.DataFrame, dict[tuple[str, str], int]]:
-    """Return jobs, and their numbers by key in the same order."""
-    columns, types = build_select_list("jobs", JOBS.names, "j.")
-    types = {"id": "integer"} | types
+) -> tuple[dict[Key, Job], dict[Key, int]]:
+    """Return jobs, and their numbers, by key."""
+    columns, _ = build_select_list("jobs", JOBS.names, "j.")
     rows: list[tuple[Any, ...]] = []
     for source, parameters in sources:
-        rows += connection.execute(f"SELECT j.id, {columns} FROM {source}", parameters)
-    stored = rows_to_arrow(rows, types)
-    frame = to_frame(connection, JOBS, stored)
-    return frame, dict(zip(_iterate_keys(frame), stored["id"].to_pylist(), strict=True))
+        rows += connection.execute(f"SELECT {columns}, j.id FROM {source}", parameters)
+    stored = decode_rows(connection, COLUMNS["jobs"], [row[:-1] for row in rows])
+    jobs = [Job(*values) for values in stored]
+    return (
+        {job.key: job for job in jobs},
+        {job.key: row[-1] for job, row in zip(jobs, rows, strict=True)},
+    )
 
 
-def _read_observations(connection: Connection, numbers: Sequence[int]) -> pd.DataFrame:
-    """Return all observations of some jobs."""
-    columns, types = build_select_list("observations", OBSERVATIONS.names, "o.")
-    types = {"appliance": "integer", "job_id": "text"} | types
+def _read_observations(
+    connection: Connection, numbers: Sequence[int]
+) -> dict[Key, list[Observation]]:
+    """Return all observations of some jobs, by key."""
+    columns, _ = build_select_list("observations", OBSERVATIONS.names, "o.")
     rows: list[tuple[Any, ...]] = []
     for part in _build_id_lists(numbers):
         rows += connection.execute(
             f"SELECT j.appliance_id, j.job_id, {columns} "
             f"FROM jobs j JOIN observations o ON o.job = j.id WHERE j.id IN ({part})"
         )
-    return to_frame(connection, OBSERVATIONS, rows_to_arrow(rows, types))
+    found: dict[Key, list[Observation]] = defaultdict(list)
+    for values in decode_rows(connection, OBSERVATIONS.columns, rows):
+        row = Observation(*values)
+        found[row.key].append(row)
+    return dict(found)
 
 
 def _write_jobs(
     connection: Connection,
-    before: pd.DataFrame,
-    after: pd.DataFrame,
-    vanished_only: pd.DataFrame,
-    ids: dict[tuple[str, str], int],
+    before: Sequence[Job],
+    after: Sequence[Job],
+    vanished_only: Sequence[Key],
+    ids: dict[Key, int],
     appliances: Mapping[str, int],
     texts: TextIds,
-    single: Mapping[tuple[str, str], int],
+    single: Mapping[Key, int],
 ) -> None:
     """Write jobs, and update the totals of their appliances; `ids` gets the new numbers."""
     columns = COLUMNS["jobs"]
-    names = [column.name for column in columns]
-    plain = dict(zip(names, to_stored_columns(JOBS, columns, after), strict=True))
-    for name in names:
-        plain[name] += (
-            vanished_only[name].to_list() if name in _JOB_KEY else [None] * len(vanished_only)
-        )
+    jobs = [*sorted(after, key=_get_order), *(Job(*key) for key in vanished_only)]
+    plain = {name: [getattr(job, name) for job in jobs] for name in Job._fields}
     texts.add("jobs", plain)
     stored = [
         [appliances[name] for name in plain["appliance"]]
@@ -295,135 +300,136 @@ def _write_jobs(
     ]
     number = find_next_id(connection, "jobs")
     added, changed = [], []
-    keys = zip(plain["appliance"], plain["job_id"], strict=True)
-    for key, row in zip(keys, zip(*stored, strict=True), strict=True):
-        if key in ids:
-            changed.append((*row, ids[key]))
+    for job, row in zip(jobs, zip(*stored, strict=True), strict=True):
+        if job.key in ids:
+            changed.append((*row, ids[job.key]))
         else:
-            ids[key] = number
-            added.append((number, *row, single.get(key)))
+            ids[job.key] = number
+            added.append((number, *row, single.get(job.key)))
             number += 1
-    own = ["appliance_id" if name == "appliance" else name for name in names]
+    own = ["appliance_id" if name == "appliance" else name for name in Job._fields]
     connection.insert("jobs", ("id", *own, "append_id"), added)
     marks = ", ".join(f"{name} = ?" for name in own)
     connection.execute_many(f"UPDATE jobs SET {marks} WHERE id = ?", changed)
     _update_totals(connection, before, after, appliances)
 
 
-def _is_about_jobs_of(frame: pd.DataFrame, others: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Return a mask of the rows about a job of other rows."""
-    keys = set(_iterate_keys(others))
-    return np.fromiter((key in keys for key in _iterate_keys(frame)), np.bool_, len(frame))
+def _get_order(job: Job) -> tuple[str, int, str]:
+    start = _NO_START if job.start_time is None else job.start_time
+    return job.appliance, start, job.job_id
 
 
-def _drop_stored(observations: pd.DataFrame, stored: pd.DataFrame) -> pd.DataFrame:
-    """Return the observations that are not stored yet."""
-    keys = [*_JOB_KEY, "observed_at"]
-    newest = observations.drop_duplicates(keys, keep="last")
-    there = pd.MultiIndex.from_frame(stored[keys])
-    return newest[~pd.MultiIndex.from_frame(newest[keys]).isin(there)]
+def _find_unknown(new: Sequence[Observation], known: Sequence[Observation]) -> list[int]:
+    """Return the positions of the new observations of a job that are not stored yet."""
+    times = {row.observed_at for row in known}
+    last = {row.observed_at: place for place, row in enumerate(new)}
+    return sorted(place for moment, place in last.items() if moment not in times)
 
 
-def _needs_all_observations(
-    before: pd.DataFrame, observations: pd.DataFrame, latest: int | None
-) -> Any:  # noqa: ANN401 # an array of bool
-    """Return a mask of the jobs for which all observations must be read.
+def _needs_all_observations(job: Job, new: Sequence[Observation], latest: int) -> bool:
+    """Return whether all observations of a job must be read.
 
-    These are jobs with observations that arrive late, or as open although they had ended, or
-    without the start that is known. An observation is not late if it is newer than all that was
-    stored until `latest` [us since 1970]. Without that, all are read.
+    It has observations that arrive late, or as open although it had ended, or without the start
+    that is known. An observation is not late if it is newer than all that was stored until `latest`
+    [us since 1970].
     """
-    if latest is None or before.empty:
-        return np.full(len(before), fill_value=True)
-    index = pd.MultiIndex.from_frame(before[_JOB_KEY])
-    by = observations.groupby(_JOB_KEY)["observed_at"].min().reindex(index).reset_index(drop=True)
-    open_again = observations[
-        ~has_ended(observations["status"]) & (observations["source"] != LISTED)
-    ]
-    contradicts = has_ended(before["status"]) & _is_about_jobs_of(before, open_again)
-    # the start of the job is that of an earlier observation
-    without_start = observations[
-        observations["start_time"].isna() & (observations["source"] != LISTED)
-    ]
-    contradicts |= before["start_time"].notna() & _is_about_jobs_of(before, without_start)
     # of a job that was only seen to be no longer listed, there is no state to update
-    is_late = (by.astype("int64") <= latest) | before["last_seen_at"].isna()
-    return (is_late | contradicts).to_numpy(dtype=bool)
+    if job.last_seen_at is None or min(row.observed_at for row in new) <= latest:
+        return True
+    seen = [row for row in new if row.is_seen]
+    if job.status in ENDED and any(row.status not in ENDED for row in seen):
+        return True
+    # the start of the job is that of an earlier observation
+    return job.start_time is not None and any(row.start_time is None for row in seen)
 
 
-def sum_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
-    """Return the totals of the jobs of each appliance; too large a sum of sizes is missing."""
-    size = jobs["size"].where(jobs["outcome"].eq("success") & jobs["size"].ge(0))
-    listed = jobs["vanished_at"].isna()
-    by = jobs.assign(size=size, listed=listed, about=size.astype("Float64")).groupby("appliance")
-    starts = jobs["start_time"].where(jobs["start_time"] >= EARLIEST_TIME)
-    total = by["size"].sum().mask(by["about"].sum() > LARGEST_SUM)
-    return pd.DataFrame(
-        {
-            "jobs": by.size(),
-            "jobs_listed": by["listed"].sum(),
-            "sized_jobs": by["size"].count(),
-            "sized_bytes": total,
-            "oldest_start": starts.groupby(jobs["appliance"]).min(),
-        }
-    )
+# --- totals of appliances -------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Totals:
+    """Totals of some jobs of one appliance; `sized_bytes` may be too large to store."""
+
+    jobs: int = 0
+    jobs_listed: int = 0
+    sized_jobs: int = 0
+    sized_bytes: int = 0
+    oldest_start: int | None = None
+
+
+def _sum_jobs(jobs: Iterable[Job]) -> dict[str, _Totals]:
+    """Return the totals of the jobs of each appliance."""
+    sums: dict[str, _Totals] = defaultdict(_Totals)
+    for job in jobs:
+        total = sums[job.appliance]
+        total.jobs += 1
+        total.jobs_listed += job.vanished_at is None
+        if job.outcome == "success" and job.size is not None and job.size >= 0:
+            total.sized_jobs += 1
+            total.sized_bytes += job.size
+        start = job.start_time
+        if start is not None and start >= _EARLIEST:
+            oldest = total.oldest_start
+            total.oldest_start = start if oldest is None else min(oldest, start)
+    return dict(sums)
 
 
 def _update_totals(
     connection: Connection,
-    before: pd.DataFrame,
-    after: pd.DataFrame,
+    before: Iterable[Job],
+    after: Iterable[Job],
     appliances: Mapping[str, int],
 ) -> None:
     """Update the totals of appliances from the same jobs before and after a change."""
-    observed = before[before["first_seen_at"].notna()]
-    old, new = sum_jobs(observed), sum_jobs(after)
-    _update_sized_bytes(connection, old["sized_bytes"], new["sized_bytes"], appliances)
-    old, new = (one.reindex(old.index.union(new.index)) for one in (old, new))
-    numbers = ["jobs", "jobs_listed", "sized_jobs"]
-    more = new[numbers].fillna(0).astype("int64") - old[numbers].fillna(0).astype("int64")
+    old, new = _sum_jobs(job for job in before if job.first_seen_at is not None), _sum_jobs(after)
+    pairs = {
+        name: (old.get(name, _Totals()), new.get(name, _Totals()))
+        for name in sorted(old.keys() | new.keys())
+    }
+    _update_sized_bytes(connection, {appliances[name]: pair for name, pair in pairs.items()})
+    numbers = ("jobs", "jobs_listed", "sized_jobs")
+    more = [
+        (*(getattr(now, one) - getattr(then, one) for one in numbers), appliances[name])
+        for name, (then, now) in pairs.items()
+    ]
     marks = ", ".join(f"{name} = {name} + ?" for name in numbers)
     connection.execute_many(
-        f"UPDATE appliances SET {marks} WHERE id = ?",
-        [
-            (*map(int, values), appliances[str(name)])
-            for name, *values in more[more.ne(0).any(axis="columns")].itertuples()
-        ],
+        f"UPDATE appliances SET {marks} WHERE id = ?", [row for row in more if any(row[:-1])]
     )
-    first = new["oldest_start"].dropna()
     earlier = [
-        (moment, appliances[str(name)], moment) for name, moment in first.astype("int64").items()
+        (now.oldest_start, appliances[name], now.oldest_start)
+        for name, (_, now) in pairs.items()
+        if now.oldest_start is not None
     ]
     connection.execute_many(
         "UPDATE appliances SET oldest_start = ? WHERE id = ? "
         "AND (oldest_start IS NULL OR oldest_start > ?)",
         earlier,
     )
-    moved = old["oldest_start"].notna() & ~(new["oldest_start"] <= old["oldest_start"])
+    moved = [
+        (appliances[name],) * 2
+        for name, (then, now) in pairs.items()
+        if then.oldest_start is not None
+        and (now.oldest_start is None or now.oldest_start > then.oldest_start)
+    ]
     connection.execute_many(
         "UPDATE appliances SET oldest_start = "
         "(SELECT MIN(start_time) FROM jobs WHERE appliance_id = ? "
         f"AND {PLAUSIBLE_START.format('')}) WHERE id = ?",
-        [(appliances[str(name)],) * 2 for name in moved.index[moved]],
+        moved,
     )
 
 
 def _update_sized_bytes(
-    connection: Connection, old: pd.Series, new: pd.Series, appliances: Mapping[str, int]
+    connection: Connection, pairs: Mapping[int, tuple[_Totals, _Totals]]
 ) -> None:
     """Update the sums of sizes; one that is too large is NULL."""
-    names = {appliances[str(name)]: name for name in old.index.union(new.index)}
-    numbers = ", ".join(map(str, names)) or "NULL"
+    numbers = ", ".join(map(str, pairs)) or "NULL"
     sums = []
     for number, known in connection.execute(
         f"SELECT id, sized_bytes FROM appliances WHERE id IN ({numbers})"
     ):
-        before, after = (
-            0 if name not in one.index else one[name]
-            for one, name in ((old, names[number]), (new, names[number]))
-        )
-        total = None
-        if known is None or pd.isna(before) or pd.isna(after):
+        if known is None:
             # a sum that was too large is not stored: add up all sizes
             sizes = connection.execute(
                 "SELECT size FROM jobs WHERE appliance_id = ? AND outcome = ? AND size >= 0",
@@ -431,6 +437,7 @@ def _update_sized_bytes(
             )
             total = sum(size for (size,) in sizes)
         else:
-            total = known + int(after) - int(before)
+            then, now = pairs[number]
+            total = known + now.sized_bytes - then.sized_bytes
         sums.append((None if total > LARGEST_SUM else total, number))
     connection.execute_many("UPDATE appliances SET sized_bytes = ? WHERE id = ?", sums)

@@ -9,31 +9,26 @@ and a digest of the remaining rows of the same appends.
 import hashlib
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-import pyarrow as pa
 
 from backupkit._version import __version__
-from backupkit.history.databases import Connection, Reader, get_collector_name
-from backupkit.history.rows import build_select_list, find_next_id, read_stored_columns
-from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, Table
+from backupkit.history.databases import Connection, get_collector_name
+from backupkit.history.stored import find_next_id
+from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES, Table
 
 __all__ = [
     "ENTRY_FIELDS",
     "KINDS",
     "TABLES",
-    "Chunk",
     "Digests",
     "add_entry",
     "compute_digest",
     "compute_entry_digest",
     "compute_left_digest",
-    "read_chunks",
-    "read_stored_rows",
-    "to_canonical_rows",
+    "record_removal",
 ]
 
 TABLES: Final[Mapping[str, Table]] = {
@@ -65,13 +60,6 @@ ENTRY_FIELDS: Final = (
 """Fields that the digest of an entry covers, in this order."""
 
 _EMPTY_DIGEST: Final = hashlib.sha256().hexdigest()
-_ROWS_PER_CHUNK: Final = 250_000
-"""Jobs and polls that are read at once."""
-
-
-def to_canonical_rows(reader: Reader, kind: str, rows: pa.Table) -> Iterator[tuple[Any, ...]]:
-    """Return stored rows in the form of which digests are made."""
-    return zip(*read_stored_columns(reader, [*TABLES[kind]], rows), strict=True)
 
 
 # --- entries -------------------------------------------------------------------------------------
@@ -146,64 +134,45 @@ def add_entry(
     return number
 
 
-# --- digests of the stored rows ------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """All rows of some appliances as they are stored; appliances in the order of their names."""
-
-    names: tuple[str, ...]
-    rows: dict[str, pa.Table]  # by kind
-    jobs: pa.Table
-
-
-def read_chunks(reader: Reader) -> Iterator[Chunk]:
-    """Read a history, some appliances at a time, in the order of their names."""
-    found = reader.rows(
-        "SELECT id, name, jobs + polls AS size FROM appliances",
-        {"id": "integer", "name": "text", "size": "integer"},
+def record_removal(
+    connection: Connection,
+    kind: str,
+    removed: Mapping[str, Sequence[Sequence[Any]]],
+    left: Mapping[int, Mapping[str, str]],
+    run_id: str,
+) -> None:
+    """Record a removal in the ledger, with digests of the remaining rows of the same appends."""
+    marks = ", ".join(f"{name}_left = ?" for name in KINDS)
+    connection.execute_many(
+        f"UPDATE appends SET {marks} WHERE id = ?",
+        [(*(own[name] for name in KINDS), number) for number, own in left.items()],
     )
-    batch: list[tuple[int, str]] = []
-    size = 0
-    for number, name, rows in sorted(found, key=lambda row: row[1]):
-        if batch and size + rows > _ROWS_PER_CHUNK:
-            yield _read_chunk(reader, batch)
-            batch, size = [], 0
-        batch.append((number, name))
-        size += rows
-    if batch:
-        yield _read_chunk(reader, batch)
-
-
-def _read_chunk(reader: Reader, batch: list[tuple[int, str]]) -> Chunk:
-    own = f"appliance_id IN ({', '.join(str(number) for number, _ in batch)})"
-    rows = {
-        kind: read_stored_rows(reader, kind, f"{'j' if kind == 'observations' else 'o'}.{own}")
-        for kind in KINDS
-    }
-    columns, types = build_select_list("jobs", JOBS.names)
-    jobs = reader.table(
-        f"SELECT {columns} FROM jobs WHERE first_seen_at IS NOT NULL AND {own}", types
+    touched = ", ".join(map(str, left))
+    # an earlier removal of the same appends covers further ones: take these over
+    groups = connection.execute(
+        "SELECT DISTINCT removal_id FROM appends "
+        f"WHERE id IN ({touched}) AND removal_id IS NOT NULL"
     )
-    return Chunk(tuple(name for _, name in batch), rows, jobs)
+    earlier_removals = ", ".join(str(number) for (number,) in groups) or "NULL"
+    number = find_next_id(connection, "appends")
+    connection.execute(
+        f"UPDATE appends SET removal_id = ? WHERE id IN ({touched}) "
+        f"OR removal_id IN ({earlier_removals})",
+        [number],
+    )
+    names = ", ".join(f"{name}_left" for name in KINDS)
+    own = connection.execute(f"SELECT id, {names} FROM appends WHERE removal_id = ?", [number])
+    add_entry(
+        connection,
+        run_id=run_id,
+        kind=kind,
+        digests={name: compute_digest(rows) for name, rows in removed.items()},
+        counts={name: len(rows) for name, rows in removed.items()},
+        left=compute_left_digest(own),
+    )
 
 
-def read_stored_rows(reader: Reader, kind: str, condition: str) -> pa.Table:
-    """Return stored rows of a kind with their append_id.
-
-    The condition is about the table ``o``; for observations also about their jobs ``j``.
-    """
-    columns, types = build_select_list(kind, TABLES[kind].names, "o.")
-    types |= {"append_id": "integer"}
-    source = f"{kind} o"
-    if kind == "observations":
-        columns += ", o.append_id, j.appliance_id AS appliance, j.job_id"
-        types |= {"appliance": "integer", "job_id": "text"}
-        source = "jobs j JOIN observations o ON o.job = j.id"
-    else:
-        columns += ", o.append_id"
-    return reader.table(f"SELECT {columns} FROM {source} WHERE {condition}", types)
+# --- digests of rows -----------------------------------------------------------------------------
 
 
 class Digests:
@@ -217,12 +186,6 @@ class Digests:
         self._only = only
         self._hashes: dict[tuple[int, str], Any] = defaultdict(hashlib.sha256)
         self.counts: dict[tuple[int, str], int] = defaultdict(int)
-
-    def add(self, reader: Reader, chunk: Chunk) -> None:
-        """Add the rows of some appliances, which must come after those before."""
-        for kind, rows in chunk.rows.items():
-            appends = rows["append_id"].to_pylist()
-            self.add_rows(kind, zip(appends, to_canonical_rows(reader, kind, rows), strict=True))
 
     def add_rows(self, kind: str, rows: Iterable[tuple[int, Sequence[Any]]]) -> None:
         """Add rows of one kind in their canonical form, each with its append."""

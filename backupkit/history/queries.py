@@ -1,55 +1,39 @@
 """Reading the tables of a history as frames."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from backupkit.history.databases import Connection, Reader
-from backupkit.history.rows import (
-    build_select_list,
-    find_appliance_ids,
-    split_keys,
-    to_frame,
-    to_microseconds,
-    to_stored_id,
-)
-from backupkit.history.schema import LIST_READ, OUTCOME_IDS
+from backupkit.history.databases import Reader
+from backupkit.history.rows import find_appliance_ids, to_frame
+from backupkit.history.schema import LIST_READ
+from backupkit.history.stored import build_select_list, to_microseconds
 from backupkit.settings import Instant, parse_instant
 from backupkit.tables import (
     JOBS,
     OBSERVATIONS,
     POLLS,
     SCHEDULES,
-    TERMINAL,
     HistoryView,
-    SyncState,
     Table,
     drop_repeated_schedules,
-    has_ended,
     jobs_from,
     measure_durations,
-    newest_api_facts,
-    schedule_names,
 )
-from backupkit.tables.constants import CADENCE_FLOOR, CADENCE_GAPS
 
 __all__ = [
     "Filter",
     "add_durations",
-    "build_cadence_table",
     "find_head",
-    "find_known_jobs",
     "has_newer_rows",
     "parse_microseconds",
     "read_facts",
     "read_jobs",
     "read_observations",
-    "read_sync_state",
     "read_table",
     "read_view",
 ]
@@ -100,33 +84,6 @@ class Filter:
 def parse_microseconds(moment: Instant, *, where: str) -> int:
     """Return an instant as it is stored."""
     return to_microseconds(pd.Timestamp(parse_instant(moment, where=where)))
-
-
-def build_cadence_table(owners: str) -> str:
-    """Return the table ``c`` for WITH RECURSIVE: the good polls whose gaps give the cadence.
-
-    Parameters
-    ----------
-    owners : str
-        Condition for the appliances ``a``.
-
-    Returns
-    -------
-    str
-        Defines c (appliance_id, polled_at, n), n from 0 for the newest poll.
-    """
-    before = (
-        "(SELECT q.polled_at FROM polls q WHERE q.appliance_id = {} "
-        f"AND {LIST_READ.format('q.')} = 1{{}} "
-        "ORDER BY q.polled_at DESC LIMIT 1)"
-    )
-    floor = f" AND q.polled_at <= c.polled_at - {CADENCE_FLOOR // timedelta(microseconds=1)}"
-    return (
-        "c (appliance_id, polled_at, n) AS ("
-        f"SELECT a.id, {before.format('a.id', '')}, 0 FROM appliances a WHERE {owners} "
-        f"UNION ALL SELECT c.appliance_id, {before.format('c.appliance_id', floor)}, c.n + 1 "
-        f"FROM c WHERE c.n < {CADENCE_GAPS} AND c.polled_at IS NOT NULL)"
-    )
 
 
 def read_view(reader: Reader, wanted: Filter) -> HistoryView:
@@ -229,86 +186,6 @@ def find_head(reader: Reader, moment: int | None = None) -> str:
         {"digest": "text"},
     )
     return str(found[0][0]) if found else ""
-
-
-def read_sync_state(reader: Reader, *, ids: bool) -> dict[str, SyncState]:
-    """Return what the next collection needs to know; `ids` adds the ids of the listed jobs."""
-    columns, types = build_select_list("polls", POLLS.names, "p.")
-    newest = " UNION ".join(
-        "SELECT a.id, (SELECT q.polled_at FROM polls q WHERE q.appliance_id = a.id "
-        f"AND {LIST_READ.format('q.')} = 1 ORDER BY q.polled_at DESC LIMIT 1 OFFSET {skipped}) "
-        "FROM appliances a"
-        for skipped in (0, 1)
-    )
-    polls = reader.table(
-        f"WITH w (appliance_id, polled_at) AS ({newest}) SELECT {columns} FROM w "
-        "JOIN polls p ON p.appliance_id = w.appliance_id AND p.polled_at = w.polled_at",
-        types,
-    )
-    facts = newest_api_facts(to_frame(reader, POLLS, polls, by=["polled_at", "appliance"]))
-    counts = dict(
-        reader.rows(
-            "SELECT name, jobs_listed FROM appliances WHERE jobs > 0 OR polls_ok > 0",
-            {"name": "text", "jobs_listed": "integer"},
-        )
-    )
-    listed, finished = _read_listed_ids(reader) if ids else ({}, {})
-    plans = schedule_names(read_table(reader, SCHEDULES, Filter()))
-    return {
-        name: SyncState(
-            listed.get(name, frozenset()),
-            finished.get(name, frozenset()),
-            counts.get(name, 0),
-            **facts.get(name, {}),
-            schedules=plans.get(name, frozenset()),
-        )
-        for name in {*counts, *facts}
-    }
-
-
-def _read_listed_ids(reader: Reader) -> tuple[dict[str, frozenset[str]], dict[str, frozenset[str]]]:
-    """Return the ids of the jobs that are still listed, and of those that have ended."""
-    columns = ["appliance", "job_id", "status", "read_error"]
-    rows = read_jobs(reader, Filter(), "vanished_at IS NULL", columns=columns)
-    ended = rows[has_ended(rows["status"]) & rows["read_error"].isna()]
-    both = [
-        {str(name): frozenset(ids) for name, ids in frame.groupby("appliance")["job_id"]}
-        for frame in (rows, ended)
-    ]
-    return both[0], both[1]
-
-
-def find_known_jobs(
-    connection: Connection, appliance: str, listed: Collection[str]
-) -> tuple[frozenset[str], frozenset[str]]:
-    """Return which jobs of an appliance were listed before, and which of these need no reading.
-
-    Only the jobs of `listed` are looked up; but if some that were listed before are missing there,
-    all are.
-    """
-    query = (
-        "SELECT a.jobs_listed, j.job_id, CASE WHEN j.read_error IS NULL THEN j.outcome END "
-        "FROM appliances a LEFT JOIN jobs j "
-        "ON j.appliance_id = a.id AND j.first_seen_at IS NOT NULL AND j.vanished_at IS NULL{} "
-        "WHERE a.name = ?"
-    )
-    original_ids = {to_stored_id(one): one for one in listed}
-    ids = sorted(original_ids) or [""]
-    found: list[tuple[Any, ...]] = []
-    for part in split_keys(ids):
-        named = f" AND j.job_id IN ({', '.join('?' * len(part))})"
-        found += connection.execute(query.format(named), [*part, appliance])
-    rows = [(original_ids.get(job, job), outcome) for _, job, outcome in found if job is not None]
-    if any(before > len(rows) for before, _, _ in found):  # some are no longer listed
-        all_rows = connection.execute(query.format(""), [appliance])
-        rows = [
-            (original_ids.get(job, job), outcome) for _, job, outcome in all_rows if job is not None
-        ]
-    ended = {OUTCOME_IDS[outcome] for outcome in TERMINAL}
-    return (
-        frozenset(job for job, _ in rows),
-        frozenset(job for job, outcome in rows if outcome in ended),
-    )
 
 
 _REMOVAL_LABELS: Final = {

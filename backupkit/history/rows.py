@@ -1,8 +1,7 @@
 """Conversion of frames to stored rows and back."""
 
-import hashlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Collection, Sequence
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -12,36 +11,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from backupkit.errors import HistoryError
-from backupkit.history.databases import Connection, Reader, hash_text
-from backupkit.history.schema import COLUMNS, TEXT_TABLES, sql_kind
-from backupkit.tables import Column, Table
-from backupkit.tables.contract import FLAG
+from backupkit.history.databases import Reader
+from backupkit.history.schema import TEXT_TABLES, sql_kind
+from backupkit.history.stored import MAX_ID_LENGTH, split_keys, to_stored_id
+from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES, Column, Table
+from backupkit.tables.kinds import FLAG
 
 __all__ = [
-    "build_select_list",
     "find_appliance_ids",
-    "find_next_id",
     "read_stored_columns",
-    "split_keys",
-    "store_texts",
     "to_frame",
-    "to_microseconds",
     "to_stored_columns",
-    "to_stored_id",
+    "to_stored_frames",
     "to_stored_texts",
 ]
-
-_KEYS_PER_STATEMENT: Final = 400
-"""Keys in one statement."""
 
 _READ_BY_ID_LIMIT: Final = 500
 """Up to this number, texts and names are read by id, above it the complete table."""
 
-_MAX_ID_LENGTH: Final = 400
-"""Characters of a job's id; an index of PostgreSQL holds 2,700 bytes."""
-
-_RAW: Final = {"plain": "text", "real": "real"}
-_Key = TypeVar("_Key")
 _Positions = npt.NDArray[np.int64]
 _NO_APPLIANCES: Final = (pa.array([], pa.large_string()), np.zeros(0, dtype=np.int64))
 
@@ -60,6 +47,23 @@ def to_stored_columns(
     return [_to_stored_values(column, rows[column.name]) for column in columns]
 
 
+def to_stored_frames(
+    observations: pd.DataFrame, polls: pd.DataFrame, schedules: pd.DataFrame
+) -> dict[str, dict[str, list[Any]]]:
+    """Return the columns of three frames as they are stored; raise if one is not of its table."""
+    frames = ((OBSERVATIONS, observations), (POLLS, polls), (SCHEDULES, schedules))
+    return {
+        table.name: dict(
+            zip(
+                table.names,
+                to_stored_columns(table, table.columns, to_stored_texts(table.check(frame))),
+                strict=True,
+            )
+        )
+        for table, frame in frames
+    }
+
+
 def _to_stored_values(column: Column, values: pa.ChunkedArray) -> list[Any]:
     kind = sql_kind(column)
     if kind in {"messages", "list"}:
@@ -73,23 +77,11 @@ def _to_stored_values(column: Column, values: pa.ChunkedArray) -> list[Any]:
             encoded.append(texts.setdefault(raw, raw.decode()))
         return encoded
     if kind == "integer":
-        values = values.cast(pa.int8() if column.dtype == FLAG else pa.int64())
+        values = values.cast(pa.int8() if column.kind == FLAG else pa.int64())
     if kind == "real":
         values = pc.add(values, 0.0)  # SQLite has no negative zero
     plain: list[Any] = values.to_pylist()
     return plain
-
-
-def to_stored_id(text: str) -> str:
-    """Return a job's id as it is stored.
-
-    PostgreSQL stores no NUL in a text and no long text in an index. So a NUL is replaced, and a
-    long id becomes its beginning and a SHA-256. Both databases store the same.
-    """
-    if len(text) > _MAX_ID_LENGTH:
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        text = f"{text[: _MAX_ID_LENGTH - len(digest) - 1]}~{digest}"
-    return text.replace("\0", "\ufffd")
 
 
 def to_stored_texts(frame: pd.DataFrame) -> pd.DataFrame:
@@ -101,7 +93,7 @@ def to_stored_texts(frame: pd.DataFrame) -> pd.DataFrame:
             continue
         needs_change = texts.str.contains("\0", regex=False)
         if name == "job_id":
-            needs_change |= texts.str.len() > _MAX_ID_LENGTH
+            needs_change |= texts.str.len() > MAX_ID_LENGTH
             if needs_change.any():
                 changed[name] = texts.where(~needs_change, texts.map(to_stored_id))
         elif needs_change.any():
@@ -109,60 +101,7 @@ def to_stored_texts(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**changed) if changed else frame
 
 
-def to_microseconds(moment: pd.Timestamp) -> int:
-    """Return a moment as it is stored [us since 1970]."""
-    return int(moment.as_unit("us").asm8.view("i8"))
-
-
-def store_texts(connection: Connection, table: str, texts: Iterable[str | None]) -> dict[Any, int]:
-    """Return the number of each text but None in ``texts`` or ``messages``; add new ones."""
-    keys = {hash_text(text): text for text in set(texts) if text is not None}
-    found: dict[bytes, int] = {}
-    for part in split_keys(list(keys)):
-        marks = ", ".join("?" * len(part))
-        query = f"SELECT sha256, id FROM {table} WHERE sha256 IN ({marks})"
-        found |= {bytes(key): number for key, number in connection.execute(query, part)}
-    new = sorted((text, key) for key, text in keys.items() if key not in found)
-    if new:
-        number = find_next_id(connection, table)
-        rows = [(number + place, key, text) for place, (text, key) in enumerate(new)]
-        connection.insert(table, ("id", "sha256", "text"), rows)
-        found |= {key: number for number, key, _ in rows}
-    return {text: found[key] for key, text in keys.items()}
-
-
-def find_next_id(connection: Connection, table: str) -> int:
-    """Return the next free number of a table; only one append runs at a time."""
-    [(number,)] = connection.execute(f"SELECT COALESCE(MAX(id), 0) + 1 FROM {table}")
-    return int(number)
-
-
-def split_keys(keys: Sequence[_Key]) -> Iterator[Sequence[_Key]]:
-    """Split keys into chunks for one statement each."""
-    return (
-        keys[begin : begin + _KEYS_PER_STATEMENT]
-        for begin in range(0, len(keys), _KEYS_PER_STATEMENT)
-    )
-
-
 # --- to frames -----------------------------------------------------------------------------------
-
-
-def build_select_list(
-    table: str, columns: Sequence[str], prefix: str = ""
-) -> tuple[str, dict[str, str]]:
-    """Return the SELECT list for the columns of a frame that a table has, and their types.
-
-    The prefix, such as ``"j."``, precedes each name. `Reader.table` takes the types.
-    """
-    names, types = [], {}
-    for column in COLUMNS[table]:
-        if column.name in columns:
-            kind = sql_kind(column)
-            own = "appliance_id" if kind == "appliance" else column.name
-            names.append(f"{prefix}{own} AS {column.name}")
-            types[column.name] = _RAW.get(kind, "integer")
-    return ", ".join(names), types
 
 
 def to_frame(
@@ -195,7 +134,7 @@ def to_frame(
             values = values if order is None else values.take(order)
             if kind in TEXT_TABLES:
                 values = texts.decoded(column, values)
-            elif column.dtype == FLAG:
+            elif column.kind == FLAG:
                 values = values.cast(pa.bool_())
             elif kind == "integer":
                 values = values.cast(column.arrow)

@@ -14,7 +14,7 @@ from typing import Final
 
 from backupkit.tables import JOBS, OBSERVATIONS, OUTCOMES, POLLS, SCHEDULES, Column, Table
 from backupkit.tables.constants import EARLIEST_TIME, LARGEST_LEAD
-from backupkit.tables.contract import COUNT, FLAG, MESSAGES, NUMBER, SPAN, TIME
+from backupkit.tables.kinds import COUNT, FLAG, MESSAGE_LIST, NUMBER, SPAN, TEXT_LIST, TIME
 
 __all__ = [
     "COLUMNS",
@@ -69,13 +69,13 @@ def sql_kind(column: Column) -> str:
     """
     if column.name in {"appliance", "job_id"}:
         return "appliance" if column.name == "appliance" else "plain"
-    if column.dtype == NUMBER:
+    if column.kind == NUMBER:
         return "real"
-    if column.dtype in {TIME, SPAN, COUNT, FLAG}:
+    if column.kind in {TIME, SPAN, COUNT, FLAG}:
         return "integer"
-    if column.dtype == MESSAGES:
+    if column.kind == MESSAGE_LIST:
         return "messages"
-    return "list" if not isinstance(column.dtype, str) else "text"
+    return "list" if column.kind == TEXT_LIST else "text"
 
 
 def _select_columns(table: Table, *leave_out: str) -> tuple[Column, ...]:
@@ -104,7 +104,7 @@ def _format_column_definitions(table: str) -> str:
             # no foreign key: to look for one that is used would be to read all rows
             lines.append(f"{column.name} INTEGER")
         elif kind == "integer":
-            size = "SMALLINT" if column.dtype == FLAG else "{big}"
+            size = "SMALLINT" if column.kind == FLAG else "{big}"
             lines.append(f"{column.name} {size}")
         else:
             lines.append(f"{column.name} {_TYPES[kind]}")

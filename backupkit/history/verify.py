@@ -6,20 +6,20 @@ from typing import Any, Final
 import pandas as pd
 
 from backupkit.errors import HistoryError
+from backupkit.history.chunks import Chunk, add_digests, read_chunks
 from backupkit.history.databases import Database, Reader, hash_text
-from backupkit.history.jobs import sum_jobs
 from backupkit.history.ledger import (
     ENTRY_FIELDS,
     KINDS,
-    Chunk,
     Digests,
     compute_entry_digest,
     compute_left_digest,
-    read_chunks,
 )
-from backupkit.history.rows import read_stored_columns, to_frame, to_microseconds, to_stored_columns
+from backupkit.history.rows import read_stored_columns, to_frame, to_stored_columns
 from backupkit.history.schema import COLUMNS, LIST_READ
+from backupkit.history.stored import to_microseconds
 from backupkit.tables import JOBS, OBSERVATIONS, jobs_from
+from backupkit.tables.constants import EARLIEST_TIME, LARGEST_SUM
 
 __all__ = ["find_problems"]
 
@@ -58,7 +58,7 @@ def _find_all_problems(reader: Reader, head: str | None) -> Iterator[_Problem]:
     yield from _check_texts(reader)  # before other rows are decoded by them
     digests = Digests()
     for chunk in read_chunks(reader):
-        digests.add(reader, chunk)
+        add_digests(digests, reader, chunk)
         yield from _check_jobs(reader, chunk)
     yield from _check_appended_rows(entries, digests)
     yield from _check_poll_counts(reader, entries)
@@ -160,7 +160,7 @@ def _check_totals(reader: Reader, chunk: Chunk, jobs: pd.DataFrame) -> Iterator[
     numbers = ("jobs", "jobs_listed", "sized_jobs", "sized_bytes", "oldest_start")
     types = {"name": "text", **dict.fromkeys(numbers, "integer")}
     stored = reader.rows(f"SELECT name, {', '.join(numbers)} FROM appliances", types)
-    sums = sum_jobs(jobs)
+    sums = _sum_jobs(jobs)
     for name, *values in stored:
         if name not in chunk.names:
             continue
@@ -172,6 +172,24 @@ def _check_totals(reader: Reader, chunk: Chunk, jobs: pd.DataFrame) -> Iterator[
             computed.append(None if pd.isna(start) else to_microseconds(start))
         if values != computed:
             yield f"appliance {name}", "its totals do not agree with its jobs"
+
+
+def _sum_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
+    """Return the totals of the jobs of each appliance; too large a sum of sizes is missing."""
+    size = jobs["size"].where(jobs["outcome"].eq("success") & jobs["size"].ge(0))
+    listed = jobs["vanished_at"].isna()
+    by = jobs.assign(size=size, listed=listed, about=size.astype("Float64")).groupby("appliance")
+    starts = jobs["start_time"].where(jobs["start_time"] >= EARLIEST_TIME)
+    total = by["size"].sum().mask(by["about"].sum() > LARGEST_SUM)
+    return pd.DataFrame(
+        {
+            "jobs": by.size(),
+            "jobs_listed": by["listed"].sum(),
+            "sized_jobs": by["size"].count(),
+            "sized_bytes": total,
+            "oldest_start": starts.groupby(jobs["appliance"]).min(),
+        }
+    )
 
 
 def _check_poll_counts(reader: Reader, entries: list[dict[str, Any]]) -> Iterator[_Problem]:

@@ -217,7 +217,7 @@ def _draw_rows(
         ):
             size, shade = 7 if marker == "|" else 5, active_theme.of(colour)
             _draw_points(ax, multiple[flags], rows[flags], marker, size, shade, label)
-        anomalous = _mark_anomalies(finished, anomalies)[is_drawn]
+        anomalous = _mark_anomalies(finished[is_drawn], anomalies)
         _circle_anomalies(ax, multiple[anomalous], rows[anomalous], active_theme)
     ax.set_xscale("log")
     ax.axvline(1, color=active_theme.muted, lw=0.8, zorder=0)

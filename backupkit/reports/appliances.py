@@ -22,7 +22,7 @@ from backupkit.plots.style import OUTCOME_STYLES
 from backupkit.reports.exports import format_messages
 from backupkit.reports.facts import Aged, ApplianceFacts, DataSource, JobRow, Link
 from backupkit.reports.levels import describe_levels
-from backupkit.reports.period import select_period_jobs
+from backupkit.reports.period import find_period_jobs, select_period_jobs
 from backupkit.reports.rows import Row, iterate_rows
 from backupkit.settings import time_zone
 from backupkit.tables import COMPLETED_SLOTS, MISSED_SLOTS, TOLERATED_SKEW
@@ -48,10 +48,9 @@ def build_appliance_facts(
     small = len(rows) <= _SMALL_FLEET
     detailed = rows.index if small else rows.index[rows["state"] == "breach"]
     detailed = detailed[:_MAX_DETAILED_IN_LARGE_FLEET]
-    jobs = select_period_jobs(assessment)
-    job_counts = jobs.groupby("appliance").size()
+    job_counts = assessment.jobs["appliance"][find_period_jobs(assessment)].value_counts().to_dict()
     newest = (
-        jobs[jobs["appliance"].isin(detailed)]
+        select_period_jobs(assessment, detailed)
         .sort_values(["start_time", "job_id"], ascending=False, kind="stable")
         .groupby("appliance")
         .head(_JOBS_SMALL_FLEET if small else _JOBS_LARGE_FLEET)
@@ -88,7 +87,7 @@ def build_appliance_facts(
                 zone=sanitise(zones[name], limit=60) if zone else "",
                 jobs=Rows(
                     (build_job_row(job, zone) for job in jobs_by_appliance.get(name, ())),
-                    int(job_counts.get(name, 0)),
+                    job_counts.get(name, 0),
                 ),
             )
         )

@@ -31,6 +31,10 @@ _MAX_MATRIX_DAYS: Final = 92
 _MAX_NAMED_DAYS: Final = 4
 _NAMED_CELLS: Final = frozenset({*MISSED_SLOTS, "breach"})
 _GOOD_CELLS: Final = frozenset({"met", "compliant", "excluded", "pending"})
+_CELLS: Final[Mapping[object, tuple[str, str]]] = MappingProxyType(
+    {state: (state, cell_style.symbol) for state, cell_style in CELL_STYLES.items()}
+)
+_NO_CELL: Final = ("none", " ")
 _STEP_FORMATS: Final[Mapping[TrendStep, str]] = MappingProxyType(
     {"day": "%Y-%m-%d", "week": "%G-W%V, from %Y-%m-%d", "month": "%Y-%m"}
 )
@@ -127,7 +131,7 @@ def build_matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
         blocks.setdefault(block_names[name], []).append(
             MatrixRow(
                 appliance=links[name],
-                cells=tuple(_build_cell(state) for state in row[-_MAX_MATRIX_DAYS:]),
+                cells=tuple(_CELLS.get(state, _NO_CELL) for state in row[-_MAX_MATRIX_DAYS:]),
                 summary=_summarise_days(row, days),
                 good=_GOOD_CELLS.issuperset(state for state in row if isinstance(state, str)),
             )
@@ -158,10 +162,6 @@ def _name_blocks(appliances: pd.DataFrame) -> dict[str, str]:
         if len(set(names)) > 1:
             return dict(zip(appliances.index.astype(str), names, strict=True))
     return dict.fromkeys(appliances.index.astype(str), "")
-
-
-def _build_cell(state: object) -> tuple[str, str]:
-    return (state, CELL_STYLES[state].symbol) if isinstance(state, str) else ("none", " ")
 
 
 def _summarise_days(states: list[object], days: list[pd.Timestamp]) -> str:

@@ -15,7 +15,7 @@ from backupkit.analysis import choose_trend_steps, trend
 from backupkit.assessment import Assessment, PeriodVerdict
 from backupkit.policy import PARAMETERS, Exclusion, Policy
 from backupkit.policy.policy import digest_of
-from backupkit.reports.columns import stream_records
+from backupkit.reports.columns import stream_csv, stream_records
 from backupkit.reports.period import select_period_jobs
 from backupkit.tables import (
     ANOMALIES,
@@ -51,6 +51,7 @@ __all__ = [
     "format_messages",
     "select_table",
     "stream_json",
+    "stream_table_csv",
 ]
 
 SCHEMA_VERSION: Final = 2
@@ -119,6 +120,11 @@ def stream_json(assessment: Assessment, *, aliased: bool = False) -> Iterator[by
     yield b',"trend":'
     yield from stream_records(build_trend_rows(assessment))
     yield b"}\n"
+
+
+def stream_table_csv(assessment: Assessment, name: str) -> Iterator[bytes]:
+    """Yield a frame of an assessment in pieces of CSV; it is selected when the first one is."""
+    yield from stream_csv(select_table(assessment, name))
 
 
 def select_table(assessment: Assessment, name: str) -> pd.DataFrame:

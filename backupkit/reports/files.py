@@ -1,12 +1,13 @@
 """Files of a report: atomic writing, and the key file of redacted reports."""
 
+import gzip
 import json
 import os
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import msgspec
 
@@ -21,8 +22,13 @@ _SECRET_LENGTH: Final = 32  # bytes of a new secret
 _OWNER_ONLY: Final = 0o600
 
 
-def write_files(contents: Mapping[Path, Content]) -> tuple[Path, ...]:
+def write_files(
+    contents: Mapping[Path, Content], *, obsolete: Collection[Path] = ()
+) -> tuple[Path, ...]:
     """Write files atomically: a reader never sees an incomplete one.
+
+    A file that ends in ``.gz`` is compressed; the same content gives the same bytes. Then the
+    `obsolete` files are removed.
 
     Raises
     ------
@@ -32,6 +38,8 @@ def write_files(contents: Mapping[Path, Content]) -> tuple[Path, ...]:
     """
     try:
         _replace_files(contents, mode=0o666)
+        for path in obsolete:
+            path.unlink(missing_ok=True)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         folder = next(iter(contents)).parent
@@ -52,7 +60,11 @@ def _replace_files(contents: Mapping[Path, Content], *, mode: int) -> None:
             temporary[path].unlink(missing_ok=True)
             handle = os.open(temporary[path], flags, mode)
             with os.fdopen(handle, "wb") as file:
-                file.writelines((content,) if isinstance(content, bytes) else content)
+                pieces = (content,) if isinstance(content, bytes) else content
+                if path.suffix == ".gz":
+                    _write_compressed(file, pieces)
+                else:
+                    file.writelines(pieces)
                 file.flush()
                 os.fsync(handle)
         for path, source in temporary.items():
@@ -62,6 +74,12 @@ def _replace_files(contents: Mapping[Path, Content], *, mode: int) -> None:
             # after a failure the temporary file may not exist or not be accessible
             with suppress(OSError):
                 source.unlink(missing_ok=True)
+
+
+def _write_compressed(file: BinaryIO, pieces: Iterable[bytes]) -> None:
+    # without a name and a time, which would change the bytes
+    with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0, compresslevel=6) as packed:
+        packed.writelines(pieces)
 
 
 class _Key(msgspec.Struct, forbid_unknown_fields=True):

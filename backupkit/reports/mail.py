@@ -28,6 +28,7 @@ _KINDS: Final = {
     ".html": "text/html",
     ".json": "application/json",
     ".csv": "text/csv",
+    ".gz": "application/gzip",
     ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
 

@@ -3,20 +3,22 @@
 from dataclasses import dataclass, replace
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Final
 
 from backupkit.assessment import Assessment, Comparison, compare
 from backupkit.reports.columns import stream_csv
 from backupkit.reports.days import build_days_frame
-from backupkit.reports.exports import build_trend_rows, stream_json
+from backupkit.reports.exports import build_trend_rows, stream_json, stream_table_csv
 from backupkit.reports.files import Content, read_key, write_files, write_key
 from backupkit.reports.mail import compose_mail
 from backupkit.reports.page import render_fragment, render_page
-from backupkit.reports.period import select_period_jobs
 from backupkit.reports.redaction import redact
 from backupkit.reports.summary import summarize
 from backupkit.reports.workbook import build_workbook
 
 __all__ = ["Report", "report"]
+
+_LARGE_FILES: Final = (".json", ".csv", ".jobs.csv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,9 @@ class Report:
         """
         return render_page(self.assessment, self.comparison, aliased=self.aliased)
 
-    def save(self, path: str | Path, *, xlsx: bool = False) -> tuple[Path, ...]:
+    def save(
+        self, path: str | Path, *, xlsx: bool = False, compress: bool = False
+    ) -> tuple[Path, ...]:
         """Write the HTML page and its data files.
 
         Parameters
@@ -71,6 +75,10 @@ class Report:
             overlap the period, and of a period that is over no observation after its end.
         xlsx : bool
             Whether to write an ``.xlsx`` workbook too; it needs ``backupkit[xlsx]``.
+        compress : bool
+            Whether to compress the files that grow with the number of jobs: ``.json.gz``,
+            ``.csv.gz`` and ``.jobs.csv.gz``. They replace those of an earlier report that are not
+            compressed, and the other way round.
 
         Returns
         -------
@@ -85,12 +93,13 @@ class Report:
         """
         target = Path(path)
         assessment = self.assessment
+        ending, other_ending = (".gz", "") if compress else ("", ".gz")
         beside: dict[Path, Content] = {
-            target.with_suffix(".json"): stream_json(assessment, aliased=self.aliased),
-            target.with_suffix(".csv"): stream_csv(assessment.slots),
-            target.with_suffix(".jobs.csv"): stream_csv(select_period_jobs(assessment)),
-            target.with_suffix(".verdicts.csv"): stream_csv(assessment.verdicts),
-            target.with_suffix(".appliances.csv"): stream_csv(assessment.appliances),
+            target.with_suffix(f".json{ending}"): stream_json(assessment, aliased=self.aliased),
+            target.with_suffix(f".csv{ending}"): stream_table_csv(assessment, "slots"),
+            target.with_suffix(f".jobs.csv{ending}"): stream_table_csv(assessment, "jobs"),
+            target.with_suffix(".verdicts.csv"): stream_table_csv(assessment, "verdicts"),
+            target.with_suffix(".appliances.csv"): stream_table_csv(assessment, "appliances"),
             target.with_suffix(".days.csv"): stream_csv(build_days_frame(assessment)),
             target.with_suffix(".trend.csv"): stream_csv(build_trend_rows(assessment)),
         }
@@ -102,7 +111,10 @@ class Report:
             sidecars=tuple(file.name for file in beside),
             aliased=self.aliased,
         )
-        return write_files({target: html.encode(), **beside})
+        return write_files(
+            {target: html.encode(), **beside},
+            obsolete=[target.with_suffix(f"{name}{other_ending}") for name in _LARGE_FILES],
+        )
 
     def message(self, attachments: tuple[Path, ...] = ()) -> EmailMessage:
         """Compose the mail, with the verdict and the worst appliances in its body.

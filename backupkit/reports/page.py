@@ -16,7 +16,7 @@ from backupkit.display.format import FILTERS, format_timestamp
 from backupkit.policy.policy import digest_of
 from backupkit.reports.details import build_details
 from backupkit.reports.facts import Summary, build_data_uri
-from backupkit.reports.period import select_period_jobs
+from backupkit.reports.period import find_period_jobs
 from backupkit.reports.summary import summarize
 
 __all__ = ["render", "render_fragment", "render_page"]
@@ -47,7 +47,7 @@ def render_page(
         failure_matrix=_draw_failure_matrix(assessment),
         sidecars=sidecars,
         aliased=aliased,
-        rows={"slots": len(assessment.slots), "jobs": len(select_period_jobs(assessment))},
+        rows={"slots": len(assessment.slots), "jobs": int(find_period_jobs(assessment).sum())},
         many=len(assessment.appliances) > _SMALL_FLEET,
         policy_digest=digest_of(assessment.policy),
         style_hash=_hash_text(style_sheet()),

@@ -1,12 +1,13 @@
 """Contents of a report on a period that is over: nothing that happened after it."""
 
+from collections.abc import Collection
 from typing import Final
 
 import pandas as pd
 
 from backupkit.assessment import Assessment
 
-__all__ = ["PERIOD_OVER", "is_current", "is_over", "select_period_jobs"]
+__all__ = ["PERIOD_OVER", "find_period_jobs", "is_current", "is_over", "select_period_jobs"]
 
 PERIOD_OVER: Final = "None for this period: it is over. A report up to now has the next steps."
 """Next step of every appliance in a report on a period that is over."""
@@ -25,12 +26,23 @@ def is_over(assessment: Assessment) -> bool:
     return assessment.now - assessment.end > _RECENT
 
 
-def select_period_jobs(assessment: Assessment) -> pd.DataFrame:
+def find_period_jobs(assessment: Assessment) -> pd.Series:
+    """Return whether each job overlaps the period."""
+    return assessment.jobs["in_period"].fillna(value=False).astype("bool")
+
+
+def select_period_jobs(
+    assessment: Assessment, appliances: Collection[str] | None = None
+) -> pd.DataFrame:
     """Return the jobs that overlap the period, of `backupkit.tables.ASSESSED_JOBS`.
 
     Of a period that is over, observations after its end are missing: the job was still listed then.
+    With `appliances`, only their jobs are returned.
     """
-    jobs = assessment.jobs[assessment.jobs["in_period"].fillna(value=False)]
+    is_selected = find_period_jobs(assessment)
+    if appliances is not None:
+        is_selected &= assessment.jobs["appliance"].isin(appliances)
+    jobs = assessment.jobs[is_selected]
     if is_current(assessment):
         return jobs
     observed = {name: jobs[name].mask(jobs[name] > assessment.end) for name in _OBSERVED}

@@ -14,7 +14,7 @@ from backupkit.assessment import Assessment
 from backupkit.assessment.merged import FRAMES
 from backupkit.policy import Exclusion, Member, Policy
 from backupkit.reports.aliases import Aliases
-from backupkit.tables.contract import MESSAGES, TEXTS
+from backupkit.tables.dtypes import MESSAGES, TEXTS
 
 __all__ = ["NOT_SENSITIVE", "Redacted", "redact"]
 

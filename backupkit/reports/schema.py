@@ -12,7 +12,7 @@ from backupkit.policy import PARAMETERS
 from backupkit.policy.parameters import Parameter
 from backupkit.reports.exports import SCHEMA_VERSION, TABLES, TREND_ROWS
 from backupkit.tables import STATES, TARGET_STATES, Column, Table
-from backupkit.tables.contract import COUNT, FLAG, MESSAGES, NUMBER, SPAN, TEXT, TEXTS, TIME
+from backupkit.tables.dtypes import COUNT, FLAG, MESSAGES, NUMBER, SPAN, TEXT, TEXTS, TIME
 
 __all__ = ["schema"]
 

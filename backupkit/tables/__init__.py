@@ -2,9 +2,13 @@
 
 Times are UTC (``datetime64[us, UTC]``), durations ``timedelta64[us]``, texts pandas' ``str``.
 Missing values are ``NA`` or ``NaT``, never 0 and never an empty text.
+
+The contracts need no pandas. Functions on frames are imported when first used.
 """
 
-from backupkit.tables.clocks import find_set_clocks, list_measured_skews
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
 from backupkit.tables.constants import (
     COMPLETED_SLOTS,
     EARLIEST_TIME,
@@ -64,28 +68,28 @@ from backupkit.tables.frames import (
     SLOTS,
     TOTALS,
 )
-from backupkit.tables.jobs import (
-    changed_observations,
-    changed_schedules,
-    conflicts_in,
-    drop_repeated_schedules,
-    find_implausible_times,
-    fold_observations,
-    has_ended,
-    jobs_from,
-    list_was_read,
-    measure_durations,
-    observations_from,
-    outcome_of,
-)
-from backupkit.tables.local import is_local, mark_local_jobs
-from backupkit.tables.views import (
-    HistoryView,
-    SyncState,
-    newest_api_facts,
-    schedule_names,
-    sync_state_from,
-)
+from backupkit.tables.records import Records
+from backupkit.tables.sync import SyncState
+
+if TYPE_CHECKING:
+    from backupkit.tables.clocks import find_set_clocks, list_measured_skews
+    from backupkit.tables.jobs import (
+        conflicts_in,
+        drop_repeated_schedules,
+        find_implausible_times,
+        has_ended,
+        jobs_from,
+        list_was_read,
+        measure_durations,
+        outcome_of,
+    )
+    from backupkit.tables.local import is_local, mark_local_jobs
+    from backupkit.tables.views import (
+        HistoryView,
+        newest_api_facts,
+        schedule_names,
+        sync_state_from,
+    )
 
 __all__ = [
     "ANOMALIES",
@@ -142,15 +146,13 @@ __all__ = [
     "WEEKDAYS",
     "Column",
     "HistoryView",
+    "Records",
     "SyncState",
     "Table",
-    "changed_observations",
-    "changed_schedules",
     "conflicts_in",
     "drop_repeated_schedules",
     "find_implausible_times",
     "find_set_clocks",
-    "fold_observations",
     "has_ended",
     "is_local",
     "jobs_from",
@@ -159,8 +161,43 @@ __all__ = [
     "mark_local_jobs",
     "measure_durations",
     "newest_api_facts",
-    "observations_from",
     "outcome_of",
     "schedule_names",
     "sync_state_from",
 ]
+
+_FUNCTIONS: Final = {
+    "clocks": (
+        "find_set_clocks",
+        "list_measured_skews",
+    ),
+    "jobs": (
+        "conflicts_in",
+        "drop_repeated_schedules",
+        "find_implausible_times",
+        "has_ended",
+        "jobs_from",
+        "list_was_read",
+        "measure_durations",
+        "outcome_of",
+    ),
+    "local": (
+        "is_local",
+        "mark_local_jobs",
+    ),
+    "views": (
+        "HistoryView",
+        "newest_api_facts",
+        "schedule_names",
+        "sync_state_from",
+    ),
+}
+_HOME: Final = {name: module for module, names in _FUNCTIONS.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 # any of the functions above
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value

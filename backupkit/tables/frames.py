@@ -7,11 +7,11 @@ from backupkit.tables.constants import SLOT_STATES, STATES
 from backupkit.tables.contract import (
     COUNT,
     FLAG,
-    MESSAGES,
+    MESSAGE_LIST,
     NUMBER,
     SPAN,
     TEXT,
-    TEXTS,
+    TEXT_LIST,
     TIME,
     Column,
     Table,
@@ -29,7 +29,7 @@ _SEEN = (
     Column("start_time", TIME, "When the job started.", "UTC"),
     Column("end_time", TIME, "When it ended; missing while it runs.", "UTC"),
     Column(
-        "messages", MESSAGES, "Messages of the appliance: id, default_message, args, localized."
+        "messages", MESSAGE_LIST, "Messages of the appliance: id, default_message, args, localized."
     ),
     Column(
         "type", TEXT, "SCHEDULED, MANUAL or LOCAL_BACKUP; missing where only job/{id} was read."
@@ -53,7 +53,7 @@ _API_ERROR = (
     Column("error_type", TEXT, "Type of an error of the API, such as RESOURCE_BUSY."),
     Column(
         "error_messages",
-        MESSAGES,
+        MESSAGE_LIST,
         "Messages of an error of the API: what failed, then its causes, the nearest first.",
     ),
     Column("error_data", TEXT, "Data of an error of the API, as JSON."),
@@ -223,11 +223,11 @@ SCHEDULES = Table(
         Column("enabled", FLAG, "Whether it is enabled."),
         Column("hour", COUNT, "Hour of the day of the start, in `timezone`.", "h"),
         Column("minute", COUNT, "Minute of the hour of the start.", "min"),
-        Column("days", TEXTS, "MONDAY to SUNDAY; missing means every day."),
+        Column("days", TEXT_LIST, "MONDAY to SUNDAY; missing means every day."),
         Column("timezone", TEXT, "The appliance's own IANA time zone."),
         Column("max_count", COUNT, "How many backups it keeps; missing means all."),
         Column("location", TEXT, "Where its backups go, a URI."),
-        Column("parts", TEXTS, "Which parts it saves."),
+        Column("parts", TEXT_LIST, "Which parts it saves."),
         Column(
             "removed",
             FLAG,
@@ -372,12 +372,12 @@ FAILURES = Table(
         Column("share", NUMBER, "jobs / all failed jobs of the period."),
         Column("first_seen", TIME, "End of the first such job.", "UTC"),
         Column("last_seen", TIME, "End of the last such job.", "UTC"),
-        Column("names", TEXTS, "The appliances' names, the most affected first."),
-        Column("builds", TEXTS, "The builds it was seen on."),
-        Column("targets", TEXTS, "The backup targets, scheme and host."),
+        Column("names", TEXT_LIST, "The appliances' names, the most affected first."),
+        Column("builds", TEXT_LIST, "The builds it was seen on."),
+        Column("targets", TEXT_LIST, "The backup targets, scheme and host."),
         Column(
             "chain",
-            TEXTS,
+            TEXT_LIST,
             "All messages of the newest failure, the most general first; missing if it has one.",
         ),
         Column("cause_name", TEXT, "Short name of the cause; missing if not one is known."),

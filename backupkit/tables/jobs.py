@@ -17,17 +17,13 @@ from backupkit.tables.constants import (
 from backupkit.tables.frames import CONFLICTS, JOBS, OBSERVATIONS
 
 __all__ = [
-    "changed_observations",
-    "changed_schedules",
     "conflicts_in",
     "drop_repeated_schedules",
     "find_implausible_times",
-    "fold_observations",
     "has_ended",
     "jobs_from",
     "list_was_read",
     "measure_durations",
-    "observations_from",
     "outcome_of",
 ]
 
@@ -221,54 +217,6 @@ def _find_first_and_last(job: _Rows, rows: _Rows, count: int) -> tuple[_Rows, _R
     return first, last
 
 
-def observations_from(jobs: pd.DataFrame) -> pd.DataFrame:
-    """Convert jobs to observations from which `jobs_from` makes the same jobs.
-
-    There is one row per job, observed at its last_seen_at, and one more per job that its appliance
-    no longer lists.
-    """
-    seen = OBSERVATIONS.conform(jobs.assign(observed_at=jobs["last_seen_at"]))
-    gone = jobs[jobs["vanished_at"].notna()]
-    if gone.empty:
-        return seen
-    rows = {"appliance": gone["appliance"], "job_id": gone["job_id"]}
-    listed = OBSERVATIONS.frame(
-        rows | {"observed_at": gone["vanished_at"], "source": [LISTED] * len(gone)}
-    )
-    return pd.concat([seen, listed], ignore_index=True)
-
-
-def fold_observations(jobs: pd.DataFrame, observations: pd.DataFrame) -> pd.DataFrame:
-    """Update jobs with later observations, as if `jobs_from` had read all observations.
-
-    Each observation is later than the earlier ones of its job. A job that has ended is not open
-    again in them.
-    """
-    if jobs.empty:
-        return jobs_from(observations)
-    folded = jobs_from(pd.concat([observations_from(jobs), observations], ignore_index=True))
-    first = jobs.set_index(_JOB_KEY)["first_seen_at"]
-    before = first.reindex(pd.MultiIndex.from_frame(folded[_JOB_KEY])).reset_index(drop=True)
-    return folded.assign(first_seen_at=before.fillna(folded["first_seen_at"]))
-
-
-def changed_observations(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
-    """Return the observations that differ from the one before them of their job.
-
-    `known` has all observations of jobs with an observation in `new` that is not later than them.
-    Values that job/{id} never returns are no change if missing.
-    """
-    new = new.reset_index(drop=True)
-    kept = _keep_changed_rows(
-        _mark_listed(new),
-        _mark_listed(known),
-        key=_JOB_KEY,
-        time="observed_at",
-        optional=_DETAILS_ONLY,
-    )
-    return new.loc[kept.index]
-
-
 def _mark_listed(observations: pd.DataFrame) -> pd.DataFrame:
     """Replace the source by whether the job was missing from its appliance's list."""
     return observations[OBSERVATIONS.names].assign(source=observations["source"].eq(LISTED))
@@ -290,11 +238,6 @@ def conflicts_in(observations: pd.DataFrame) -> pd.DataFrame:
     return CONFLICTS.conform(changed[differs])
 
 
-def changed_schedules(new: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of schedules that differ from the one before them; `known` has all rows."""
-    return _keep_changed_rows(new, known, key=_SCHEDULE_KEY, time="seen_at")
-
-
 def drop_repeated_schedules(schedules: pd.DataFrame) -> pd.DataFrame:
     """Return schedules without rows that equal the row before them, which arrived late.
 
@@ -310,28 +253,6 @@ def drop_repeated_schedules(schedules: pd.DataFrame) -> pd.DataFrame:
     repeats = np.zeros(len(schedules), dtype=bool)
     repeats[order] = _find_repeats(schedules.take(order), key=_SCHEDULE_KEY, time="seen_at")
     return schedules[~repeats].reset_index(drop=True)
-
-
-def _keep_changed_rows(
-    new: pd.DataFrame,
-    known: pd.DataFrame,
-    *,
-    key: list[str],
-    time: str,
-    optional: tuple[str, ...] = (),
-) -> pd.DataFrame:
-    """Drop rows of `new` that are known, or equal the row before them of their key.
-
-    Rows may arrive late: each is compared with those of its time, and not only with the newest.
-    """
-    arrived = new.drop_duplicates([*key, time], keep="last")
-    both = pd.concat([known, arrived], ignore_index=True)
-    is_new = np.arange(len(both)) >= len(known)
-    is_new &= ~both.duplicated([*key, time]).to_numpy()
-    order = _find_order(both, key, time)
-    repeats = np.zeros(len(both), dtype=bool)
-    repeats[order] = _find_repeats(both.take(order), key=key, time=time, optional=optional)
-    return arrived[(is_new & ~repeats)[len(known) :]]
 
 
 def _find_order(frame: pd.DataFrame, key: list[str], time: str) -> _Rows:

@@ -1,4 +1,4 @@
-"""Views of a history: the input of an assessment, and the sync state of a collection."""
+"""Views of frames: the input of an assessment, and the sync state of a collection."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 
 from backupkit.tables.jobs import has_ended, jobs_from, list_was_read
+from backupkit.tables.sync import SyncState
 
-__all__ = ["HistoryView", "SyncState", "newest_api_facts", "schedule_names", "sync_state_from"]
+__all__ = ["HistoryView", "newest_api_facts", "schedule_names", "sync_state_from"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +35,6 @@ class HistoryView:
         if totals is not None:
             totals = totals[totals.index.isin(appliances)]
         return HistoryView(jobs, polls, schedules, totals, self.version)
-
-
-@dataclass(frozen=True, slots=True)
-class SyncState:
-    """Sync state of one appliance, from earlier collections.
-
-    `listed` are the ids on its job list; `jobs` is their number, also if `listed` is read only when
-    the poll starts. Jobs in `finished` are not requested again. `api` is that of the newest good
-    poll, None if it must be detected, as after an upgrade. `schedules` are the names of the
-    schedules on the appliance.
-    """
-
-    listed: frozenset[str] = frozenset()
-    finished: frozenset[str] = frozenset()
-    jobs: int = 0
-    api: str | None = None
-    details: bool | None = None
-    version: str | None = None
-    timezone: str | None = None
-    schedules: frozenset[str] = frozenset()
 
 
 def sync_state_from(

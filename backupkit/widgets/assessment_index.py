@@ -32,6 +32,15 @@ Flags = npt.NDArray[np.bool_]
 Instants = npt.NDArray[np.int64]
 Positions = npt.NDArray[np.intp]
 
+_FAILURE_COLUMNS: Final = (
+    "appliance",
+    "outcome",
+    "build",
+    "location",
+    "start_time",
+    "end_time",
+    "last_seen_at",
+)
 _MESSAGE_FIELDS: Final = ("default_message", "localized", "id")
 
 
@@ -50,10 +59,9 @@ class AssessmentIndex:
         Start and end of each job, and when its result was available [µs since 1970 UTC].
     appliance_codes, outcome_codes, type_codes, signature_codes : array of int32
         -1 if missing.
+    drawn_tabs : set of str
+        Names of the tabs whose frames are computed.
     """
-
-    failure = OUTCOMES.index("failure")
-    """Outcome code of a failed job."""
 
     def __init__(self, assessment: Assessment) -> None:
         self.assessment = assessment
@@ -77,6 +85,7 @@ class AssessmentIndex:
                 ("signature", self.signatures),
             )
         )
+        self.drawn_tabs: set[str] = set()
         self._rules: dict[int, pd.DataFrame] = {}
         self._last_search: tuple[str, npt.NDArray[np.bool_]] | None = None
 
@@ -156,9 +165,24 @@ class AssessmentIndex:
         return np.append(target_codes, -1).astype(np.int32)[codes], targets
 
     @cached_property
-    def failure_texts(self) -> pd.DataFrame:
-        """Content of each failed job's messages, from `backupkit.analysis.failure_signatures`."""
-        return failure_signatures(self.jobs, self.own_causes)
+    def failed_positions(self) -> Positions:
+        """Positions of the failed jobs, the newest first."""
+        return np.flatnonzero(self.outcome_codes == OUTCOMES.index("failure"))
+
+    @cached_property
+    def failed_rows(self) -> Positions:
+        """Position of each of them in `failed_jobs`."""
+        return np.argsort(np.argsort(self.order[self.failed_positions]))
+
+    @cached_property
+    def failed_jobs(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The failed jobs in the order of `jobs`, with the columns that failures need.
+
+        The second frame is what their messages say: `backupkit.analysis.failure_signatures`.
+        """
+        jobs = self.jobs.iloc[np.sort(self.order[self.failed_positions])]
+        texts = failure_signatures(jobs, self.own_causes)
+        return jobs[list(_FAILURE_COLUMNS)], texts
 
     @cached_property
     def own_causes(self) -> Catalogue:

@@ -247,21 +247,22 @@ class Explorer:
     def _select(self, selection: Selection) -> None:
         """Show a selection, from the filters, a tab or the caller."""
         self._cancel_waiting()
+        previous = self._view
         self._view = self._assessment = None
         self._error.value = self._saved_message.value = ""
-        self._show_errors(lambda: self._show(selection))
+        self._show_errors(lambda: self._show(selection, previous))
         self._progress.value = ""
         if self._view is None:
             self._verdict.value = ""
             for tab in self._tabs:
                 tab.clear()
 
-    def _show(self, selection: Selection) -> None:
+    def _show(self, selection: Selection, previous: FilteredView | None) -> None:
         self._filters.value = selection
         start, _ = selection.period(self._data.now)
-        if not self._data.is_assessed(start):  # the only step that takes more than a moment
-            self._progress.value = view_html.render_progress_message(self._data.job_count, start)
-        self._view = FilteredView(self._data, selection)
+        if not self._data.is_assessed(start):
+            self._show_progress(start)
+        self._view = FilteredView(self._data, selection, previous=previous)
         self._clear_inactive_tabs()
         self._draw()
         self._verdict.value = view_html.render_verdict_bar(self._view)
@@ -274,8 +275,18 @@ class Explorer:
 
     def _draw(self) -> None:
         """Draw the open tab only."""
-        if self._view is not None:
-            self._tabs[self._stack.selected_index or 0].show(self._view, self._theme)
+        if self._view is None:
+            return
+        index = self._view.index
+        if self.tab not in index.drawn_tabs:  # an assessment computes its frames when needed
+            self._show_progress(index.assessment.start)
+        self._tabs[self._stack.selected_index or 0].show(self._view, self._theme)
+        index.drawn_tabs.add(self.tab)
+        self._progress.value = ""
+
+    def _show_progress(self, start: pd.Timestamp) -> None:
+        """Show that jobs are assessed, the only step that takes more than a moment."""
+        self._progress.value = view_html.render_progress_message(self._data.job_count, start)
 
     def _show_errors(self, step: Callable[[], None]) -> None:
         """Execute a step and show any error, because Jupyter drops a callback's errors."""

@@ -1,7 +1,7 @@
 """Figures of the selected appliances over a period, and the verdict on it.
 
 Times and slots are counted from the integers of `AssessmentIndex`, because a frame of a million
-slots takes longer to filter than to count. `backupkit.analysis` turns the counts into figures.
+slots takes longer to filter than to count. `backupkit.analysis` judges them.
 """
 
 from collections.abc import Sequence
@@ -11,13 +11,21 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backupkit.analysis import RuleSpan, check_runs, compliance_amounts
+from backupkit.analysis import RuleSpan, check_runs
 from backupkit.analysis.arrays import to_instant
 from backupkit.analysis.targets import judge_target, target_shares
 from backupkit.assessment import PeriodVerdict, TargetResult
 from backupkit.assessment.verdict import TARGET_LABELS
 from backupkit.display.format import Ratio
-from backupkit.tables import IN_SCOPE_STATES, SLOT_STATES, STATES, TARGETS, UNCOUNTED_SLOTS
+from backupkit.tables import (
+    COMPLETED_SLOTS,
+    IN_SCOPE_STATES,
+    OBSERVED_STATES,
+    SLOT_STATES,
+    STATES,
+    TARGETS,
+    UNCOUNTED_SLOTS,
+)
 from backupkit.widgets.assessment_index import AssessmentIndex, Codes, Flags
 
 __all__ = ["PeriodFigures", "compute_ratios"]
@@ -25,7 +33,8 @@ __all__ = ["PeriodFigures", "compute_ratios"]
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-_HOUR = 3_600_000_000  # microseconds
+_SECOND = 1_000_000  # microseconds
+_HOUR = 3_600  # seconds
 _UNITS = {"rpo_strict": "h", "slot_strict": "slots", "window": "jobs", "duration": "jobs"}
 _JOB_COLUMNS = (
     "appliance",
@@ -69,15 +78,35 @@ class PeriodFigures:
         self._bounds = list(zip([start, *dates], [*dates, end], strict=True))
 
     @cached_property
+    def intervals(self) -> pd.DataFrame:
+        """States over time of the appliances, of `backupkit.tables.INTERVALS`."""
+        index, (start, end) = self._index, (self._bounds[0][0], self._bounds[-1][1])
+        first, last = index.interval_times
+        rows = (first < _to_integer(end)) & (last > _to_integer(start))
+        rows &= np.isin(index.interval_appliances, self._codes)
+        intervals = index.assessment.intervals[rows]
+        return intervals.assign(
+            start=intervals["start"].where(intervals["start"] > start, start),
+            end=intervals["end"].where(intervals["end"] < end, end),
+        )
+
+    @cached_property
     def amounts(self) -> pd.DataFrame:
-        """Amounts of each appliance, from `backupkit.analysis.compliance_amounts`."""
-        times = pd.DataFrame(
-            self._times.sum(axis=0).view("timedelta64[us]"), self._names, list(STATES)
-        )
-        slots = pd.DataFrame(
-            self._slots.sum(axis=0), self._names, [f"slots_{state}" for state in SLOT_STATES]
-        )
-        return compliance_amounts(times.join(slots))
+        """Amounts whose ratios are the compliance and the coverage of each appliance.
+
+        compliant, observed, in_scope [h], completed and counted [slots]. Strict RPO compliance is
+        compliant / in_scope, strict slot compliance completed / counted, and coverage observed /
+        in_scope; for several appliances, of their sums.
+        """
+        hours, slots = self._times.sum(axis=0) / _SECOND / _HOUR, self._slots.sum(axis=0)
+        columns = {
+            "compliant": hours[:, STATES.index("compliant")],
+            "observed": hours[:, _find(STATES, OBSERVED_STATES)].sum(axis=1),
+            "in_scope": hours[:, _find(STATES, IN_SCOPE_STATES)].sum(axis=1),
+            "completed": slots[:, _find(SLOT_STATES, COMPLETED_SLOTS)].sum(axis=1),
+            "counted": slots[:, ~_find(SLOT_STATES, UNCOUNTED_SLOTS)].sum(axis=1),
+        }
+        return pd.DataFrame(columns, index=self._names, dtype="float64")
 
     @cached_property
     def ratios(self) -> dict[str, Ratio]:
@@ -124,7 +153,7 @@ class PeriodFigures:
         """Return numerator, denominator, undecided and allowed by target and appliance in scope."""
         amounts = self.amounts[self._in_scope]
         times, slots = self._times[:, self._in_scope], self._slots[:, self._in_scope]
-        scoped = times[:, :, _find(STATES, IN_SCOPE_STATES)].sum(axis=2) / _HOUR
+        scoped = times[:, :, _find(STATES, IN_SCOPE_STATES)].sum(axis=2) / _SECOND / _HOUR
         counted = slots[:, :, ~_find(SLOT_STATES, UNCOUNTED_SLOTS)].sum(axis=2)
         unknown = slots[:, :, SLOT_STATES.index("unknown")].sum(axis=0)
         sides = {

@@ -12,6 +12,7 @@ import pandas as pd
 from backupkit import plots
 from backupkit.plots.picture import to_timestamp
 from backupkit.plots.style import sanitise_text
+from backupkit.tables import OUTCOMES
 from backupkit.widgets import view_html
 from backupkit.widgets.assessment_index import Positions
 from backupkit.widgets.figure import FigureWidget
@@ -107,7 +108,7 @@ class Overview(Tab):
         self._view = view
         self._table.value = view_html.render_appliances_table(view)
         self._compliance.show(
-            plots.compliance(view.intervals, start=view.start, end=view.end, theme=theme),
+            plots.compliance(view.period.intervals, start=view.start, end=view.end, theme=theme),
             "Compliance over time of the appliances shown",
         )
         worst = view.states.index[view.states != "excluded"][:_MAX_EXPOSED]
@@ -175,7 +176,7 @@ class Matrix(Tab):
         ax = plots.matrix(
             view.slots_of(self._rows),
             states=view.drawn_states,
-            intervals=view.intervals,
+            intervals=view.period.intervals,
             limit=_MAX_MATRIX_ROWS,
             theme=theme,
         )
@@ -361,7 +362,7 @@ def _sort_positions(view: FilteredView, order: str) -> Positions:
         sizes = index.assessment.jobs["size"].to_numpy("float64", na_value=-1.0)
         key = -sizes[index.order[positions]]
     elif order == "failed":
-        key = (index.outcome_codes[positions] != index.failure).astype(np.int8)
+        key = (index.outcome_codes[positions] != OUTCOMES.index("failure")).astype(np.int8)
     else:
         key = index.appliance_codes[positions]
     ordered: Positions = positions[np.argsort(key, kind="stable")]

@@ -17,7 +17,7 @@ from backupkit.analysis.arrays import to_instant
 from backupkit.assessment import Verdict
 from backupkit.errors import SettingsError
 from backupkit.settings import Instant, parse_duration, parse_instant
-from backupkit.tables import INTERVALS, STATES_BY_SEVERITY
+from backupkit.tables import STATES_BY_SEVERITY
 from backupkit.widgets.assessment_index import AssessmentIndex, Flags, Positions
 from backupkit.widgets.explorer_data import ExplorerData
 from backupkit.widgets.period_figures import PeriodFigures
@@ -123,10 +123,17 @@ class Selection:
 class FilteredView:
     """Filtered view of the fleet's assessment over the period `start` to `end` [UTC].
 
-    Raises SettingsError if the period cannot be parsed or is empty.
+    Figures of the `previous` view are kept if it has the same appliances and period. Raises
+    SettingsError if the period cannot be parsed or is empty.
     """
 
-    def __init__(self, data: ExplorerData, selection: Selection) -> None:
+    def __init__(
+        self,
+        data: ExplorerData,
+        selection: Selection,
+        *,
+        previous: "FilteredView | None" = None,
+    ) -> None:
         self.selection = selection
         self.start, self.end = selection.period(data.now)
         self.now = data.now
@@ -135,6 +142,14 @@ class FilteredView:
         self._start_us, self._end_us = (
             int(to_instant(t).astype(np.int64)) for t in (self.start, self.end)
         )
+        if previous is not None and self._has_same_period(previous):
+            self.states, self.period = previous.states, previous.period
+
+    def _has_same_period(self, other: "FilteredView") -> bool:
+        """Return whether another view has the same appliances and period."""
+        return (
+            (self.index, self.start, self.end) == (other.index, other.start, other.end)
+        ) and np.array_equal(self.is_selected, other.is_selected)
 
     def with_selection(self, selection: Selection) -> "FilteredView":
         """Return the view of another selection."""
@@ -145,7 +160,7 @@ class FilteredView:
     @cached_property
     def states(self) -> pd.Series:
         """State of each selected appliance at the period's end, the worst first."""
-        selected = self._all_states[self._is_selected]
+        selected = self._all_states[self.is_selected]
         rank = pd.Index(STATES_BY_SEVERITY).get_indexer(pd.Index(selected))
         # a stable sort keeps the assessment's order within a state: longest exposure first
         return selected.iloc[np.argsort(rank, kind="stable")]
@@ -158,7 +173,7 @@ class FilteredView:
     @property
     def is_all(self) -> bool:
         """True if every appliance is selected."""
-        return bool(self._is_selected.all())
+        return bool(self.is_selected.all())
 
     @cached_property
     def _all_states(self) -> pd.Series:
@@ -171,7 +186,7 @@ class FilteredView:
         return states.fillna("unobserved")
 
     @cached_property
-    def _is_selected(self) -> Flags:
+    def is_selected(self) -> Flags:
         """Mask of the selected appliances, by appliance code."""
         selection, names = self.selection, self.index.appliances
         flags = np.ones(len(names), dtype=bool)
@@ -270,28 +285,30 @@ class FilteredView:
 
         Of `backupkit.tables.FAILURES`.
         """
-        rows = np.sort(self.index.order[self.failed_positions])
+        jobs, texts = self.index.failed_jobs
+        rows = np.sort(self.index.failed_rows[self._failed_selection])
         return failures(
-            self.index.jobs.iloc[rows],
-            self.index.failure_texts.iloc[rows],
-            self.index.own_causes,
-            start=self.start,
-            end=self.end,
+            jobs.iloc[rows], texts.iloc[rows], self.index.own_causes, start=self.start, end=self.end
         )
 
-    @cached_property
+    @property
     def failed_positions(self) -> Positions:
         """Positions of the selected failed jobs that ended in the period, the newest first."""
-        index = self.index
-        failed = index.outcome_codes == index.failure
-        ended = (index.done >= self._start_us) & (index.done < self._end_us)
-        positions = np.flatnonzero(failed & ended & self._in_scope[index.appliance_codes])
-        return positions[self._match_filters(positions)]
+        return self.index.failed_positions[self._failed_selection]
+
+    @cached_property
+    def _failed_selection(self) -> Flags:
+        """Mask of `AssessmentIndex.failed_positions`."""
+        index, positions = self.index, self.index.failed_positions
+        done = index.done[positions]
+        flags = (done >= self._start_us) & (done < self._end_us)
+        flags &= self._in_scope[index.appliance_codes[positions]]
+        return flags & self._match_filters(positions)
 
     def _match_filters(self, positions: slice | Positions) -> Flags:
         """Return a mask of the selected jobs at some positions; the period is ignored."""
         index, selection = self.index, self.selection
-        flags: Flags = self._is_selected[index.appliance_codes[positions]]
+        flags: Flags = self.is_selected[index.appliance_codes[positions]]
         for name, values in (
             ("outcome", selection.outcomes),
             ("type", selection.types),
@@ -308,21 +325,11 @@ class FilteredView:
 
     # --- states and slots ------------------------------------------------------------------------
 
-    @cached_property
-    def intervals(self) -> pd.DataFrame:
-        """States over time of the selected appliances, of `backupkit.tables.INTERVALS`."""
-        intervals = self.index.assessment.intervals[
-            self._is_selected[self.index.interval_appliances]
-        ]
-        start = intervals["start"].where(intervals["start"] > self.start, self.start)
-        end = intervals["end"].where(intervals["end"] < self.end, self.end)
-        return INTERVALS.conform(intervals.assign(start=start, end=end)[start < end])
-
     def slots_of(self, appliances: pd.Index) -> pd.DataFrame:
         """Return appliance, time and state of the slots of some appliances in the period."""
         index = self.index
         span = slice(*np.searchsorted(index.slot_times, [self._start_us, self._end_us]))
-        wanted = self._is_selected & index.appliances.isin(appliances)
+        wanted = self.is_selected & index.appliances.isin(appliances)
         rows = np.sort(index.slot_order[span][wanted[index.slot_appliances[span]]])
         return index.assessment.slots[["appliance", "slot", "state"]].iloc[rows]
 

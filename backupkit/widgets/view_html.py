@@ -24,6 +24,15 @@ __all__ = [
     "render_verdict_bar",
 ]
 
+_APPLIANCE_COLUMNS: Final = [
+    "exposure",
+    "exposure_at_least",
+    "last_success",
+    "strikes",
+    "mean_exposure",
+    "mttr",
+    "reason",
+]
 _MAX_ROWS: Final = 20
 _MAX_SIGNATURES: Final = 15
 _FIGURES: Final = {
@@ -72,7 +81,8 @@ def render_appliances_table(view: FilteredView) -> str:
         "Why": "text" if is_current else None,
     }
     rows = []
-    entries = (frame.loc[worst.index].iterrows() for frame in (appliances, view.period.amounts))
+    frames = appliances[_APPLIANCE_COLUMNS], view.period.amounts
+    entries = (frame.loc[worst.index].iterrows() for frame in frames)
     for (name, row), (_, amounts), state in zip(*entries, worst, strict=True):
         ratios = compute_ratios(amounts)
         rows.append(

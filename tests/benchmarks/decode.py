@@ -123,7 +123,8 @@ def _our_jobs(bodies: Sequence[Body]) -> pd.DataFrame:
 
 def _frame(jobs: Sequence[wire.Job]) -> pd.DataFrame:
     names = [f"vc-{number // JOBS:04}" for number in range(len(jobs))]
-    return jobs_to_observations(jobs, appliances=names, observed_at=[datetime.now(UTC)] * len(jobs))
+    times = [datetime.now(UTC)] * len(jobs)
+    return jobs_to_observations(jobs, appliances=names, observed_at=times).frame()
 
 
 def _bare_details(bodies: Sequence[Body]) -> list[object]:

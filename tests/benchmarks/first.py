@@ -189,7 +189,8 @@ def _taken_apart(fleet: bk.Fleet, scale: Scale) -> Section:
 
     def frame() -> int:
         observed_at = [moment] * len(jobs)
-        return len(jobs_to_observations(jobs, appliances=names, observed_at=observed_at))
+        rows = jobs_to_observations(jobs, appliances=names, observed_at=observed_at)
+        return len(rows.frame())
 
     def decode() -> int:
         return sum(len(wire.decode_details(body, wire.Flavour.REST)[0]) for body in bodies)

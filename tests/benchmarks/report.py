@@ -1,28 +1,29 @@
 """From a judgement to the files and the mail: how long, and how large."""
 
 import functools
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage
+from pathlib import Path
 
 import pandas as pd
 
 import backupkit as bk
 from backupkit.assessment import Assessment
-from backupkit.policy import Policy
-from backupkit.reports.columns import stream_csv
-from backupkit.reports.exports import stream_json
+from backupkit.reports.exports import stream_json, stream_table_csv
 from backupkit.reports.mail import compose_mail
 from backupkit.reports.redaction import redact
 from backupkit.reports.workbook import build_workbook
 from tests.benchmarks.figures import Figure, Section
 from tests.benchmarks.fleet import Fleet, fleet_of
+from tests.benchmarks.judge import assess
 from tests.benchmarks.measuring import Contestant, measured
 from tests.benchmarks.scale import Scale
 
 __all__ = ["sections"]
 
-JUDGE, PAGE, MAIL = "the judgement", "the page", "the mail"
+JUDGE, PAGE, MAIL, FILES = "the judgement", "the page", "the mail", "all files"
 PEER = "pandas' to_html of the same appliances"
 KIB = 1024
 SMALL = 100
@@ -38,21 +39,25 @@ MAILED = 90
 def sections(scale: Scale) -> Iterator[Section]:
     """Measure the reports of fleets of two sizes."""
     for appliances, nights in scale.reported:
-        yield _report(fleet_of(appliances, nights), scale.turns)
+        with tempfile.TemporaryDirectory(prefix="backupkit-bench-") as folder:
+            yield _report(fleet_of(appliances, nights), Path(folder), scale.turns)
 
 
-def _report(fleet: Fleet, turns: int) -> Section:
+def _report(fleet: Fleet, folder: Path, turns: int) -> Section:
     """Measure what is written of one fleet."""
-    a = _judged(fleet)
+    a = assess(fleet)
     shown = bk.report(a)
+    page, packed = folder / "report.html", folder / "compressed.html"
     parts: dict[str, Callable[[], object]] = {
-        JUDGE: functools.partial(_judged, fleet),
+        JUDGE: functools.partial(assess, fleet),
         PAGE: shown.html,
         PEER: functools.partial(a.appliances.to_html),
         MAIL: shown.message,
+        FILES: functools.partial(shown.save, page),
+        "all files, compressed": functools.partial(shown.save, packed, compress=True),
         "JSON": lambda: deque(stream_json(a), 0),
-        "CSV of the runs": lambda: deque(stream_csv(a.slots), 0),
-        "CSV of the jobs": lambda: deque(stream_csv(a.jobs), 0),
+        "CSV of the runs": lambda: deque(stream_table_csv(a, "slots"), 0),
+        "CSV of the jobs": lambda: deque(stream_table_csv(a, "jobs"), 0),
         "the spreadsheet": functools.partial(build_workbook, a),
         "aliases": functools.partial(redact, a, secret=b"secret"),
     }
@@ -60,7 +65,7 @@ def _report(fleet: Fleet, turns: int) -> Section:
         [Contestant(name, functools.partial(_count, make, a)) for name, make in parts.items()],
         turns=turns,
     )
-    seconds = {name: timing.seconds for name, timing in timings.items()}
+    cpu = {name: timing.cpu for name, timing in timings.items()}
     small = len(a.appliances) < SMALL
     worst = a.replaced(appliances=_all_in_breach(a))
     return Section(
@@ -71,23 +76,13 @@ def _report(fleet: Fleet, turns: int) -> Section:
             Figure("size: the page", _kib(shown.html()), "KiB", LIMITS[small], True),
             Figure("size: the mail's HTML", _mailed(compose_mail(a)), "KiB", MAILED, True),
             Figure("size: it, all in breach", _mailed(compose_mail(worst)), "KiB", MAILED, True),
-            Figure("time: the page / the judgement", seconds[PAGE] / seconds[JUDGE]),
-            Figure(f"time: the page / {PEER}", seconds[PAGE] / seconds[PEER]),
-            Figure("size: JSON", sum(map(len, stream_json(a))) / KIB, "KiB"),
+            Figure("CPU: the page / the judgement", cpu[PAGE] / cpu[JUDGE]),
+            Figure("CPU: all files / the judgement", cpu[FILES] / cpu[JUDGE]),
+            Figure(f"CPU: the page / {PEER}", cpu[PAGE] / cpu[PEER]),
+            Figure("size: JSON", _size(page.with_suffix(".json")), "KiB"),
+            Figure("size: JSON, compressed", _size(packed.with_suffix(".json.gz")), "KiB"),
             Figure("size: the spreadsheet", len(build_workbook(a)) / KIB, "KiB"),
         ],
-    )
-
-
-def _judged(fleet: Fleet) -> Assessment:
-    return bk.evaluate_frames(
-        fleet.jobs,
-        fleet.polls,
-        fleet.schedules,
-        Policy(),
-        start=fleet.start,
-        end=fleet.end,
-        now=fleet.end,
     )
 
 
@@ -112,3 +107,7 @@ def _mailed(message: EmailMessage) -> float:
 
 def _kib(text: str) -> float:
     return len(text.encode()) / KIB
+
+
+def _size(path: Path) -> float:
+    return path.stat().st_size / KIB

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backupkit.reports.columns import stream_csv, stream_records
-from backupkit.tables.contract import COUNT, FLAG, MESSAGES, NUMBER, TEXT, TEXTS, TIME
+from backupkit.tables.dtypes import COUNT, FLAG, MESSAGES, NUMBER, TEXT, TEXTS, TIME
 from backupkit.texts import escape_formula, mask_user
 
 TEXT_VALUES = ["plain", "", 'quo"te, and', "=1+1", "a\nb", "back\\slash", "\x00", "ü", None]

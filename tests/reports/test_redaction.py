@@ -26,7 +26,7 @@ from backupkit.reports.exports import TABLES
 from backupkit.reports.openmetrics import openmetrics
 from backupkit.reports.redaction import NOT_SENSITIVE, redact
 from backupkit.tables import CLUSTERS, JOBS, POLLS, SCHEDULES
-from backupkit.tables.contract import MESSAGES, TEXT, TEXTS
+from backupkit.tables.dtypes import MESSAGES, TEXT, TEXTS
 from tests.builders import END, START, assess_large_fleet, frame, job, nights, poll, schedule
 
 SECRET = b"a secret of the tests"

@@ -1,5 +1,6 @@
 """The files: complete and machine-readable."""
 
+import gzip
 import io
 import json
 import subprocess
@@ -51,6 +52,26 @@ class TestSave:
         paths = report(week).save(tmp_path / "report.html")
         before = [path.read_bytes() for path in paths]
         assert [path.read_bytes() for path in report(week).save(str(paths[0]))] == before
+
+    def test_compressed(
+        self, week: Assessment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The large files are compressed, with the same content and the same bytes each time."""
+        plain = {path.name: path.read_bytes() for path in report(week).save(tmp_path / "r.html")}
+        paths = report(week).save(tmp_path / "r.html", compress=True)
+        packed = {path.name: path.read_bytes() for path in paths}
+        large = {"r.json", "r.csv", "r.jobs.csv"}
+        names = {f"{name}.gz" if name in large else name for name in plain}
+        assert set(packed) == names
+        assert {path.name for path in tmp_path.iterdir()} == names
+        for name in large:
+            assert gzip.decompress(packed[f"{name}.gz"]) == plain[name]
+        assert "r.jobs.csv.gz" in paths[0].read_text(encoding="utf-8")
+        monkeypatch.setattr("time.time", lambda: 0.0)
+        again = report(week).save(tmp_path / "r.html", compress=True)
+        assert [path.read_bytes() for path in again] == list(packed.values())
+        report(week).save(tmp_path / "r.html")
+        assert {path.name for path in tmp_path.iterdir()} == set(plain)
 
     def test_a_missing_folder(self, week: Assessment, tmp_path: Path) -> None:
         """A path that cannot be written is an error with path, reason and next step."""

@@ -14,15 +14,16 @@ from backupkit.errors import TableError
 from backupkit.tables.contract import (
     COUNT,
     FLAG,
-    MESSAGES,
+    MESSAGE_LIST,
     NUMBER,
     SPAN,
     TEXT,
-    TEXTS,
+    TEXT_LIST,
     TIME,
     Column,
     Table,
 )
+from backupkit.tables.dtypes import MESSAGES
 from tests.conftest import repeats
 
 THINGS = Table(
@@ -34,8 +35,8 @@ THINGS = Table(
         Column("jobs", COUNT, "How many."),
         Column("share", NUMBER, "Of all."),
         Column("ok", FLAG, "Whether."),
-        Column("said", MESSAGES, "What."),
-        Column("parts", TEXTS, "Which."),
+        Column("said", MESSAGE_LIST, "What."),
+        Column("parts", TEXT_LIST, "Which."),
     ),
 )
 KEYED = Table("keyed", THINGS.columns, index="name")

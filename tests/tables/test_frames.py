@@ -7,7 +7,7 @@ import pytest
 
 from backupkit import tables
 from backupkit.tables import APPLIANCES, JOBS, OBSERVATIONS, SLOT_STATES, STATES, Table
-from backupkit.tables.contract import COUNT, FLAG, MESSAGES, NUMBER, SPAN, TEXT, TEXTS, TIME
+from backupkit.tables.dtypes import COUNT, FLAG, MESSAGES, NUMBER, SPAN, TEXT, TEXTS, TIME
 
 TABLES = [value for value in vars(tables).values() if isinstance(value, Table)]
 COLUMNS = [(table, column) for table in TABLES for column in table]

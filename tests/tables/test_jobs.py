@@ -1,6 +1,7 @@
 """Jobs from observations, and changed observations and schedules."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -9,18 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
+from backupkit.collection import Snapshot
+from backupkit.history import History
 from backupkit.tables import (
+    ERRORS,
     JOBS,
     OBSERVATIONS,
     OUTCOMES,
+    POLLS,
     SCHEDULES,
-    changed_observations,
-    changed_schedules,
+    Records,
     jobs_from,
     outcome_of,
 )
 from tests.builders import DETAILS, at, frame, observation_at, observations
 from tests.conftest import repeats
+from tests.history_rows import changed_observations
 
 Observed = tuple[int, str, dict[str, Any]]
 """Minute, status and other values of an observation."""
@@ -131,7 +136,7 @@ class TestJobsFrom:
 
 
 class TestChangedObservations:
-    """`changed_observations`."""
+    """`backupkit.history.observations.find_changes`."""
 
     def test_first(self) -> None:
         """Everything is new if nothing is known."""
@@ -241,7 +246,7 @@ class TestChangedObservations:
 
 
 class TestChangedSchedules:
-    """`changed_schedules`."""
+    """Schedules that an append stores."""
 
     PLAN: dict[str, object] = {  # noqa: RUF012 # read only
         "appliance": "vc-1",
@@ -272,16 +277,21 @@ class TestChangedSchedules:
             ({"max_count": 5}, True),
         ],
     )
-    def test_change(self, change: dict[str, object], news: bool) -> None:  # noqa: FBT001 # a table's column
+    def test_change(self, change: dict[str, object], news: bool, tmp_path: Path) -> None:  # noqa: FBT001 # a table's column
         """Any changed value is new."""
-        known = frame(SCHEDULES, [self.PLAN])
-        new = frame(SCHEDULES, [self.PLAN | {"seen_at": at(2)} | change])
-        assert len(changed_schedules(new, known)) == news
+        history = History(tmp_path / "history.db")
+        assert history.append(self.seen(self.PLAN)).schedules == 1
+        changed = self.PLAN | {"seen_at": at(2)} | change
+        assert history.append(self.seen(changed)).schedules == news
 
-    def test_first(self) -> None:
-        """Everything is new if nothing is known."""
-        new = frame(SCHEDULES, [self.PLAN])
-        assert_frame_equal(changed_schedules(new, SCHEDULES.empty()), new)
+    @staticmethod
+    def seen(plan: dict[str, object]) -> Snapshot:
+        """Return a snapshot with one schedule."""
+        plans = Records.from_frame(SCHEDULES, frame(SCHEDULES, [plan]))
+        observations, polls, errors = (
+            Records.build(table, {}) for table in (OBSERVATIONS, POLLS, ERRORS)
+        )
+        return Snapshot(observations, polls, plans, errors)
 
 
 ROWS = st.lists(

@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
-from backupkit.tables import JOBS, fold_observations, jobs_from
+from backupkit.history.observations import fold, to_observations
+from backupkit.tables import JOBS, jobs_from
 from tests.builders import DETAILS, at, observation_at, observations
 from tests.conftest import repeats
+from tests.history_rows import group_rows, to_jobs, to_rows
 
 WORDS = ["SUCCEEDED", "FAILED", "INPROGRESS", "PENDING", "NONE", "NEW", None]
 
@@ -119,7 +121,17 @@ def test_jobs_from(observed: list[dict[str, Any]]) -> None:
 @pytest.mark.property
 @settings(max_examples=repeats(30, 300))
 @given(rows())
-def test_fold_observations(observed: list[dict[str, Any]]) -> None:
+def test_fold(observed: list[dict[str, Any]]) -> None:
+    """An append makes the same jobs, row by row."""
+    groups = group_rows(to_rows(observations(*observed)))
+    jobs = [job for rows in groups.values() if (job := fold(rows)) is not None]
+    assert sorted(jobs) == sorted(to_jobs(jobs_of(observed)))
+
+
+@pytest.mark.property
+@settings(max_examples=repeats(30, 300))
+@given(rows())
+def test_fold_known(observed: list[dict[str, Any]]) -> None:
     """Folding later observations into known jobs equals folding all observations."""
     early = [row for row in observed if row["observed_at"] < at(5)]
     known = jobs_from(observations(*early))
@@ -135,7 +147,15 @@ def test_fold_observations(observed: list[dict[str, Any]]) -> None:
             or row["status"] in ("SUCCEEDED", "FAILED")
         )
     ]
-    folded = fold_observations(known, observations(*late))
+    jobs = {job.key: job for job in to_jobs(known)}
+    new = group_rows(to_rows(observations(*late)))
+    folded = [
+        fold(
+            [*(to_observations(jobs[key]) if key in jobs else ()), *new.get(key, ())],
+            first_seen_at=jobs[key].first_seen_at if key in jobs else None,
+        )
+        for key in jobs.keys() | new.keys()
+    ]
     alone = [
         row
         for row in early
@@ -145,7 +165,8 @@ def test_fold_observations(observed: list[dict[str, Any]]) -> None:
         )
     ]
     rest = [row for row in early if row not in alone]
-    assert_frame_equal(folded, jobs_of([*rest, *late]))
+    expected = {job.key: job for job in to_jobs(jobs_of([*rest, *late]))}
+    assert {job.key: job for job in folded if job is not None} == expected
 
 
 def test_out_of_order() -> None:

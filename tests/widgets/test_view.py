@@ -52,7 +52,7 @@ def agree(known: ExplorerData, selection: Selection) -> None:
     assert view.slots_of(view.states.index)["state"].value_counts().to_dict() == (
         alone.slots["state"].value_counts().to_dict()
     )
-    same = view.intervals.sort_values(["appliance", "start"], ignore_index=True)
+    same = view.period.intervals.sort_values(["appliance", "start"], ignore_index=True)
     pd.testing.assert_frame_equal(
         same, alone.intervals.sort_values(["appliance", "start"], ignore_index=True)
     )
@@ -188,6 +188,18 @@ class TestAppliances:
         assert own["completed"] / own["counted"] == pytest.approx(row["slot_strict"])
         assert view.is_all
         assert not FilteredView(sample, Selection(appliances=("vc-ham-03",))).is_all
+
+    def test_after_another_view(self, sample: ExplorerData) -> None:
+        """Figures of the view before are kept for the same appliances and period alone."""
+        first = FilteredView(sample, Selection())
+        failed = FilteredView(sample, Selection(outcomes=("failure",)), previous=first)
+        assert failed.period is first.period
+        assert set(failed.jobs["outcome"]) == {"failure"}
+        for other in (Selection(last="7d"), Selection(sites=("Tokyo",))):
+            view = FilteredView(sample, other, previous=first)
+            alone = FilteredView(sample, other)
+            assert view.period.verdict == alone.period.verdict
+            pd.testing.assert_frame_equal(view.period.amounts, alone.period.amounts)
 
     def test_unknown_period(self, sample: ExplorerData) -> None:
         """An invalid period is an error."""

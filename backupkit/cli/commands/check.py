@@ -32,7 +32,7 @@ def check(
     has jobs that could not be read, or the period did not meet its targets. Else 0 OK.
     """
     from backupkit.reports.monitoring import check_result  # noqa: PLC0415 # keeps --help fast
-    from backupkit.tables import STATES  # noqa: PLC0415 # it loads pandas
+    from backupkit.tables import STATES  # noqa: PLC0415 # keeps --help fast
 
     try:
         assessment = assess(history, fleet, last=last)

@@ -2,8 +2,10 @@
 
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -48,6 +50,10 @@ __all__ = [
 SOME_UNREAD: Final = 3
 NONE_READ: Final = 4
 STOPPED: Final = 130
+_CONFLICT_COLUMNS: Final = (
+    *("appliance", "job_id"),
+    *("start_time", "end_time", "known_start_time", "known_end_time"),
+)
 
 
 def collect(  # noqa: PLR0913 # one parameter per option
@@ -98,8 +104,8 @@ def collect(  # noqa: PLR0913 # one parameter per option
 
 def open_fleet_and_history(fleet: Path, history: str) -> tuple["Fleet", "History"]:
     """Read fleet.toml once, and open the history for writing."""
-    from backupkit.history.retention import load_keep_polls  # noqa: PLC0415 # it loads pandas
-    from backupkit.settings import read_toml  # noqa: PLC0415 # it loads pandas
+    from backupkit.history.thinning import load_keep_polls  # noqa: PLC0415 # keeps --help fast
+    from backupkit.settings import read_toml  # noqa: PLC0415 # keeps --help fast
 
     file = read_toml(fleet)
     appliances = bk.Fleet.load(file)
@@ -126,7 +132,7 @@ def collect_and_store(
         )
         added = history.append(snapshot)
     _echo_summary(snapshot, added)
-    if snapshot.stopped or snapshot.list_was_read.any():  # else the summary says that none was read
+    if snapshot.stopped or _count_read(snapshot):  # else the summary says that none was read
         for warning in caught:
             echo(f"  {warning.message}", err=True)
     for name, time in list(added.late.items())[:MAX_APPLIANCES]:
@@ -135,24 +141,39 @@ def collect_and_store(
             f"{time:%Y-%m-%d %H:%M} UTC. Check the clocks of the collectors.",
             err=True,
         )
-    for row in added.conflicts.head(MAX_APPLIANCES).itertuples():
-        job_id, old_span = one_line(str(row.job_id)), _format_job_span(row, "known_")
+    for name, job_id, start, end, known_start, known_end in islice(
+        added.conflict_records.rows(*_CONFLICT_COLUMNS), MAX_APPLIANCES
+    ):
         echo(
-            f"  {row.appliance}: job {job_id} ran {old_span}, and is now reported as "
-            f"{_format_job_span(row, '')}. The history keeps both, and uses the newer one.",
+            f"  {name}: job {one_line(job_id)} ran {_format_job_span(known_start, known_end)}, and "
+            f"is now reported as {_format_job_span(start, end)}. The history keeps both, and uses "
+            "the newer one.",
             err=True,
         )
-    echo_by_appliance(snapshot.errors, note="; --json and the report list all of them.")
+    [errors] = snapshot.rows("errors")
+    echo_by_appliance(
+        errors.rows("appliance", "detail"), note="; --json and the report list all of them."
+    )
     return snapshot, added
+
+
+def _count_read(snapshot: "Snapshot") -> int:
+    """Return how many polls read the job list."""
+    from backupkit.collection.snapshot import was_list_read  # noqa: PLC0415 # keeps --help fast
+
+    [polls] = snapshot.rows("polls")
+    return sum(was_list_read(polls))
 
 
 def _echo_summary(snapshot: "Snapshot", added: "AppendResult") -> None:
     """Print a summary of the collection in one sentence."""
-    polls = snapshot.polls
-    good = polls[snapshot.list_was_read]
-    partial, unread = int(good["ok"].isna().sum()), int(good["jobs_unread"].sum())
-    read, listed = len(good) - partial, int(polls["jobs_listed"].sum())
-    unchanged = int(good["jobs_listed"].sum()) - int(good["jobs_changed"].sum()) - unread
+    from backupkit.collection.snapshot import was_list_read  # noqa: PLC0415 # keeps --help fast
+
+    [polls] = snapshot.rows("polls")
+    good = polls.select(was_list_read(polls))
+    partial, unread = list(good["ok"]).count(None), _sum(good["jobs_unread"])
+    read, listed = len(good) - partial, _sum(polls["jobs_listed"])
+    unchanged = _sum(good["jobs_listed"]) - _sum(good["jobs_changed"]) - unread
     parts = [f"{listed:,} jobs listed", f"{added.new:,} new"]
     parts += [f"{added.changed:,} changed"] if added.changed else []
     parts += [f"{added.vanished:,} no longer listed"] if added.vanished else []
@@ -160,10 +181,13 @@ def _echo_summary(snapshot: "Snapshot", added: "AppendResult") -> None:
     parts += [f"{unread:,} could not be read"] if unread else []
     echo(
         f"Read {read} of {len(polls)} appliances{f' and {partial} in part' if partial else ''}: "
-        f"{', '.join(parts)}, in "
-        f"{int(polls['requests'].sum()):,} requests.",
+        f"{', '.join(parts)}, in {_sum(polls['requests']):,} requests.",
         err=True,
     )
+
+
+def _sum(counts: Iterable[int | None]) -> int:
+    return sum(count or 0 for count in counts)
 
 
 @contextmanager
@@ -178,23 +202,25 @@ def interrupt_on_sigterm() -> Iterator[None]:
 
 def exit_code(snapshot: "Snapshot") -> int:
     """Return the exit code of a collection that was not stopped."""
-    polls = snapshot.polls
-    is_complete = polls["ok"].fillna(value=False) & polls["schedules_error"].isna()
-    if is_complete.all() and snapshot.schedules["read_error"].isna().all():
+    polls, schedules = snapshot.rows("polls", "schedules")
+    complete = (ok and error is None for ok, error in polls.rows("ok", "schedules_error"))
+    if all(complete) and all(error is None for error in schedules["read_error"]):
         return 0
-    return SOME_UNREAD if snapshot.list_was_read.any() else NONE_READ
+    return SOME_UNREAD if _count_read(snapshot) else NONE_READ
 
 
-def _format_job_span(row: Any, prefix: str) -> str:  # noqa: ANN401 # a row of conflicts
-    times = (getattr(row, f"{prefix}{name}") for name in ("start_time", "end_time"))
-    return " to ".join(f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in times)
+def _format_job_span(*times: datetime | None) -> str:
+    return " to ".join(
+        "an unknown time" if time is None else f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in times
+    )
 
 
 def _build_json_summary(snapshot: "Snapshot", added: "AppendResult") -> dict[str, Any]:
+    [polls] = snapshot.rows("polls")
     return {
-        "read": int(snapshot.polls["ok"].sum()),
-        "read_in_part": int((snapshot.list_was_read & snapshot.polls["ok"].isna()).sum()),
-        "polled": len(snapshot.polls),
+        "read": sum(ok is True for ok in polls["ok"]),
+        "read_in_part": _count_read(snapshot) - sum(ok is True for ok in polls["ok"]),
+        "polled": len(polls),
         "stopped": snapshot.stopped,
         "observations_added": added.observations,
         "polls": frame_to_records(snapshot.polls),

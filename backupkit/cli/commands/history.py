@@ -168,20 +168,21 @@ def _is_export(folder: Path) -> bool:
 
 def _import_answers(store: "History", source: Path, observed_at: str | None) -> int:
     """Store saved answers, and print the errors."""
-    from backupkit.collection import read_saved_answers  # noqa: PLC0415 # it loads pandas
+    from backupkit.collection import read_saved_answers  # noqa: PLC0415 # keeps --help fast
 
     snapshot = read_saved_answers(source, observed_at=observed_at, known=store)
     _echo_added(store, store.append(snapshot), source)
-    polls = snapshot.polls
-    good = polls[polls["ok"].fillna(value=False).astype("bool")]
-    first, last = (f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in polls["polled_at"].agg(["min", "max"]))
+    polls, errors = snapshot.rows("polls", "errors")
+    read = {name for name, ok in polls.rows("appliance", "ok") if ok}
+    times = polls["polled_at"]
+    first, last = (f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in (min(times), max(times)))
     echo(
-        f"{good['appliance'].nunique()} of {polls['appliance'].nunique()} appliances read "
+        f"{len(read)} of {len(set(polls['appliance']))} appliances read "
         f"completely, {f'at {first}' if first == last else f'from {first} to {last}'}.",
         err=True,
     )
-    echo_by_appliance(snapshot.errors, named=False)
-    return SOME_UNREAD if len(snapshot.errors) else 0
+    echo_by_appliance(errors.rows("appliance", "detail"), named=False)
+    return SOME_UNREAD if len(errors) else 0
 
 
 def _echo_added(store: "History", added: "AppendResult", source: str | Path) -> None:
@@ -199,7 +200,7 @@ def prune(
     Schedules in force stay. Jobs that an appliance still lists return with the next collection.
     Reports on the time before cannot be reproduced.
     """
-    from backupkit.settings import parse_duration  # noqa: PLC0415 # it loads pandas
+    from backupkit.settings import parse_duration  # noqa: PLC0415 # keeps --help fast
 
     span = parse_duration(older_than, where="--older-than")
     _echo_removed(history, bk.History(history, create=False).prune(datetime.now(UTC) - span))

@@ -1,5 +1,7 @@
 """Command ``backupkit report``: assessment of a history, as files and as mail."""
 
+import gzip
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -67,6 +69,12 @@ def report(  # noqa: PLR0913 # one parameter per option
     ] = None,
     out: Annotated[Path, typer.Option(metavar="FILE", help="HTML file.")] = Path("report.html"),
     xlsx: Annotated[bool, typer.Option("--xlsx", help="Also write an Excel workbook.")] = False,
+    compress: Annotated[
+        bool,
+        typer.Option(
+            "--compress", help="Compress the large files: .json.gz, .csv.gz and .jobs.csv.gz."
+        ),
+    ] = False,
     compare_with: Annotated[
         str,
         typer.Option(
@@ -140,7 +148,7 @@ def report(  # noqa: PLR0913 # one parameter per option
     document = bk.report(assessment, before=comparison)
     if redact or redact_key is not None:
         document = _redact_report(document, history, redact_key)
-    paths = document.save(out, xlsx=xlsx)
+    paths = document.save(out, xlsx=xlsx, compress=compress)
     verdict, period = document.assessment.verdict, document.assessment.period_verdict
     states = {verdict.state, period.state.replace("unknown", "target-unknown")}
     mail_error = ""
@@ -189,7 +197,7 @@ def _assess_earlier_period(
         if start < EARLIEST_START:
             return None  # a very long period has none before it
         moment = end
-    elif (sidecar := Path(text).with_suffix(".json")).is_file():
+    elif (sidecar := _find_sidecar(Path(text))) is not None:
         period = _read_earlier_report(sidecar)
         start, end, moment = (
             parse_instant(time, where=f"--compare-with: {sidecar}")
@@ -205,6 +213,12 @@ def _assess_earlier_period(
         )
     policy = bk.Policy.load(fleet)
     return bk.evaluate(open_history(history, fleet), policy, start=start, end=end, now=moment)
+
+
+def _find_sidecar(path: Path) -> Path | None:
+    """Return the JSON of an earlier report from the name of any of both files; None if missing."""
+    names = (path,) if path.suffix == ".gz" else map(path.with_suffix, (".json", ".json.gz"))
+    return next((name for name in names if name.is_file()), None)
 
 
 def _parse_time_option(text: str, current: "Assessment") -> "pd.Timestamp":
@@ -226,8 +240,11 @@ def _parse_time_option(text: str, current: "Assessment") -> "pd.Timestamp":
 
 def _read_earlier_report(path: Path) -> _EarlierReport:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_EarlierReport)
-    except (OSError, msgspec.MsgspecError) as error:
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+        return msgspec.json.decode(content, type=_EarlierReport)
+    except (OSError, EOFError, zlib.error, msgspec.MsgspecError) as error:
         raise SettingsError(
             f"--compare-with: {path} is not the .json file of a report: {error}"
         ) from error

@@ -98,7 +98,7 @@ def demo(
     seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same fleet.")] = 1,
 ) -> int:
     """Simulate 12 appliances over HTTPS; collect, store, assess, and write the report."""
-    from backupkit.settings import read_toml  # noqa: PLC0415 # it loads pandas
+    from backupkit.settings import read_toml  # noqa: PLC0415 # keeps --help fast
 
     fleet_file = out / "fleet.toml"
     scenario = bk.simulator.Scenario.demo(seed=seed, epoch=_find_demo_epoch(out, seed))

@@ -57,7 +57,7 @@ def watch(  # noqa: PLR0913 # one parameter per option
     Each change is stored in the history. With --json each poll is one line of JSON on stdout. Exit
     code: 0 no job runs any more, 130 stopped with Ctrl-C; what was read by then is stored.
     """
-    from backupkit.settings import parse_duration  # noqa: PLC0415 # it loads pandas
+    from backupkit.settings import parse_duration  # noqa: PLC0415 # keeps --help fast
 
     pause = parse_duration(every, where="--every").total_seconds()
     appliances, store = open_fleet_and_history(fleet, history)
@@ -183,7 +183,7 @@ def format_summary(frame: "pd.DataFrame") -> str:
     """
     if frame.empty:
         return "No job is running."
-    from backupkit.tables import outcome_of  # noqa: PLC0415 # it loads pandas
+    from backupkit.tables import outcome_of  # noqa: PLC0415 # keeps --help fast
 
     counts = (
         outcome_of(frame["state"]).map(_OUTCOME_LABELS).fillna("no longer listed").value_counts()
@@ -201,7 +201,7 @@ def _format_title(row: Row) -> str:
 
 def _format_state(row: Row) -> str:
     """Return the state of a job in a few words."""
-    from backupkit.tables.constants import OUTCOME_BY_STATUS  # noqa: PLC0415 # it loads pandas
+    from backupkit.tables.constants import OUTCOME_BY_STATUS  # noqa: PLC0415 # keeps --help fast
 
     if label := _OUTCOME_LABELS.get(OUTCOME_BY_STATUS.get(row["state"], "")):
         return f"{label} after {_format_duration(row['elapsed'])}"
@@ -219,6 +219,6 @@ def _format_state(row: Row) -> str:
 def _format_duration(duration: "pd.Timedelta | None") -> str:
     if duration is None:
         return "an unknown time"
-    from backupkit.display.format import format_exactly  # noqa: PLC0415 # it loads pandas
+    from backupkit.display.format import format_exactly  # noqa: PLC0415 # keeps --help fast
 
     return format_exactly(duration.round("s" if duration.total_seconds() < _HOUR else "min"))
