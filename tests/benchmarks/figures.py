@@ -2,8 +2,8 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
 
 from tests.benchmarks.measuring import Timing
 
@@ -79,6 +79,10 @@ class Section:
         title = textwrap.fill(self.title, 110)
         table = [head, *rows, ""] if rows else []
         return "\n".join(["", title, *table, *map(str, self.figures)])
+
+    def without_targets(self) -> Self:
+        """Return the section for a run that is too small for the targets."""
+        return replace(self, figures=[replace(one, target=None) for one in self.figures])
 
     def plain(self) -> dict[str, Any]:
         """Return the section as values of JSON."""

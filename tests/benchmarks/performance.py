@@ -62,17 +62,20 @@ def render_page(
 def _targets(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:
     """Yield a row for each figure that has a target, the missed ones first."""
     rows = [
-        (figure["reached"], f"| {name} | {_figure(figure)} |")
+        (figure["reached"], f"| {name} | {_measured(section)} | {_figure(figure)} |")
         for name, sections in found.items()
         for section in sections
         for figure in section["figures"]
         if figure["target"] is not None
     ]
     reached = sum(one for one, _ in rows)
+    if not rows:
+        yield "Targets are for the complete run; this one measured less."
+        return
     yield f"{reached} of {len(rows)} targets are reached."
     yield ""
-    yield "| part | figure | value | target |"
-    yield "| --- | --- | --- | --- |"
+    yield "| part | measured | figure | value | target |"
+    yield "| --- | --- | --- | --- | --- |"
     yield from (row for _, row in sorted(rows, key=lambda row: row[0]))
 
 
@@ -91,6 +94,12 @@ def _section(section: Mapping[str, Any]) -> Iterator[str]:
         yield "| figure | value | target |"
         yield "| --- | --- | --- |"
         yield from (f"| {_figure(figure)} |" for figure in section["figures"])
+
+
+def _measured(section: Mapping[str, Any]) -> str:
+    """Return the beginning of a title."""
+    title: str = section["title"]
+    return _cell(title.partition(";")[0].partition(":")[0])
 
 
 def _figure(figure: Mapping[str, Any]) -> str:
