@@ -5,7 +5,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from backupkit.tables.constants import ENDED, LISTED, OUTCOME_BY_STATUS
 
@@ -194,10 +194,9 @@ def fold(observations: Sequence[Observation], *, first_seen_at: int | None = Non
 
 
 def to_observations(job: Job) -> Iterator[Observation]:
-    """Yield observations from which `fold` makes the same job, but for when it was first seen."""
-    if job.last_seen_at is not None:
-        shared = {name: getattr(job, name) for name in _SHARED}
-        yield Observation(*job.key, job.last_seen_at, **shared)
+    """Yield observations from which `fold` makes a job that was seen, but for its first time."""
+    seen_at = cast("int", job.last_seen_at)
+    yield Observation(*job.key, seen_at, **{name: getattr(job, name) for name in _SHARED})
     if job.vanished_at is not None:
         yield Observation(*job.key, job.vanished_at, source=LISTED)
 
