@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from backupkit.texts import escape_formula, mask_user
 
-__all__ = ["build_export_name", "stream_csv", "stream_records"]
+__all__ = ["build_export_name", "join_messages", "stream_csv", "stream_records"]
 
 _ROWS_AT_ONCE: Final = 4_096  # limits the memory; more rows are no faster
 _TEXT: Final = pa.large_string()
@@ -71,6 +71,12 @@ def stream_csv(frame: pd.DataFrame) -> Iterator[bytes]:
 def build_export_name(name: str, column: pd.Series) -> str:
     """Return the exported name of a column; that of durations ends in ``_seconds``."""
     return f"{name}_seconds" if column.dtype.kind == "m" else name
+
+
+def join_messages(column: pd.Series) -> list[str | None]:
+    """Return the messages of each job as one text, as in CSV."""
+    texts: list[str | None] = _join_messages(_to_arrow(column)).to_pylist()
+    return texts
 
 
 def _flatten(frame: pd.DataFrame) -> pd.DataFrame:

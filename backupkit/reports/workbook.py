@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from backupkit.assessment import Assessment
 from backupkit.errors import OutputError
-from backupkit.reports.columns import build_export_name
+from backupkit.reports.columns import build_export_name, join_messages
 from backupkit.reports.days import build_days_frame
-from backupkit.reports.exports import build_trend_rows, format_messages, select_table
-from backupkit.tables.dtypes import MESSAGES
+from backupkit.reports.exports import build_trend_rows, select_table
+from backupkit.tables.dtypes import MESSAGES, TEXTS
 from backupkit.texts import mask_user, replace_controls
 
 if TYPE_CHECKING:
@@ -110,28 +110,33 @@ def _add_sheet(
         sheet.set_column(column, column, width)
     written = 0
     for written, row in enumerate(islice(rows, _MAX_ROWS - 1), start=1):  # the other files hold all
-        sheet.write_row(written, 0, row)
+        for number, value in enumerate(row):
+            if value is not None:
+                sheet.write(written, number, value)
     sheet.autofilter(0, 0, written, len(names) - 1)
 
 
 def _to_cells(column: pd.Series) -> list[Any]:
     """Return the values of a column as spreadsheet types."""
-    if column.dtype == MESSAGES:
-        return [_clean_text(format_messages(cell)) for cell in _to_json_values(column)]
     if column.dtype.kind == "M":
-        times = column.dt.tz_localize(None).dt.floor("s").astype("object")
-        return [None if pd.isna(time) else time.to_pydatetime() for time in times]
-    return [_to_cell_value(value) for value in _to_json_values(column)]
+        times: list[Any] = column.dt.tz_localize(None).to_numpy("datetime64[s]").tolist()
+        return times
+    if column.dtype.kind == "m":
+        return [None if np.isnan(span) else span for span in column.dt.total_seconds().tolist()]
+    if column.dtype == "str":
+        return _clean_texts(column.tolist())
+    if column.dtype == MESSAGES:
+        return _clean_texts(join_messages(column))
+    values: list[Any] = pa.array(column).to_pylist()
+    if column.dtype == TEXTS:
+        return _clean_texts([None if value is None else ", ".join(value) for value in values])
+    return values
 
 
-def _to_cell_value(value: object) -> object:
-    match value:
-        case str():
-            return _clean_text(value)
-        case list():
-            return _clean_text(", ".join(map(str, value)))
-        case _:
-            return value
+def _clean_texts(texts: Sequence[Any]) -> list[str | None]:
+    """Clean texts, each distinct one once; users in URIs are masked."""
+    cleaned = {text: _clean_text(mask_user(text)) for text in set(texts) if isinstance(text, str)}
+    return [cleaned.get(text) for text in texts]
 
 
 def _clean_text(text: str) -> str | None:
@@ -145,32 +150,3 @@ def _choose_width(name: str, cells: Sequence[Any]) -> int:
     """Return a column width from its name and its first 100 cells [characters]."""
     lengths = [len(str(cell)) for cell in cells[:100] if cell is not None]
     return min(max(len(name) + 3, *lengths, _WIDTH_RANGE[0]), _WIDTH_RANGE[1])
-
-
-def _to_json_values(column: pd.Series) -> list[Any]:
-    """Return the values of a column as JSON types, with users in URIs masked.
-
-    Times become ISO 8601 text in UTC, durations seconds, and missing values None.
-    """
-    kind = column.dtype.kind
-    if kind == "M":
-        # slow for zone-aware columns: they become Python objects one by one
-        texts = np.datetime_as_string(column.dt.tz_localize(None).to_numpy(), unit="us")
-        return [None if text == "NaT" else f"{text}Z" for text in texts.tolist()]
-    if kind == "m":
-        return [None if np.isnan(span) else span for span in column.dt.total_seconds().tolist()]
-    if column.dtype == "str":
-        return [mask_user(text) if isinstance(text, str) else None for text in column.tolist()]
-    return [_mask_users(value) for value in pa.array(column).to_pylist()]
-
-
-def _mask_users(value: object) -> object:
-    match value:
-        case str():
-            return mask_user(value)
-        case list():
-            return [_mask_users(item) for item in value]
-        case dict():
-            return {key: _mask_users(item) for key, item in value.items()}
-        case _:
-            return value
