@@ -13,11 +13,11 @@ from backupkit.analysis import data_fingerprint, restrict_to_period
 from backupkit.assessment import Assessment, evaluate, evaluate_frames
 from backupkit.assessment.context import EvaluationContext, Period
 from backupkit.assessment.evaluation import as_of, list_appliances
-from backupkit.assessment.merged import FRAMES
 from backupkit.assessment.partial import PartialAssessment
 from backupkit.policy import Exclusion, Member, Policy
 from backupkit.tables import JOBS, POLLS, SCHEDULES, HistoryView
 from tests.builders import END, frame, message
+from tests.equal import assert_equal
 
 APPLIANCES = 25
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -238,13 +238,8 @@ def random_case(random: Random) -> Case:
 
 def assert_same(one: Assessment, other: Assessment) -> None:
     """Check that two assessments are equal, except for jobs that no figure needs."""
-    for name in ("start", "end", "now", "policy", "version", "verdict", "period_verdict"):
-        assert getattr(one, name) == getattr(other, name), name
-    for name in FRAMES:
-        left, right = getattr(one, name), getattr(other, name)
-        if name == "jobs":
-            key = ["appliance", "job_id"]
-            both = pd.MultiIndex.from_frame(left[key]).isin(pd.MultiIndex.from_frame(right[key]))
-            assert_frame_equal(left[both].reset_index(drop=True), right, obj="jobs")
-        else:
-            assert_frame_equal(left, right, obj=name)
+    assert_equal(one, other, but=["jobs"])
+    key = ["appliance", "job_id"]
+    left, right = one.jobs, other.jobs
+    both = pd.MultiIndex.from_frame(left[key]).isin(pd.MultiIndex.from_frame(right[key]))
+    assert_frame_equal(left[both].reset_index(drop=True), right, obj="jobs")

@@ -12,15 +12,14 @@ import pytest
 from distributed import Client, LocalCluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pandas.testing import assert_frame_equal
 
-from backupkit import Assessment, History, evaluate, evaluate_dask, scale
-from backupkit.assessment.merged import FRAMES
+from backupkit import History, evaluate, evaluate_dask, scale
 from backupkit.errors import HistoryError, SettingsError
 from backupkit.history.export_reader import MANIFEST, Export
 from backupkit.policy import Member, Policy
 from tests.builders import message, snapshot_of
 from tests.conftest import repeats
+from tests.equal import assert_equal
 from tests.postgres import PostgresServer
 
 START = pd.Timestamp("2026-11-02", tz="UTC")
@@ -33,14 +32,6 @@ POLICY = Policy(
     ]
     + [Member(appliance="never-read")]
 )
-
-
-def assert_same(one: Assessment, other: Assessment) -> None:
-    """Compare two assessments field by field."""
-    for name in ("start", "end", "now", "policy", "version", "verdict", "period_verdict"):
-        assert getattr(one, name) == getattr(other, name), name
-    for name in FRAMES:
-        assert_frame_equal(getattr(one, name), getattr(other, name), obj=name)
 
 
 @st.composite
@@ -143,9 +134,11 @@ def test_equal(
             for snapshot in days:
                 history.append(snapshot)
             one = evaluate(history, POLICY, **options)
-            assert_same(evaluate_dask(history, POLICY, partitions=partitions, **options), one)
+            assert_equal(evaluate_dask(history, POLICY, partitions=partitions, **options), one)
         history.export(folder / "export")
-        assert_same(evaluate_dask(folder / "export", POLICY, partitions=partitions, **options), one)
+        assert_equal(
+            evaluate_dask(folder / "export", POLICY, partitions=partitions, **options), one
+        )
 
 
 def _store(target: str | Path, *, days: int = 5) -> History:
@@ -192,7 +185,7 @@ def test_cluster(
     history, source = stored
     options: dict[str, Any] = {"start": START, "now": moment, "client": client}
     several = evaluate_dask(source, POLICY, partitions=partitions, **options)
-    assert_same(several, evaluate(history, POLICY, start=START, now=moment))
+    assert_equal(several, evaluate(history, POLICY, start=START, now=moment))
 
 
 def test_new_rows(stored: tuple[History, Any], client: Client) -> None:
@@ -206,7 +199,7 @@ def test_new_rows(stored: tuple[History, Any], client: Client) -> None:
         shutil.rmtree(folder)
         history.export(folder)
     after = evaluate_dask(source, POLICY, client=client, **options)
-    assert_same(after, evaluate(history, POLICY, **options))
+    assert_equal(after, evaluate(history, POLICY, **options))
     assert after.version != before.version
 
 
@@ -240,7 +233,7 @@ def test_needed_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(Export, "read", spy)
     options: dict[str, Any] = {"last": "7d", "now": START + 26 * DAY}
     one = evaluate_dask(tmp_path / "export", Policy(), **options)
-    assert_same(one, evaluate(history, Policy(), **options))
+    assert_equal(one, evaluate(history, Policy(), **options))
     some_columns, all_columns = (
         {name: count for name, is_complete, count in read if is_complete is complete}
         for complete in (False, True)
@@ -290,7 +283,7 @@ def test_merged(tmp_path: Path, *, exported: bool) -> None:
     options: dict[str, Any] = {"start": START, "now": START + 2 * DAY}
     one = evaluate(history, POLICY, **options)
     source = tmp_path / ("export" if exported else "history.db")
-    assert_same(evaluate_dask(source, POLICY, partitions=3, **options), one)
+    assert_equal(evaluate_dask(source, POLICY, partitions=3, **options), one)
     assert one.version == history.head
 
 
@@ -302,7 +295,7 @@ def test_nothing(tmp_path: Path, *, exported: bool) -> None:
     history.export(tmp_path / "export")
     source = tmp_path / ("export" if exported else "history.db")
     for policy in (Policy(), POLICY):
-        assert_same(evaluate_dask(source, policy, **options), evaluate(history, policy, **options))
+        assert_equal(evaluate_dask(source, policy, **options), evaluate(history, policy, **options))
 
 
 def test_partitions(tmp_path: Path) -> None:
