@@ -22,7 +22,7 @@ def test_fields() -> None:
 
 
 def test_damaged_rows(tmp_path: Path) -> None:
-    """Damage that a read meets after its first rows is told as such."""
+    """Damage that a read meets after its first rows is stated as such."""
     path = tmp_path / "history.db"
     history = History(path)
     jobs = [observation(job_id=f"job-{number:05}") for number in range(3_000)]

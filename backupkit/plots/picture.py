@@ -1,14 +1,10 @@
 """Figures without pyplot: margins, reproducible SVG and PNG, and positions in the image."""
 
 import io
-import struct
-import zlib
 from collections.abc import Callable
 from typing import Final, cast
 
 import matplotlib as mpl
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -180,31 +176,11 @@ def to_timestamp(day: float) -> pd.Timestamp:
 
 
 def _png(figure: Figure, *, dpi: int) -> bytes:
+    buffer = io.BytesIO()
     figure.set_dpi(dpi)
-    canvas = TextImageCanvas(figure)
-    canvas.draw()
-    return _encode_png(np.asarray(canvas.buffer_rgba()), dpi)
-
-
-def _encode_png(pixels: npt.NDArray[np.uint8], dpi: int) -> bytes:
-    """Encode pixels, RGBA by row, without the filters that take half of Pillow's time.
-
-    Figures are mostly of one colour, so that filters save nothing.
-    """
-    height, width, _ = pixels.shape
-    rows = np.zeros((height, 1 + 4 * width), dtype=np.uint8)  # the first byte is the filter: none
-    rows[:, 1:] = pixels.reshape(height, -1)
-    per_metre = round(dpi / 0.0254)
-    chunks = (
-        (b"IHDR", struct.pack(">2I5B", width, height, 8, 6, 0, 0, 0)),
-        (b"pHYs", struct.pack(">2IB", per_metre, per_metre, 1)),
-        (b"IDAT", zlib.compress(rows.tobytes(), 1)),
-        (b"IEND", b""),
-    )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        for name, data in chunks
-    )
+    options = {"compress_level": 1}  # slightly larger, but three times as fast
+    TextImageCanvas(figure).print_png(buffer, metadata={"Software": None}, pil_kwargs=options)
+    return buffer.getvalue()
 
 
 def _get_figure(ax: Axes) -> Figure:

@@ -33,6 +33,8 @@ class TextImageCanvas(FigureCanvasAgg):  # type: ignore[misc] # its module has n
     def get_renderer(self) -> RendererAgg:
         """Return the renderer for the present size and resolution of the figure."""
         plain = super().get_renderer()
+        if not hasattr(plain, "_renderer"):  # another version of matplotlib: slower, but right
+            return plain
         if not isinstance(plain, _TextImageRenderer):
             self.renderer = _TextImageRenderer(plain.width, plain.height, plain.dpi)
         return self.renderer

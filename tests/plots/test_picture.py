@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
 from PIL import Image
@@ -150,3 +151,10 @@ def write_texts() -> Figure:
     ax.text(0.4, 0.5, "$x^2$")
     ax.text(0.1, 0.3, "rough", antialiased=False)
     return figure
+
+
+def test_another_renderer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A renderer without the part that is replaced is used as it is."""
+    other = object()
+    monkeypatch.setattr(FigureCanvasAgg, "get_renderer", lambda _: other)
+    assert text_images.TextImageCanvas(Figure()).get_renderer() is other
