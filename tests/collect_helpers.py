@@ -131,8 +131,11 @@ def append_through_interrupts(  # pragma: no cover # in other processes
     """Append with one History, and continue after each KeyboardInterrupt."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     history, notes = History(target), Acknowledged(acknowledged)
+    # the first conversion of a frame loads modules; pyarrow does not survive an interrupt of that
+    history.append(make_collection(name, 0))
+    notes.add(name, 0)
     notes.add("begun", 0)
-    for number in count():
+    for number in count(1):
         try:
             history.append(make_collection(name, number))
             notes.add(name, number)

@@ -14,7 +14,6 @@ from backupkit.analysis.compliance import (
     group_metrics,
     ratio,
     ratios,
-    target_metrics,
     target_state,
 )
 from backupkit.analysis.coverage import (
@@ -184,7 +183,6 @@ __all__ = [
     "states_at",
     "strikes",
     "target_concurrency",
-    "target_metrics",
     "target_of",
     "target_state",
     "throughput",

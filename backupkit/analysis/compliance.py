@@ -1,6 +1,5 @@
 """Ratios of each appliance, and the figures of the fleet: in all and by group."""
 
-from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
@@ -24,7 +23,6 @@ __all__ = [
     "group_metrics",
     "ratio",
     "ratios",
-    "target_metrics",
     "target_state",
 ]
 
@@ -138,32 +136,6 @@ def target_state(facts: pd.DataFrame) -> pd.Series:
     return worst_target_state(pd.DataFrame(states)).where(facts["exclude"].isna())
 
 
-def target_metrics(facts: pd.DataFrame) -> pd.DataFrame:
-    """Aggregate the appliances to the figures that have a target.
-
-    Parameters
-    ----------
-    facts : DataFrame
-        As in `target_state`.
-
-    Returns
-    -------
-    DataFrame
-        Of `backupkit.tables.METRICS`: the figures with a target, and appliances_target.
-    """
-    states = target_state(facts)
-    sums = _compute_target_contributions(facts).sum().to_frame().T
-    columns = {
-        f"{name}_micro {side}": sums[f"{name} {side}"]
-        for name in TARGETS
-        for side in ("numerator", "denominator")
-    }
-    columns["appliances_target numerator"] = pd.Series([states.eq("met").sum()])
-    columns["appliances_target denominator"] = pd.Series([states.notna().sum()])
-    names = [*(f"{name}_micro" for name in TARGETS), "appliances_target"]
-    return METRICS.conform(_to_long(sums.assign(**columns), names).set_index("metric"))
-
-
 def coverage_ratio(facts: pd.DataFrame) -> pd.DataFrame:
     """Compute the observed and in-scope time of each appliance, and their ratio.
 
@@ -248,9 +220,9 @@ def group_metrics(facts: pd.DataFrame) -> pd.DataFrame:
     return GROUPS.conform(pd.concat(tables, ignore_index=True)) if tables else GROUPS.empty()
 
 
-def _to_long(sums: pd.DataFrame, metrics: Iterable[str] = _UNITS) -> pd.DataFrame:
+def _to_long(sums: pd.DataFrame) -> pd.DataFrame:
     """Convert sums of numerators and denominators, one row per group, to a long table."""
-    size, metrics = len(sums), list(metrics)
+    size, metrics = len(sums), list(_UNITS)
     table = pd.DataFrame(
         {
             "name": np.tile(sums.index.to_numpy(), len(metrics)),

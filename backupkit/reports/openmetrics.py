@@ -144,7 +144,8 @@ def _build_group_metrics(verdicts: pd.DataFrame) -> Iterator[Metric]:
         ("group_verdict", "state", "1 for the state of each site and each group."),
         ("group_period_verdict", "target_state", "1 for the state of its targets."),
     ):
-        labels = zip(rows["property"], rows["name"], rows[column], strict=True)
+        judged = rows[rows[column].notna()]  # else all its appliances are excluded
+        labels = zip(judged["property"], judged["name"], judged[column], strict=True)
         yield _build_gauge(
             name, description, ("property", "name", "state"), ((label, 1) for label in labels)
         )

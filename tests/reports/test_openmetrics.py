@@ -70,6 +70,24 @@ class TestText:
         assert not any(math.isnan(value) for value in samples.values())
         assert of(samples, "backupkit_verdict", state="unknown") == 1
 
+    def test_a_site_that_is_excluded(self) -> None:
+        """A site of which every appliance is excluded has a state, and no state of its targets."""
+        members = [
+            Member(appliance="vc", site="Hamburg"),
+            Member(appliance="old", site="Tokyo", exclude="retired"),
+        ]
+        samples = read(openmetrics(assess([], [], [], members)))
+        of_sites = [
+            (name, *sorted(text for _, text in labels))
+            for name, labels in samples
+            if name.startswith("backupkit_group")
+        ]
+        assert sorted(of_sites) == [
+            ("backupkit_group_period_verdict", "Hamburg", "site", "unknown"),
+            ("backupkit_group_verdict", "Hamburg", "site", "unknown"),
+            ("backupkit_group_verdict", "Tokyo", "excluded", "site"),
+        ]
+
     def test_any_name_is_a_label(self) -> None:
         """Quotes, line ends and markup in names are escaped and not lost."""
         member = Member(appliance=EVIL, site=EVIL, group=EVIL)

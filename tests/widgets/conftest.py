@@ -1,5 +1,6 @@
 """The sample history, evaluated once, and functions that find a widget."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,15 @@ from backupkit.widgets.explorer_data import ExplorerData
 
 DATA = Path(__file__).parent.parent.parent / "data"
 NOW = "2026-11-23T23:30:00Z"
+
+
+@pytest.fixture(autouse=True)
+def no_event_loop() -> Iterator[None]:
+    """Hide the event loop that the browser of other tests keeps running in this thread."""
+    running = asyncio._get_running_loop()  # there is no other way
+    asyncio._set_running_loop(None)
+    yield
+    asyncio._set_running_loop(running)
 
 
 @pytest.fixture(scope="session")
