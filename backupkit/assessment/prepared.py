@@ -79,9 +79,15 @@ class PreparedData:
     @cached_property
     def recovery_points(self) -> pd.DataFrame:
         """The recovery points by the rules at the period's end."""
-        return analysis.recovery_points(
-            self._untyped_counted, anchor=self.resolved_policy["anchor"]
-        )
+        anchor = self.resolved_policy["anchor"]
+        return analysis.recovery_points(self._untyped_counted, anchor=anchor)
+
+    def find_recovery_points(self, resolved_policy: pd.DataFrame) -> pd.DataFrame:
+        """Return the recovery points by some rules; those at the period's end are computed once."""
+        if resolved_policy is self.resolved_policy:
+            return self.recovery_points
+        anchor = resolved_policy["anchor"]
+        return analysis.recovery_points(self._untyped_counted, anchor=anchor)
 
     @cached_property
     def segments(self) -> pd.DataFrame:
@@ -219,7 +225,7 @@ def _build_segments(prepared: PreparedData) -> pd.DataFrame:
     spans = list_revision_spans(prepared.context.revisions, period)
     results = [
         analysis.segments(
-            analysis.recovery_points(prepared._untyped_counted, anchor=resolved_policy["anchor"]),  # noqa: SLF001 # of this module
+            prepared.find_recovery_points(resolved_policy),
             prepared.cover(resolved_policy),
             resolved_policy,
             start=start,
