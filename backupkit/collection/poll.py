@@ -245,7 +245,8 @@ def _read_appliance(client: ApplianceClient, result: PollResult, order: PollOrde
     lookup = LOCAL_STATES.get(order.state_key, NO_STATE).known_jobs
     digest = digest_job_list(listed)
     if digest == state.list_digest:
-        state = replace(state, listed=frozenset(listed), finished=frozenset(listed))
+        known = frozenset(listed)
+        state = replace(state, listed=known, finished=known)
     elif lookup is not None:
         listed_before, finished = lookup(result.appliance, listed)
         state = replace(state, listed=listed_before, finished=finished)
