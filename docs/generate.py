@@ -215,7 +215,12 @@ JUDGED: Final[Mapping[str, Frame]] = {
     "LINT": Frame("one problem of a schedule, a policy or a clock", "`Assessment.lint`"),
     "ASSESSED_JOBS": Frame(
         "one job that the figures use",
-        "`Assessment.jobs`, and the `.jobs.csv` file of a report",
+        "`Assessment.assessed_jobs`, and the `.jobs.csv` file of a report",
+        "`appliance`, `job_id`",
+    ),
+    "JOINED_JOBS": Frame(
+        "one job that the figures use, with what is known of its appliance and its slot",
+        "`Assessment.jobs`",
         "`appliance`, `job_id`",
     ),
     "CHANGES": Frame("one difference between two assessments of one fleet", "`backupkit.compare`"),
