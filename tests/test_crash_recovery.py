@@ -128,7 +128,7 @@ class TestBatches:
             yield tmp_path
 
     def test_killed(self, folder: Path) -> None:
-        """What was stored before the process was killed is whole, and is not read again."""
+        """A kill leaves what was stored before whole, and it is not read again."""
         history = bk.History(folder / "history.db")
         words = [sys.executable, "-m", "backupkit", "collect", "--concurrency", "2"]
         words += ["--fleet", str(folder / "fleet.toml"), "--history", history.uri]
