@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backupkit import errors, plots, simulator, widgets
+    from backupkit import errors, plots, simulator, tables, widgets
     from backupkit._version import __version__
     from backupkit.assessment import (
         Assessment,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         evaluate_frames,
         failures_by,
     )
-    from backupkit.collection import Snapshot, collect, watch
+    from backupkit.collection import Snapshot, collect, collect_into, watch
     from backupkit.diagnostics import doctor
     from backupkit.fleet import Appliance, Fleet
     from backupkit.history import History
@@ -44,6 +44,7 @@ __all__ = [
     "Snapshot",
     "__version__",
     "collect",
+    "collect_into",
     "compare",
     "doctor",
     "errors",
@@ -55,6 +56,7 @@ __all__ = [
     "plots",
     "report",
     "simulator",
+    "tables",
     "watch",
     "widgets",
 ]
@@ -71,6 +73,7 @@ _HOME = {
     "Snapshot": "collection",
     "__version__": "_version",
     "collect": "collection",
+    "collect_into": "collection",
     "compare": "assessment",
     "doctor": "diagnostics",
     "errors": "",
@@ -82,6 +85,7 @@ _HOME = {
     "plots": "",
     "report": "reports",
     "simulator": "",
+    "tables": "",
     "watch": "collection",
     "widgets": "",
 }
