@@ -105,7 +105,17 @@ POLLING = {
     *("client", "collection", "fleet", "limits", "passwords", "progress", "protocol", "wire"),
 }
 JUDGING = {
-    *("analysis", "assessment", "causes", "fleet", "limits", "passwords", "policy", "progress"),
+    *(
+        "accessor",
+        "analysis",
+        "assessment",
+        "causes",
+        "fleet",
+        "limits",
+        "passwords",
+        "policy",
+        "progress",
+    ),
     "reports",
 }
 PACKAGES_OF = {
@@ -117,7 +127,7 @@ PACKAGES_OF = {
     "history": READING,
     "collect": READING | POLLING,
     "watch": READING | POLLING,
-    "doctor": (READING | POLLING | {"diagnostics"}) - {"collection", "history"},
+    "doctor": (READING | POLLING | {"accessor", "diagnostics"}) - {"collection", "history"},
 }
 """The packages and modules of backupkit that each command may load."""
 
