@@ -282,6 +282,7 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
         "polls_ok": "The good ones among them.",
         "jobs": "Jobs known.",
         "jobs_listed": "Those that the appliance still lists.",
+        "list_digest": "SHA-256 of its job list, if all jobs on it have ended and are known.",
         "oldest_start": "Start of the oldest job.",
         "sized_jobs": "Successful jobs with a size.",
         "sized_bytes": "Sum of these sizes [bytes].",
