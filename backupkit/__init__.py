@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         evaluate_frames,
         failures_by,
     )
-    from backupkit.collection import Snapshot, collect, watch
+    from backupkit.collection import Snapshot, collect, collect_into, watch
     from backupkit.diagnostics import doctor
     from backupkit.fleet import Appliance, Fleet
     from backupkit.history import History
@@ -48,6 +48,7 @@ __all__ = [
     "Snapshot",
     "__version__",
     "collect",
+    "collect_into",
     "compare",
     "doctor",
     "errors",
@@ -78,6 +79,7 @@ _HOME = {
     "Snapshot": "collection",
     "__version__": "_version",
     "collect": "collection",
+    "collect_into": "collection",
     "compare": "assessment",
     "doctor": "diagnostics",
     "errors": "",
