@@ -90,7 +90,7 @@ LIBRARIES_OF = {
     "--help": COMMAND,
     "--version": COMMAND,
     "simulate": COMMAND | {"cryptography", "trustme"},
-    "open": COMMAND,
+    "open": {"typer"},
     "check": STORED,
     "metrics": STORED | {"prometheus_client"},
     "history": STORED,
