@@ -1,6 +1,6 @@
 """Tabs of the explorer with figures alone."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Final
 
 import ipywidgets
@@ -122,11 +122,8 @@ class Timeline(Tab):
 
     name = "Timeline"
 
-    def __init__(
-        self, select: Select, observations: Callable[[FilteredView], pd.DataFrame]
-    ) -> None:
+    def __init__(self, select: Select) -> None:
         super().__init__(select)
-        self._observations = observations
         self._bars = FigureWidget(
             on_click=self._on_row_click, on_brush=self._on_span_drag, on_row=self._on_row
         )
@@ -142,7 +139,7 @@ class Timeline(Tab):
         self._hint.value = "" if draw_progress else _PROGRESS_HINT
         if draw_progress:
             self._progress.show(
-                plots.progress(self._observations(view), theme=theme), "Progress of jobs"
+                plots.progress(view.observations(), theme=theme), "Progress of jobs"
             )
         else:
             self._progress.clear()
@@ -198,6 +195,10 @@ class Durations(Tab):
         self._lengths = FigureWidget()
         self._load = FigureWidget(on_brush=self._on_span_drag)
         self._arrange(self._lengths, self._load)
+
+    def prepare(self, view: FilteredView) -> None:
+        """Find the unusual jobs and the load of the targets, once."""
+        _ = view.index.assessment.anomalies, view.index.assessment.loads
 
     def show(self, view: FilteredView, theme: str) -> None:
         """Draw the durations with unusual jobs marked, then the load of the targets."""

@@ -136,6 +136,13 @@ class FilteredView:
             step()
         return self
 
+    def observations(self) -> pd.DataFrame:
+        """Return the observations of the appliances to draw; they are read on each call."""
+        observations = self._data.observations(self.drawn_states.index, self.start)
+        if self.end < self.now:
+            observations = observations[observations["observed_at"] <= self.end]
+        return observations
+
     # --- jobs ------------------------------------------------------------------------------------
 
     @cached_property

@@ -745,9 +745,7 @@ class TestExport:
     def test_html(self, explorer: Explorer, tmp_path: Path) -> None:
         """The button saves the report of the selection and offers a link to it."""
         explorer.value = Selection(appliances=("vc-nyc",), last="7d")
-        find(
-            explorer.box, tooltip="Save the report of the selection as HTML, with its data"
-        ).click()
+        find(explorer.box, tooltip="Save the report as HTML").click()
         page = (tmp_path / "backupkit-20261109-0000.html").read_text(encoding="utf-8")
         html5lib.HTMLParser(strict=True).parse(page)
         assert "BREACH 1 of 1" in page
@@ -774,7 +772,7 @@ class TestExport:
     def test_csv(self, explorer: Explorer, tmp_path: Path) -> None:
         """The button saves the selected jobs only."""
         explorer.value = Selection(outcomes=("failure",), last="7d")
-        find(explorer.box, tooltip="Save the selected jobs as CSV").click()
+        find(explorer.box, tooltip="Save the jobs as CSV").click()
         path = tmp_path / "backupkit-20261109-0000-selected.csv"
         rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
         assert [row["outcome"] for row in rows] == ["failure"] * 7
@@ -786,15 +784,13 @@ class TestExport:
     ) -> None:
         """A file that is too large for a page is saved without a link."""
         monkeypatch.setattr(sys.modules["backupkit.widgets.saving"], "_MAX_LINK_BYTES", 10)
-        find(explorer.box, tooltip="Save the selected jobs as CSV").click()
+        find(explorer.box, tooltip="Save the jobs as CSV").click()
         assert "Saved backupkit-" in texts_of(explorer)
 
     def test_nothing_to_export(self, explorer: Explorer) -> None:
         """Without an assessment nothing is saved, and a sentence says so."""
         explorer.value = Selection(last="soon")
-        find(
-            explorer.box, tooltip="Save the report of the selection as HTML, with its data"
-        ).click()
+        find(explorer.box, tooltip="Save the report as HTML").click()
         assert "nothing can be exported" in texts_of(explorer)
 
 
