@@ -10,13 +10,15 @@ from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from backupkit.plots import style
+from backupkit.plots import style, time_axis
+from backupkit.plots.sources import Source, check_columns, find_assessment
 from backupkit.plots.style import Floats
 from backupkit.tables import TERMINAL
 from backupkit.tables.constants import BASELINE_RUNS
 
 __all__ = ["durations"]
 
+_COLUMNS: Final = ("appliance", "outcome", "start_time", "duration")
 _MAX_SERIES: Final = 6
 """Maximum number of appliances to draw as a series each; more are drawn as rows."""
 
@@ -36,19 +38,21 @@ Flags = npt.NDArray[np.bool_]
 
 
 def durations(
-    jobs: pd.DataFrame,
+    jobs: Source,
     *,
     ax: Axes | None = None,
     anomalies: pd.DataFrame | None = None,
     limit: int = 25,
+    figsize: style.Size | None = None,
     theme: str = "light",
 ) -> Axes:
     """Draw the duration of each finished job.
 
     Parameters
     ----------
-    jobs : DataFrame
-        Reads ``appliance``, ``outcome``, ``start_time`` [UTC] and ``duration`` of
+    jobs : Assessment or DataFrame
+        Of an assessment, the jobs of its period are drawn, with its anomalies. A frame has
+        ``appliance``, ``outcome``, ``start_time`` [UTC] and ``duration`` of
         `backupkit.tables.JOBS`.
     ax : Axes, optional
         Axes to draw on; a new figure by default.
@@ -57,8 +61,10 @@ def durations(
         [UTC] and ``kind`` of `backupkit.tables.ANOMALIES`.
     limit : int
         Maximum number of rows to draw; a caption counts the rest.
-    theme : {"light", "dark"}
-        Colour theme.
+    figsize : tuple of float, optional
+        Width and height of the new figure [inch]; by default as the data needs.
+    theme : {"light", "dark", "rc"}
+        Colour theme; "rc" takes style and colours from matplotlib's settings.
 
     Returns
     -------
@@ -90,6 +96,14 @@ def durations(
     >>> ax.get_ylabel()
     'duration (min)'
     """
+    assessed = find_assessment(jobs, "durations", "a.jobs")
+    if assessed is not None:
+        jobs = assessed.jobs[assessed.jobs["in_period"]]
+        anomalies = assessed.anomalies if anomalies is None else anomalies
+    jobs = check_columns(jobs, _COLUMNS, "durations", "a.jobs")
+    if anomalies is not None:
+        columns = ("appliance", "start_time", "kind")
+        check_columns(anomalies, columns, "durations", "a.anomalies", argument="anomalies")
     ended = jobs["outcome"].isin(TERMINAL) & jobs["duration"].notna() & jobs["start_time"].notna()
     finished = jobs[ended & (jobs["duration"] >= pd.Timedelta(0))]
     appliance_codes, uniques = pd.factorize(finished["appliance"], sort=True)
@@ -99,7 +113,7 @@ def durations(
         height = (
             3.6 if len(names) <= _MAX_SERIES else 1.4 + style.compute_height(min(len(names), limit))
         )
-        ax = style.prepare_axes(ax, height=height)
+        ax = style.prepare_axes(ax, height=height, figsize=figsize)
         if finished.empty:
             return style.draw_message(ax, "No job has finished in this period")
         count = f"{len(names):,} appliances" if len(names) > 1 else "1 appliance"
@@ -109,11 +123,13 @@ def durations(
                 ax, finished, appliance_codes, names, minutes, anomalies, limit, active_theme
             )
         elif len(finished) > _MAX_POINTS:
-            _draw_density(ax, style.to_day_numbers(finished["start_time"]), minutes, active_theme)
-            style.format_time_axis(ax)
+            _draw_density(
+                ax, time_axis.to_day_numbers(finished["start_time"]), minutes, active_theme
+            )
+            time_axis.format_time_axis(ax)
         else:
             _draw_series(ax, finished, appliance_codes, names, minutes, anomalies, active_theme)
-            style.format_time_axis(ax)
+            time_axis.format_time_axis(ax)
         style.draw_title_and_legend(
             ax, title, _list_legend_lines(ax) if len(names) > _MAX_SERIES else []
         )
@@ -135,7 +151,7 @@ def _draw_series(
     anomalies: pd.DataFrame | None,
     active_theme: style.Theme,
 ) -> None:
-    days = style.to_day_numbers(finished["start_time"])
+    days = time_axis.to_day_numbers(finished["start_time"])
     failed = finished["outcome"].eq("failure").to_numpy()
     if len(names) == 1:
         _draw_band(ax, minutes[~failed][np.argsort(days[~failed])][-BASELINE_RUNS:], active_theme)
@@ -225,7 +241,7 @@ def _draw_rows(
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}x"))
     ax.xaxis.set_minor_locator(NullLocator())
     style.label_rows(ax, [names[code] for code in worst], width=32)
-    ax.set_xlabel("duration, as a multiple of the appliance's own median")
+    ax.set_xlabel("multiple of the appliance's median")
     ax.grid(axis="x")
     style.draw_caption(ax, style.count_omitted(omitted, "with smaller multiples"), density)
 
