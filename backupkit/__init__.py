@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backupkit import errors, plots, simulator, widgets
+    from backupkit import errors, plots, simulator, tables, widgets
     from backupkit._version import __version__
     from backupkit.assessment import (
         Assessment,
@@ -55,6 +55,7 @@ __all__ = [
     "plots",
     "report",
     "simulator",
+    "tables",
     "watch",
     "widgets",
 ]
@@ -82,6 +83,7 @@ _HOME = {
     "plots": "",
     "report": "reports",
     "simulator": "",
+    "tables": "",
     "watch": "collection",
     "widgets": "",
 }

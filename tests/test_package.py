@@ -1,18 +1,23 @@
 """The package: cost of its import, public names, and the wheel."""
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
 from importlib import import_module
+from inspect import getdoc, isfunction
 from pathlib import Path
 from pkgutil import iter_modules
+from types import ModuleType
 
 import pytest
 
 import backupkit as bk
 
 LOADED = "import json, sys; print(json.dumps(list(sys.modules)))"
+RETURNS = re.compile(r"^(?:Returns\n-|Yields\n)------\n(.+)\n((?: +.+\n?)+)", re.MULTILINE)
+"""The section of the result: its type, and what it has."""
 HEAVY = (
     "adbc_driver_manager",
     "dask",
@@ -79,6 +84,20 @@ class TestNames:
     def test_dir(self) -> None:
         """dir() lists exactly the public names."""
         assert dir(bk) == bk.__all__
+
+    def test_dir_of_plots(self) -> None:
+        """dir() of the plots lists the functions that draw, and no module."""
+        assert dir(bk.plots) == bk.plots.__all__
+        assert all(isfunction(getattr(bk.plots, name)) for name in dir(bk.plots))
+
+    @pytest.mark.parametrize("module", [bk, bk.plots, bk.widgets], ids=lambda one: one.__name__)
+    def test_help(self, module: ModuleType) -> None:
+        """The help on a public function says in words what its result is."""
+        functions = [getattr(module, name) for name in module.__all__]
+        for function in filter(isfunction, functions):
+            text = getdoc(function) or ""
+            assert (found := RETURNS.search(text)), function
+            assert len(found[2].split()) >= 4, function
 
     def test_unknown(self) -> None:
         """An unknown name is an ordinary ImportError or AttributeError."""

@@ -201,11 +201,18 @@ class BackgroundCollection:
             return snapshot
 
         names = ("observations", "polls", "schedules", "errors")
-        rest = {
-            name: part.select([one not in self.names for one in part["appliance"]])
-            for name, part in zip(names, snapshot.rows(*names), strict=True)
-        }
-        return Snapshot(**rest, stopped=snapshot.stopped)
+        observations, polls, schedules, errors = (
+            part.select([one not in self.names for one in part["appliance"]])
+            for part in snapshot.rows(*names)
+        )
+        return Snapshot(
+            observations,
+            polls,
+            schedules,
+            errors,
+            stopped=snapshot.stopped,
+            list_digests=snapshot.list_digests,
+        )
 
 
 class Watch:

@@ -177,7 +177,13 @@ class History:
 
         def action(connection: Connection) -> AppendResult:
             nonlocal first_try
-            done = _append.append(connection, stored, run_id=run_id, keep_all=keep_all)
+            done = _append.append(
+                connection,
+                stored,
+                run_id=run_id,
+                keep_all=keep_all,
+                list_digests=getattr(snapshot, "list_digests", {}),
+            )
             if done is None:  # the connection broke after the commit
                 return first_try
             first_try = done

@@ -178,7 +178,7 @@ def _list_action_items(assessment: Assessment, links: Mapping[str, Link]) -> Row
     next_steps = {
         str(name): sanitise(step, limit=400)
         for name, step in advice.find_next_steps(
-            assessment.jobs, assessment.failures, assessment.end
+            assessment.assessed_jobs, assessment.failures, assessment.end
         ).items()
     }
     selected = pd.concat([rows[rows["state"] == "breach"], rows.loc[assessment.at_risk]])

@@ -67,7 +67,7 @@ class AssessmentIndex:
         self.assessment = assessment
         self.appliances = assessment.appliances.index
         self.jobs = jobs = correct_clock_skew(
-            assessment.jobs, skew_corrections(assessment.coverage["clock_skew"])
+            assessment.assessed_jobs, skew_corrections(assessment.coverage["clock_skew"])
         )
         start = _to_integers(jobs["start_time"])
         self.order = np.argsort(~start, kind="stable")  # newest first, missing starts last

@@ -359,7 +359,7 @@ def _sort_positions(view: FilteredView, order: str) -> Positions:
         length = np.where(index.end > index.start, index.end - index.start, -1)
         key = -length[positions]
     elif order == "largest":
-        sizes = index.assessment.jobs["size"].to_numpy("float64", na_value=-1.0)
+        sizes = index.assessment.assessed_jobs["size"].to_numpy("float64", na_value=-1.0)
         key = -sizes[index.order[positions]]
     elif order == "failed":
         key = (index.outcome_codes[positions] != OUTCOMES.index("failure")).astype(np.int8)

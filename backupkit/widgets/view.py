@@ -243,7 +243,7 @@ class FilteredView:
 
     def jobs_at(self, positions: Positions) -> pd.DataFrame:
         """Return the jobs at some positions, with all columns."""
-        jobs = self.index.assessment.jobs
+        jobs = self.index.assessment.assessed_jobs
         return jobs.iloc[self.index.order[positions]].reset_index(drop=True)
 
     def plot_frame(self, positions: Positions, *labels: str) -> pd.DataFrame:
