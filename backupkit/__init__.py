@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         evaluate_frames,
         failures_by,
     )
-    from backupkit.collection import Snapshot, collect, watch
+    from backupkit.collection import Snapshot, collect, collect_into, watch
     from backupkit.diagnostics import doctor
     from backupkit.fleet import Appliance, Fleet
     from backupkit.history import History
@@ -44,6 +44,7 @@ __all__ = [
     "Snapshot",
     "__version__",
     "collect",
+    "collect_into",
     "compare",
     "doctor",
     "errors",
@@ -72,6 +73,7 @@ _HOME = {
     "Snapshot": "collection",
     "__version__": "_version",
     "collect": "collection",
+    "collect_into": "collection",
     "compare": "assessment",
     "doctor": "diagnostics",
     "errors": "",

@@ -1,6 +1,6 @@
 """Result of one collection: `Snapshot`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -102,6 +102,23 @@ class Snapshot:
             else Records.from_frame(_TABLES[name], part)
             for name in names
         ]
+
+    def without(self, appliances: Collection[str]) -> "Snapshot":
+        """Return a snapshot without the rows of some appliances."""
+        if not appliances:
+            return self
+        observations, polls, schedules, errors = (
+            part.select([name not in appliances for name in part["appliance"]])
+            for part in self.rows(*_TABLES)
+        )
+        return Snapshot(
+            observations,
+            polls,
+            schedules,
+            errors,
+            stopped=self.stopped,
+            list_digests=self.list_digests,
+        )
 
     @cached_property
     def observations(self) -> "pd.DataFrame":

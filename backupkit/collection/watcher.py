@@ -197,22 +197,7 @@ class BackgroundCollection:
         """Return all polls, without those that were taken before; wait for their end."""
         self.taken = True
         snapshot = self.result()
-        if not self.names:
-            return snapshot
-
-        names = ("observations", "polls", "schedules", "errors")
-        observations, polls, schedules, errors = (
-            part.select([one not in self.names for one in part["appliance"]])
-            for part in snapshot.rows(*names)
-        )
-        return Snapshot(
-            observations,
-            polls,
-            schedules,
-            errors,
-            stopped=snapshot.stopped,
-            list_digests=snapshot.list_digests,
-        )
+        return snapshot.without(self.names)
 
 
 class Watch:

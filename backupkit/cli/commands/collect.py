@@ -124,13 +124,12 @@ def collect_and_store(
     strategy: "Strategy" = "auto",
     full: bool = False,
 ) -> tuple["Snapshot", "AppendResult"]:
-    """Collect, store the result, and print a summary."""
+    """Collect, store the result meanwhile, and print a summary."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", category=BackupkitWarning)
-        snapshot = bk.collect(
-            fleet, known=None if full else history, limits=limits, strategy=strategy
+        snapshot, added = bk.collect_into(
+            history, fleet, full=full, limits=limits, strategy=strategy
         )
-        added = history.append(snapshot)
     _echo_summary(snapshot, added)
     if snapshot.stopped or _count_read(snapshot):  # else the summary says that none was read
         for warning in caught:
