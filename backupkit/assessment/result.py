@@ -174,7 +174,8 @@ class Assessment(MergedFigures):
     def recovery_points(self) -> pd.DataFrame:
         """The recovery points of all appliances, as `backupkit.analysis.recovery_points` has them.
 
-        Backups that were saved on the appliance itself count only if the policy counts them.
+        Backups that were saved on the appliance itself count only if the policy counts them. Times
+        are those of the appliances' own clocks, as in `jobs`.
         """
         jobs = self.jobs[self.jobs["local"].ne(other=True)]
         rules = self.policy_until(self.end).rules(self.figures.index)

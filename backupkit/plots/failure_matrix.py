@@ -105,7 +105,8 @@ def failure_matrix(
         )
         if not len(parts):
             return style.draw_message(ax, "No backup job failed in this period")
-        _draw_cells(ax, counts, active_theme)
+        named = counts[: min(limit, len(rows)), : min(columns, len(names))]
+        _draw_cells(ax, counts, named.max(), active_theme)
         style.label_rows(ax, [*row_labels, _ALL], width=52)
         _label_columns(ax, [*column_labels, _ALL])
         _draw_grid(ax, counts.shape, active_theme)
@@ -140,9 +141,10 @@ def _label(names: list[str], limit: int, others: str) -> list[str]:
     return names if omitted <= 0 else [*names[:limit], f"{omitted:,} {others}{plural}"]
 
 
-def _draw_cells(ax: Axes, counts: Floats, active_theme: style.Theme) -> None:
-    """Draw cells as colours and numbers, and the totals as numbers."""
-    ax.imshow(_shade(np.pad(counts, (0, 1)), active_theme), aspect="auto", interpolation="nearest")
+def _draw_cells(ax: Axes, counts: Floats, largest: float, active_theme: style.Theme) -> None:
+    """Draw cells as colours, the strongest for the largest one, and all numbers with totals."""
+    shades = _shade(np.pad(counts, (0, 1)), largest, active_theme)
+    ax.imshow(shades, aspect="auto", interpolation="nearest")
     height, width = counts.shape
     by_column = [(column, height, total) for column, total in enumerate(counts.sum(axis=0))]
     by_row = [(width, row, total) for row, total in enumerate(counts.sum(axis=1))]
@@ -189,9 +191,9 @@ def _draw_grid(ax: Axes, shape: tuple[int, ...], active_theme: style.Theme) -> N
     ax.axvline(width - 0.5, color=active_theme.muted, lw=1)
 
 
-def _shade(counts: Floats, active_theme: style.Theme) -> Floats:
+def _shade(counts: Floats, largest: float, active_theme: style.Theme) -> Floats:
     """Return the colour of each cell: the paper, and the more of the colour, the more failures."""
-    strength = np.log1p(counts) / np.log1p(counts.max())
+    strength = np.log1p(np.minimum(counts, largest)) / np.log1p(largest)
     share = np.where(counts > 0, _LIGHTEST + (_DARKEST - _LIGHTEST) * strength, 0)[:, :, np.newaxis]
     paper, colour = (
         np.array(to_rgb(name)) for name in (active_theme.paper, active_theme.of(style.ORANGE))

@@ -13,10 +13,11 @@ from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from backupkit.errors import TableError
 from backupkit.plots import style, time_axis
 from backupkit.plots.sources import Source, check_columns, find_assessment
 from backupkit.plots.style import Floats
-from backupkit.tables import MISSED_SLOTS
+from backupkit.tables import MISSED_SLOTS, SLOT_STATES
 
 __all__ = ["CELL_STYLES", "matrix", "nights"]
 
@@ -204,6 +205,11 @@ def matrix(
         states = assessed.figures["state"] if states is None else states
         intervals = assessed.intervals if intervals is None else intervals
     slots = check_columns(slots, _COLUMNS, "matrix", "a.slots")
+    if len(slots) and not slots["state"].isin(SLOT_STATES).any():  # of jobs
+        raise TableError(
+            "plots.matrix: the states are not those of slots, such as met and missed_failed. "
+            "Call plots.matrix(a) or plots.matrix(a.slots)."
+        )
     if intervals is not None:
         columns = ("appliance", "state", "start", "end")
         check_columns(intervals, columns, "matrix", "a.intervals", argument="intervals")

@@ -17,6 +17,8 @@ from backupkit.tables.estimates import time_left, typical_duration, usual_durati
 
 __all__ = ["RunningJob", "draw_running_jobs", "find_running_jobs"]
 
+STALLED: Final = "stalled"
+
 _HALF_HEIGHT: Final = 0.31
 _OLD: Final = timedelta(minutes=10)
 """Age of an observation from which its time is shown."""
@@ -122,7 +124,7 @@ def _list_durations(jobs: pd.DataFrame, appliances: pd.Series) -> dict[str, list
 
 def _list_remarks(anomalies: pd.DataFrame) -> dict[tuple[str, pd.Timestamp], str]:
     """Return the remark of each running job that is an anomaly; a stall is more serious."""
-    words = {"overrun": "longer than usual", "stall": "stalled"}
+    words = {"overrun": "longer than usual", "stall": STALLED}
     found = {}
     for kind, remark in words.items():
         rows = anomalies[anomalies["kind"] == kind]
@@ -145,8 +147,11 @@ def _estimate(
     found = RunningJob(row, job["place"], start, seen_at, progress, remark=remark)
     if "time_left" in job:  # of watch, which has estimated already
         left = job["time_left"]
-        stalled = "stalled" if job.get("stalled") is True else remark
-        return found._replace(remark=stalled, end=None if pd.isna(left) else seen_at + left)
+        if job.get("stalled") is True:
+            return found._replace(remark=STALLED)
+        return found._replace(end=None if pd.isna(left) else seen_at + left)
+    if remark == STALLED:
+        return found
     elapsed = seen_at - start
     left = time_left(elapsed, progress, typical_duration(earlier))
     if left is None:

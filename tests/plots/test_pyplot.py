@@ -69,7 +69,7 @@ class TestPyplot:
     def test_a_window_is_no_picture(
         self, pyplot: ModuleType, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Where pyplot shows windows, the result of a cell is no second picture."""
+        """If pyplot shows windows, the result of a cell is no second picture."""
         ax = draw()
         monkeypatch.setattr(mpl, "get_backend", lambda: "qtagg")
         assert ax._repr_png_() is None
