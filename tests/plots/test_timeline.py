@@ -233,7 +233,7 @@ class TestTimeline:
                 {
                     "appliance": [f"vc-{n:02}"] * 401,
                     "outcome": ["success"] * 401,
-                    "start_time": nights + pd.Timedelta(minutes=n),
+                    "start_time": (nights + pd.Timedelta(minutes=n)).to_series(),
                 }
             )
             for n in range(26)
@@ -250,12 +250,12 @@ PAST = [("vc-1", "success", NIGHT - n * DAY, NIGHT - n * DAY + HOUR) for n in ra
 """Ten runs of an hour each."""
 
 
-def running(progress: float | None, **columns: object) -> pd.DataFrame:
+def running(progress: float | None) -> pd.DataFrame:
     """Build the ten runs, and one that began at NIGHT and was seen half an hour later."""
     frame = jobs(*PAST, ("vc-1", "open", NIGHT, None))
     frame["progress"] = pd.Series([100.0] * 10 + [progress], dtype="Float64")
     frame["last_seen_at"] = NIGHT + HOUR / 2
-    return frame.assign(**columns)
+    return frame
 
 
 class TestRunning:
