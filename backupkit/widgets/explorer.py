@@ -189,8 +189,13 @@ class Explorer:
             make_button(text, icon, tooltip, partial(self._show_errors, step))
             for text, icon, tooltip, step in (
                 ("Back", "undo", "Return to the selection before", self._go_back),
-                ("HTML", "download", "Save the report as HTML", self._save_html),
-                ("CSV", "download", "Save the jobs as CSV", self._save_csv),
+                (
+                    "HTML",
+                    "download",
+                    "Save the report as HTML",
+                    lambda: self._save(self.export_html),
+                ),
+                ("CSV", "download", "Save the jobs as CSV", lambda: self._save(self.export_csv)),
                 ("Code", "code", "Show the code that restores this", self._show_code),
             )
         )
@@ -246,8 +251,8 @@ class Explorer:
             lambda result: self._show_errors(lambda: self._draw_prepared(result)),
         )
 
-    def _draw_prepared(self, result: Callable[[], None]) -> None:
-        result()  # raises the error, if any
+    def _draw_prepared(self, prepare: Callable[[], None]) -> None:
+        prepare()  # raises the error of the step, if any
         self._draw()
 
     def _select_soon(self, selection: Selection) -> None:
@@ -355,11 +360,8 @@ class Explorer:
         except Exception as error:  # noqa: BLE001 # the user must see any error
             self._error.value = view_html.render_error_message(error)
 
-    def _save_html(self) -> None:
-        self._message.value = render_link(self.export_html())
-
-    def _save_csv(self) -> None:
-        self._message.value = render_link(self.export_csv())
+    def _save(self, export: Callable[[], Path]) -> None:
+        self._message.value = render_link(export())
 
     def _show_code(self) -> None:
         """Show the line of Python that restores what is shown."""

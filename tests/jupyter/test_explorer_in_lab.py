@@ -35,6 +35,8 @@ def explorer(notebook: Notebook) -> Locator:
     """Return the explorer without filters and with the overview open."""
     shown = notebook.output("explorer").locator(".jp-OutputArea-child").first  # not the still
     shown.get_by_role("button", name="Clear filters").click()
+    if shown.locator(".noUi-handle").last.is_visible():
+        shown.get_by_role("button", name="More filters").click()
     shown.get_by_role("tab", name="Overview").click()
     shown.get_by_role("button", name="30 d", exact=True).click()
     expect(shown.get_by_text(VERDICT)).to_be_visible()

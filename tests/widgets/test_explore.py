@@ -561,11 +561,55 @@ class TestLinks:
         )
         shown = pictures(explorer)[1]
         names = [name for name, *_ in shown.rows]
-        assert [name[:20] for name in names] == [row[:20] for row in rows]
-        for number, column in enumerate(columns):
+        assert [*(name[:20] for name in names), "all"] == [row[:20] for row in rows]
+        for number, column in enumerate(columns[:-1]):
             explorer.value = Selection()
             click(explorer, 1, number, 0)
             assert (explorer.value.appliances, signatures(explorer)) == ((column,), (names[0],))
+
+    def test_totals_of_the_heat_map(self, explorer: Explorer) -> None:
+        """A total selects its error pattern or its appliance alone; the corner nothing."""
+        click(explorer, 1, 1, 1)
+        assert explorer.value == Selection(last="7d")
+        click(explorer, 1, 1, 0)
+        assert (explorer.value.appliances, len(signatures(explorer))) == ((), 1)
+        explorer.value = Selection(last="7d")
+        click(explorer, 1, 0, 1)
+        assert (explorer.value.appliances, signatures(explorer)) == (("vc-nyc",), ())
+
+    def test_patterns_that_begin_alike(self) -> None:
+        """Patterns with the same begin have a row each, and failures without a message one, too."""
+        texts = [
+            "The upload of the component failed: disk",
+            "The upload of the component failed: time",
+        ]
+        messages = [[message(texts[0])], [message(texts[0])], [message(texts[1])], [], [], []]
+        starts = [END - DAY * (number + 1) for number in range(6)]
+        jobs = JOBS.frame(
+            {
+                "appliance": ["vc-1"] * 6,
+                "job_id": [str(number) for number in range(6)],
+                "outcome": ["failure"] * 6,
+                "type": ["SCHEDULED"] * 6,
+                "start_time": starts,
+                "end_time": [start + pd.Timedelta(minutes=5) for start in starts],
+                "messages": messages,
+            }
+        )
+        snapshot = SimpleNamespace(
+            jobs=jobs,
+            polls=POLLS.frame({"appliance": ["vc-1"], "polled_at": [END], "ok": [True]}),
+            schedules=SCHEDULES.empty(),
+            observations=OBSERVATIONS.empty(),
+        )
+        explorer = explore(snapshot, Policy(), now=END)
+        names = [name for name, *_ in pictures(explorer)[1].rows]
+        assert names == ["(no message)", *texts]
+        for row, name in enumerate(names):
+            explorer.value = Selection()
+            pictures(explorer)[1]._handle_custom_msg({"kind": "row", "row": row}, [])
+            assert signatures(explorer) == (name,)
+            assert len(explorer.jobs) == (3, 2, 1)[row]
 
     def test_a_name_chosen(self, explorer: Explorer) -> None:
         """The name of a row selects it, and chosen names are marked."""
