@@ -309,7 +309,7 @@ def build_changes(comparison: Comparison, links: Mapping[str, Link], *, timezone
     return Changes(
         against=f"the report as of {format_timestamp(comparison.now, 'UTC')} on "
         f"{describe_period(comparison.start, comparison.end, timezone)}",
-        since=comparison.now,
+        since=comparison.end,
         sentence=comparison.sentence,
         groups=tuple(groups),
         warnings=comparison.warning_sentence,
