@@ -152,7 +152,7 @@ function render({ model, el }) {
     canvas.dataset.drawn = String(Number(canvas.dataset.drawn ?? 0) + 1);
     canvas.dataset.milliseconds = (performance.now() - began).toFixed(1);
     help.style.color = colours.muted;
-    help.textContent = model.get("help");
+    help.textContent = [data.caption, model.get("help")].filter(Boolean).join(". ");
     drawLegend(colours);
   }
 
@@ -201,8 +201,15 @@ function render({ model, el }) {
         context.fillStyle = colours.line;
         context.fillRect(0, middle(place) - ROW_HEIGHT / 2, canvas.clientWidth, ROW_HEIGHT);
       }
+      context.font = data.chosen?.[place] ? "bold 12px sans-serif" : "12px sans-serif";
       context.fillStyle = colours.ink;
       context.fillText(cut(label, left - 12), left - 8, middle(place));
+      if (!data.notes?.[place]) return;
+      context.font = "12px sans-serif";
+      context.fillStyle = colours.muted;
+      context.textAlign = "left";
+      context.fillText(data.notes[place], left + 6, middle(place));
+      context.textAlign = "right";
     });
   }
 
