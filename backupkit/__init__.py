@@ -6,9 +6,11 @@
     a = bk.evaluate(history, bk.Policy.load("fleet.toml"))
     bk.report(a).save("report.html")
 
-Importing the package is quick: each name below is loaded when it is first used.
+Importing the package is quick: each name below is loaded when it is first used. With pandas, frames
+have an attribute `backup`, see `backupkit.accessor`.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from backupkit.passwords import PasswordSource
     from backupkit.policy import Policy
     from backupkit.reports import Report, report
+    from backupkit.samples import Sample, sample
     from backupkit.scale import evaluate_dask
 
 __all__ = [
@@ -41,6 +44,7 @@ __all__ = [
     "PasswordSource",
     "Policy",
     "Report",
+    "Sample",
     "Snapshot",
     "__version__",
     "collect",
@@ -55,6 +59,7 @@ __all__ = [
     "forecast",
     "plots",
     "report",
+    "sample",
     "simulator",
     "tables",
     "watch",
@@ -70,6 +75,7 @@ _HOME = {
     "PasswordSource": "passwords",
     "Policy": "policy",
     "Report": "reports",
+    "Sample": "samples",
     "Snapshot": "collection",
     "__version__": "_version",
     "collect": "collection",
@@ -84,6 +90,7 @@ _HOME = {
     "failures_by": "assessment",
     "plots": "",
     "report": "reports",
+    "sample": "samples",
     "simulator": "",
     "tables": "",
     "watch": "collection",
@@ -96,6 +103,8 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 # any of the names above
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = import_module(f"{__name__}.{home or name}")
+    if "pandas" in sys.modules:  # never load it for this alone
+        import_module(f"{__name__}.accessor")
     value = getattr(module, name) if home else module
     globals()[name] = value
     return value

@@ -13,6 +13,8 @@ import typer
 
 import backupkit as bk
 from backupkit.cli.options import (
+    FLEET,
+    HISTORY,
     MAX_APPLIANCES,
     AsJson,
     ConcurrencyOption,
@@ -57,8 +59,8 @@ _CONFLICT_COLUMNS: Final = (
 
 
 def collect(  # noqa: PLR0913 # one parameter per option
-    fleet: FleetOption,
-    history: HistoryOption,
+    fleet: FleetOption = FLEET,
+    history: HistoryOption = HISTORY,
     *,
     connect: ConnectOption = None,
     read: ReadOption = None,
