@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page
 
+from backupkit.plots.running import RunningJob
 from backupkit.tables import JOBS, SLOTS
 from backupkit.widgets.run_canvas import RunCanvas, encode_runs
 from tests.chromium import MARKS, Watched
@@ -110,6 +111,59 @@ class TestEncode:
         assert heights["failure"] > heights["open"] > heights["success"]
 
 
+class TestRunning:
+    """Running jobs."""
+
+    JOB = RunningJob(0, 2, START, END, 40.0)
+
+    def encode(self, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 # fields of a job
+        """Encode one running job."""
+        jobs = JOBS.frame(
+            {
+                "appliance": ["vc-1"],
+                "outcome": ["open"],
+                "start_time": ["2026-11-09T12:00Z"],
+                "progress": [40],
+            }
+        )
+        job = self.JOB._replace(place=0, **changes)
+        return encode_runs(jobs, SLOTS.empty(), rows=["vc-1"], start=START, end=END, running=[job])
+
+    def test_estimate(self) -> None:
+        """The timeline reaches to the latest likely end, a quarter of the period at most."""
+        hour, now = 3_600_000, 1_000 * END.timestamp()
+        hours = {"end": 2, "earliest": 1, "latest": 4}
+        sent = self.encode(
+            **{name: END + pd.Timedelta(hours=number) for name, number in hours.items()}
+        )
+        (running,) = sent["running"]
+        assert {name: (running[name] - now) / hour for name in hours} == hours
+        assert running["text"] == "40 %, done 02:00 (01:00 to 04:00)"
+        assert not running["alarm"]
+        assert (sent["now"], sent["end"]) == (now, now + 4 * hour)
+        assert self.encode(end=END + pd.Timedelta(days=9))["end"] == now + 12 * hour
+
+    def test_overdue(self) -> None:
+        """A job that should have ended reaches to now."""
+        (running,) = self.encode(end=END - pd.Timedelta(hours=1))["running"]
+        assert running["end"] == 1_000 * END.timestamp()
+        assert running["text"] == "40 %, end expected 23:00"
+
+    def test_stalled(self) -> None:
+        """A stalled job has no end, and is an alarm."""
+        sent = self.encode(remark="stalled")
+        (running,) = sent["running"]
+        assert running == {
+            "run": 0,
+            "end": None,
+            "earliest": None,
+            "latest": None,
+            "text": "! stalled, 40 %",
+            "alarm": True,
+        }
+        assert sent["end"] == sent["now"]
+
+
 class TestMessages:
     """Messages of the page."""
 
@@ -191,6 +245,21 @@ class TestPage:
         assert self.colour(page, 44, 1) == paper
         legend = page.locator(".backupkit-runs-legend").inner_text().split("\n")
         assert [word.strip() for word in legend] == ["succeeded", "failed", "running"]
+
+    def test_running(self, page: Page) -> None:
+        """A stalled job has the colour of a failure, and likely ends are marked beyond now."""
+        stalled = TestRunning().encode(remark="stalled")
+        page.evaluate("sent => window.load(sent)", json.loads(to_json(stalled)))
+        assert self.colour(page, 39.5, 0) == [181, 71, 8]
+        hours = {"end": 2, "earliest": 1, "latest": 12}
+        ends = {name: END + pd.Timedelta(hours=number) for name, number in hours.items()}
+        likely = TestRunning().encode(**ends)
+        page.evaluate("sent => window.load(sent)", json.loads(to_json(likely)))
+        assert self.colour(page, 48 * 55 / 60, 0) == [29, 33, 37]  # 60 hours are shown now
+        page.locator("canvas").focus()
+        page.keyboard.press("ArrowRight")
+        said = page.locator("[aria-live]").text_content() or ""
+        assert said.endswith("UTC, 40 %, done 02:00 (01:00 to 12:00)")
 
     def test_hover(self, page: Page) -> None:
         """The run under the pointer is described, and the kernel adds what it knows."""

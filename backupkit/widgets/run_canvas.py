@@ -12,6 +12,7 @@ import traitlets
 
 from backupkit.errors import one_line
 from backupkit.plots import style
+from backupkit.plots.running import RunningJob, find_shown_end
 
 __all__ = ["RunCanvas", "encode_runs"]
 
@@ -93,6 +94,7 @@ def encode_runs(
     rows: Sequence[str],
     start: pd.Timestamp,
     end: pd.Timestamp,
+    running: Sequence[RunningJob] = (),
 ) -> dict[str, Any]:
     r"""Encode runs as arrays for the page.
 
@@ -106,7 +108,10 @@ def encode_runs(
     rows : sequence of str
         Appliances, from the top.
     start, end : Timestamp
-        Period to show.
+        Period to show; `end` is the time of the progress of running jobs. The page also shows the
+        estimated ends of running jobs.
+    running : sequence of RunningJob
+        Result of `backupkit.plots.running.find_running_jobs`.
 
     Returns
     -------
@@ -136,8 +141,20 @@ def encode_runs(
         "slot_rows": _find_rows(slots, rows).tobytes(),
         "slots": _to_milliseconds(slots["slot"]).tobytes(),
         "labels": [one_line(name, limit=60) for name in rows],
-        "start": float(start.value // 1_000_000),
-        "end": float(end.value // 1_000_000),
+        "start": _to_float(start),
+        "now": _to_float(end),
+        "end": _to_float(find_shown_end(running, start, end) or end),
+        "running": [
+            {
+                "run": int(job.place),
+                "end": None if job.end is None else max(_to_float(job.end), _to_float(end)),
+                "earliest": None if job.earliest is None else _to_float(job.earliest),
+                "latest": None if job.latest is None else _to_float(job.latest),
+                "text": job.describe(end),
+                "alarm": bool(job.remark),
+            }
+            for job in running
+        ],
         "styles": [
             {
                 "name": name,
@@ -158,6 +175,11 @@ def encode_runs(
             for name, theme in style.THEMES.items()
         },
     }
+
+
+def _to_float(time: pd.Timestamp) -> float:
+    """Return a time in milliseconds since 1970."""
+    return 1_000 * time.timestamp()
 
 
 def _find_codes(values: pd.Series, names: Sequence[str], default: int) -> npt.NDArray[np.intp]:

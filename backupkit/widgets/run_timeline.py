@@ -10,6 +10,8 @@ import pandas as pd
 from backupkit.display.format import Size
 from backupkit.errors import one_line
 from backupkit.plots import style
+from backupkit.plots.running import find_running_jobs
+from backupkit.plots.time_axis import drop_implausible_times
 from backupkit.widgets.assessment_index import Positions
 from backupkit.widgets.figure import FigureWidget
 from backupkit.widgets.view import FilteredView
@@ -71,7 +73,10 @@ class RunTimeline:
             "" if name in shown else f"no job and no expected run in this period: {state}"
             for name, state in states[rows].items()
         ]
-        runs = encode_runs(jobs, slots, rows=list(rows), start=view.start, end=view.end)
+        names = [str(name) for name in rows]
+        known = pd.concat([jobs, _select_earlier_successes(view, jobs)], ignore_index=True)
+        running = find_running_jobs(known, names, view.end, view.index.assessment.anomalies)
+        runs = encode_runs(jobs, slots, rows=names, start=view.start, end=view.end, running=running)
         runs |= {
             "notes": notes,
             "chosen": [name in view.selection.appliances for name in rows],
@@ -102,8 +107,19 @@ class RunTimeline:
 def _select_jobs(view: FilteredView, rows: pd.Index) -> tuple[pd.DataFrame, Positions]:
     """Return the selected jobs of some appliances that have a start, and their positions."""
     positions = view.positions_of(rows)
-    jobs = style.drop_implausible_times(view.plot_frame(positions, "appliance", "outcome"))
+    jobs = drop_implausible_times(view.plot_frame(positions, "appliance", "outcome"))
     started = jobs["start_time"].notna().to_numpy()
     jobs, positions = jobs[started], positions[started]
-    progress = view.index.assessment.assessed_jobs["progress"]
-    return jobs.assign(progress=progress.iloc[view.index.order[positions]].array), positions
+    known = view.index.assessment.assessed_jobs[["progress", "last_seen_at", "vanished_at"]]
+    return jobs.assign(**known.iloc[view.index.order[positions]].set_axis(jobs.index)), positions
+
+
+def _select_earlier_successes(view: FilteredView, jobs: pd.DataFrame) -> pd.DataFrame:
+    """Return the successes before the period, with which running jobs are compared."""
+    index = view.index
+    running = jobs.loc[jobs["outcome"].eq("open"), "appliance"].astype("str").unique()
+    codes = index.appliances.get_indexer(pd.Index(running))
+    before = index.start < view.start.value // 1_000
+    earlier = np.flatnonzero(before & np.isin(index.appliance_codes, codes))
+    frame = drop_implausible_times(view.plot_frame(earlier, "appliance", "outcome"))
+    return frame[frame["outcome"].eq("success")]

@@ -84,6 +84,7 @@ function render({ model, el }) {
       slots: read(sent.slots, Float64Array),
       labels: sent.labels ?? [],
       styles: sent.styles ?? [],
+      running: new Map((sent.running ?? []).map((one) => [one.run, one])),
     };
     const rank = data.styles.map((style) => style.rank);
     const kinds = data.outcomes;
@@ -107,7 +108,10 @@ function render({ model, el }) {
   const toTime = (x) => shown[0] + ((x - left) / width) * (shown[1] - shown[0]);
   const middle = (place) => AXIS_HEIGHT + ROW_HEIGHT * (place + 0.5);
   const toRow = (y) => Math.floor((y - AXIS_HEIGHT) / ROW_HEIGHT);
-  const endOf = (run) => (Number.isNaN(data.ends[run]) ? data.end : data.ends[run]);
+  const endOf = (run) => {
+    if (!Number.isNaN(data.ends[run])) return data.ends[run];
+    return Math.max(data.running.get(run)?.end ?? data.now, data.starts[run]);
+  };
 
   function resize() {
     const scale = window.devicePixelRatio || 1;
@@ -267,18 +271,33 @@ function render({ model, el }) {
       context.fillRect(x, top, wide, style.height);
       return;
     }
-    // a run that has not ended: the filled part is its progress
+    // a run that has not ended reaches to its estimated end, and is filled by its progress
+    const running = data.running.get(run);
+    const colour = running?.alarm ? colours.failure : colours.open;
     const part = data.progress[run] > 100 ? 0 : data.progress[run] / 100;
+    context.fillStyle = context.strokeStyle = colour;
     context.fillRect(x, top, wide * part, style.height);
     context.lineWidth = 1;
     context.strokeRect(x + 0.5, top + 0.5, Math.max(wide - 1, 1), style.height - 1);
-    if (wide > 44 && data.progress[run] <= 100) {
-      context.fillStyle = wide * part > 34 ? colours.background : colours.ink;
-      context.font = "10px sans-serif";
-      context.textAlign = "left";
-      context.fillText(`${data.progress[run]} %`, x + 4, middle(data.rows[run]));
-      context.fillStyle = colours.open;
+    if (running) drawEnd(running, x, x + wide, middle(data.rows[run]), colours);
+    context.fillStyle = context.strokeStyle = colours.open;
+  }
+
+  function drawEnd(running, x, right, y, colours) {
+    let edge = right;
+    if (running.earliest !== null) {
+      const [first, last] = [toX(running.earliest), toX(running.latest)];
+      context.fillStyle = colours.ink;
+      context.fillRect(first, y - 1, Math.max(last - first, 1), 2);
+      for (const end of [first, last]) context.fillRect(end - 1, y - 5, 2, 10);
+      edge = Math.max(edge, last);
     }
+    context.font = "11px sans-serif";
+    const room = left + width - edge - 10;
+    const fits = context.measureText(running.text).width <= room;
+    context.fillStyle = running.alarm ? colours.failure : colours.ink;
+    context.textAlign = fits ? "left" : "right";
+    context.fillText(running.text, fits ? edge + 6 : x - 6, y);
   }
 
   function find(x, y) {
@@ -303,8 +322,10 @@ function render({ model, el }) {
     const start = formatTime(data.starts[run]);
     const ended = !Number.isNaN(data.ends[run]);
     const span = formatSpan(endOf(run) - data.starts[run]);
-    const progress = !ended && data.progress[run] <= 100 ? `, ${data.progress[run]} %` : "";
-    const end = ended ? `to ${formatTime(data.ends[run])} UTC, ${span}` : `UTC, for ${span} so far${progress}`;
+    const progress = data.progress[run] <= 100 ? `, ${data.progress[run]} %` : "";
+    const so_far = formatSpan(data.now - data.starts[run]);
+    const more = data.running.get(run)?.text ?? `for ${so_far} so far${progress}`;
+    const end = ended ? `to ${formatTime(data.ends[run])} UTC, ${span}` : `UTC, ${more}`;
     return `${label}: ${word}\n${start} ${end}`;
   }
 

@@ -895,6 +895,16 @@ class TestTimeline:
         assert notes["vc-new"] == "no job and no expected run in this period: unknown"
         assert notes["vc-ham"] == runs["caption"] == ""
 
+    def test_a_running_job(self, sample: ExplorerData) -> None:
+        """Its end is estimated from all earlier runs, also from those before the period."""
+        runs = canvas(Explorer(sample, Selection(last="24h"), tab="Timeline")).runs
+        (running,) = runs["running"]
+        row = np.frombuffer(runs["rows"], "uint16")[running["run"]]
+        assert runs["labels"][row] == "vc-ham-04"
+        assert runs["now"] < running["earliest"] <= running["end"] <= running["latest"]
+        assert runs["end"] >= running["latest"]
+        assert running["text"].startswith("63 %, done 23:3")
+
     def test_many(self) -> None:
         """Above 25 rows the other appliances are counted."""
         policy = Policy(members=[Member(appliance=f"vc-{number:02}") for number in range(30)])
