@@ -246,7 +246,7 @@ class Explorer:
             self._show_errors(self._draw)
             return
         self._busy.run(
-            self._describe_drawing(tab.name),
+            self._data.describe_drawing(tab.name),
             lambda _stop: tab.prepare(view),
             lambda result: self._show_errors(lambda: self._draw_prepared(result)),
         )
@@ -262,13 +262,12 @@ class Explorer:
             return
         self._cancel_waiting()
         self._show_errors(lambda: setattr(self._filters, "value", selection))
-        self._waiting = asyncio.get_running_loop().call_later(_DELAY, self._begin)
+        self._waiting = asyncio.get_running_loop().call_later(
+            _DELAY, self._show_errors, self._begin
+        )
 
     def _begin(self) -> None:
         """Show the selection that waits; compute it beside the page if that takes a while."""
-        self._show_errors(self._begin_step)
-
-    def _begin_step(self) -> None:
         selection, previous = self.value, self._view
         text = self._data.describe_slow_step(selection)
         if not text:
@@ -344,14 +343,11 @@ class Explorer:
             return
         index = self._view.index
         if self.tab not in index.drawn_tabs:  # an assessment computes its frames when needed
-            self._busy.show(self._describe_drawing(self.tab))
+            self._busy.show(self._data.describe_drawing(self.tab))
         self._shown_tab = self._stack.selected_index or 0
         self._tabs[self._shown_tab].show(self._view, self._theme)
         index.drawn_tabs.add(self.tab)
         self._busy.clear()
-
-    def _describe_drawing(self, tab: str) -> str:
-        return f"Drawing {tab} of {self._data.job_count:,} jobs …"
 
     def _show_errors(self, step: Callable[[], None]) -> None:
         """Execute a step and show any error, because Jupyter drops a callback's errors."""

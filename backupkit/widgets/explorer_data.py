@@ -123,6 +123,10 @@ class ExplorerData:
             return f"Searching {self.job_count:,} jobs …"
         return ""
 
+    def describe_drawing(self, tab: str) -> str:
+        """Return what takes a while when a tab is opened first."""
+        return f"Drawing {tab} of {self.job_count:,} jobs …"
+
     def assessment_index(self, start: pd.Timestamp) -> AssessmentIndex:
         """Return the assessment of the whole fleet from `start` or earlier up to now."""
         if self._index is not None and self.is_assessed(start):

@@ -12,6 +12,7 @@ from backupkit.plots.picture import to_timestamp
 from backupkit.plots.style import THEMES, sanitise_text
 from backupkit.widgets import view_html
 from backupkit.widgets.figure import FigureWidget
+from backupkit.widgets.run_timeline import RunTimeline
 from backupkit.widgets.tab import Select, Tab, toggle
 from backupkit.widgets.view import FilteredView
 
@@ -53,7 +54,7 @@ class Overview(Tab):
         """Draw the runs of the worst appliances, and the failures of all."""
         self._view, self._rows = view, view.drawn_states.index[:_MAX_FIRST_ROWS]
         height = _FRAME_HEIGHT + _ROW_HEIGHT * max(len(self._rows), _MIN_ROWS)
-        _show_timeline(self._bars, view, self._rows, theme, figsize=(_BARS_WIDTH, height))
+        show_timeline(self._bars, view, self._rows, theme, figsize=(_BARS_WIDTH, height))
         parts = self._label_parts(view.failure_parts)
         self._cells.show(
             plots.failure_matrix(
@@ -106,7 +107,7 @@ def _get(values: Sequence[str], place: int) -> str:
     return values[place] if 0 <= place < len(values) else ""
 
 
-def _show_timeline(
+def show_timeline(
     figure: FigureWidget,
     view: FilteredView,
     rows: pd.Index,
@@ -163,8 +164,11 @@ class Timeline(Tab):
 
     def __init__(self, select: Select) -> None:
         super().__init__(select)
-        self._bars = FigureWidget(
+        picture = FigureWidget(
             on_click=self._on_row_click, on_brush=self._on_span_drag, on_row=self._on_row
+        )
+        self._bars = RunTimeline(
+            on_row=self._on_row, on_span=self._on_span, picture=picture, draw=show_timeline
         )
         self._progress = FigureWidget(on_brush=self._on_span_drag)
         self._hint = ipywidgets.HTML()
@@ -173,7 +177,7 @@ class Timeline(Tab):
     def show(self, view: FilteredView, theme: str) -> None:
         """Draw the jobs as bars; for up to 12 appliances also their progress."""
         self._view, self._rows = view, view.drawn_states.index[:_MAX_ROWS]
-        _show_timeline(self._bars, view, self._rows, theme)
+        self._bars.show(view, self._rows, theme)
         draw_progress = len(view.drawn_states) <= _MAX_CURVES
         self._hint.value = "" if draw_progress else _PROGRESS_HINT
         if draw_progress:
