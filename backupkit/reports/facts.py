@@ -4,6 +4,7 @@ The fields of a row stand in the order of the columns of its table.
 """
 
 import base64
+import io
 from itertools import groupby
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from pandas.api.typing import NaTType, NAType
+from PIL import Image
 
 from backupkit.display import Badge, Rows
 from backupkit.display.format import Ratio, Size, format_relative, format_timestamp
@@ -66,6 +68,8 @@ Duration = pd.Timedelta | NaTType
 
 _MAX_SVG_BYTES = 60_000  # bytes
 _SVG_POINT_BYTES = 20  # bytes of a point in SVG, at least
+_COLOURS = 64  # of an image: few hues, and the edges of texts
+_PNG_DPI = 200  # twice that of a screen
 _MAX_RUN = 31  # cells; report.css has a width for each length
 
 
@@ -183,7 +187,16 @@ def build_data_uri(ax: Axes) -> str:
         svg = render_svg(ax)
         if len(svg) <= _MAX_SVG_BYTES:
             return _encode_uri(svg, "svg+xml")
-    return _encode_uri(render_png(ax), "png")
+    return _encode_uri(_reduce_colours(render_png(ax, dpi=_PNG_DPI)), "png")
+
+
+def _reduce_colours(png: bytes) -> bytes:
+    """Return the image with a palette, which takes a third of the bytes."""
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as image:
+        reduced = image.convert("RGB").quantize(_COLOURS, Image.Quantize.FASTOCTREE)
+        reduced.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _encode_uri(content: bytes, kind: str) -> str:
@@ -293,6 +306,7 @@ class Summary(NamedTuple):
     """Summary sections of the page and the mail.
 
     `tone` is the colour of both verdicts; `moment` is when the states hold: now, or at the end.
+    `next_steps_note` says why there is no next step; "" if there is one.
     """
 
     title: str
@@ -313,6 +327,7 @@ class Summary(NamedTuple):
     counts: tuple[Count, ...]
     changes: Changes | None
     figures: tuple[Figure, ...]
+    next_steps_note: str
     action_items: Rows[ActionItem]
     unread: Rows[UnreadAppliance]
     finding: str
@@ -415,10 +430,11 @@ class MatrixRow(NamedTuple):
 
 
 class MatrixBlock(NamedTuple):
-    """Rows of one site or group; `name` is "" if there is only one block."""
+    """Rows of one site or group of `total` appliances; `name` is "" if there is only one block."""
 
     name: str
     rows: tuple[MatrixRow, ...]
+    total: int
 
 
 class Matrix(NamedTuple):
