@@ -6,14 +6,16 @@
     a = bk.evaluate(history, bk.Policy.load("fleet.toml"))
     bk.report(a).save("report.html")
 
-Importing the package is quick: each name below is loaded when it is first used.
+Importing the package is quick: each name below is loaded when it is first used. With pandas, frames
+have an attribute `backup`, see `backupkit.accessor`.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from backupkit import errors, plots, simulator, widgets
+    from backupkit import errors, plots, simulator, tables, widgets
     from backupkit._version import __version__
     from backupkit.assessment import (
         Assessment,
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
         evaluate_frames,
         failures_by,
     )
-    from backupkit.collection import Snapshot, collect, watch
+    from backupkit.collection import Snapshot, collect, collect_into, watch
     from backupkit.diagnostics import doctor
     from backupkit.fleet import Appliance, Fleet
     from backupkit.history import History
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from backupkit.passwords import PasswordSource
     from backupkit.policy import Policy
     from backupkit.reports import Report, report
+    from backupkit.samples import Sample, sample
     from backupkit.scale import evaluate_dask
 
 __all__ = [
@@ -41,9 +44,11 @@ __all__ = [
     "PasswordSource",
     "Policy",
     "Report",
+    "Sample",
     "Snapshot",
     "__version__",
     "collect",
+    "collect_into",
     "compare",
     "doctor",
     "errors",
@@ -54,7 +59,9 @@ __all__ = [
     "forecast",
     "plots",
     "report",
+    "sample",
     "simulator",
+    "tables",
     "watch",
     "widgets",
 ]
@@ -68,9 +75,11 @@ _HOME = {
     "PasswordSource": "passwords",
     "Policy": "policy",
     "Report": "reports",
+    "Sample": "samples",
     "Snapshot": "collection",
     "__version__": "_version",
     "collect": "collection",
+    "collect_into": "collection",
     "compare": "assessment",
     "doctor": "diagnostics",
     "errors": "",
@@ -81,7 +90,9 @@ _HOME = {
     "failures_by": "assessment",
     "plots": "",
     "report": "reports",
+    "sample": "samples",
     "simulator": "",
+    "tables": "",
     "watch": "collection",
     "widgets": "",
 }
@@ -92,6 +103,8 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 # any of the names above
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = import_module(f"{__name__}.{home or name}")
+    if "pandas" in sys.modules:  # never load it for this alone
+        import_module(f"{__name__}.accessor")
     value = getattr(module, name) if home else module
     globals()[name] = value
     return value

@@ -98,7 +98,7 @@ def evaluate_dask(  # noqa: PLR0913 # the arguments of evaluate, and two
     Returns
     -------
     Assessment
-        Same result as `backupkit.evaluate`.
+        As that of `backupkit.evaluate`, with the same verdicts and frames.
 
     Raises
     ------

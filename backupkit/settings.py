@@ -90,7 +90,7 @@ def read_toml(path: str | Path | SettingsFile) -> SettingsFile:
         text = decode_text(Path(path).read_bytes())
     except FileNotFoundError as error:
         raise SettingsError(
-            f"{path}: no such file. Name an existing one with --fleet, or copy "
+            f"{path}: no such file. Name an existing one with --fleet or BACKUPKIT_FLEET, or copy "
             "data/fleet.example.toml there and fill in your appliances."
         ) from error
     except UnicodeDecodeError as error:

@@ -215,7 +215,12 @@ JUDGED: Final[Mapping[str, Frame]] = {
     "LINT": Frame("one problem of a schedule, a policy or a clock", "`Assessment.lint`"),
     "ASSESSED_JOBS": Frame(
         "one job that the figures use",
-        "`Assessment.jobs`, and the `.jobs.csv` file of a report",
+        "`Assessment.assessed_jobs`, and the `.jobs.csv` file of a report",
+        "`appliance`, `job_id`",
+    ),
+    "JOINED_JOBS": Frame(
+        "one job that the figures use, with what is known of its appliance and its slot",
+        "`Assessment.jobs`",
         "`appliance`, `job_id`",
     ),
     "CHANGES": Frame("one difference between two assessments of one fleet", "`backupkit.compare`"),
@@ -277,6 +282,7 @@ MEANINGS: Final[Mapping[str, Mapping[str, str]]] = {
         "polls_ok": "The good ones among them.",
         "jobs": "Jobs known.",
         "jobs_listed": "Those that the appliance still lists.",
+        "list_digest": "SHA-256 of its job list, if all jobs on it have ended and are known.",
         "oldest_start": "Start of the oldest job.",
         "sized_jobs": "Successful jobs with a size.",
         "sized_bytes": "Sum of these sizes [bytes].",

@@ -135,7 +135,8 @@ class TestWorkedExamples:
             (t.INCIDENTS, a.incidents),
             (t.FAILURES, a.failures),
             (t.COVERAGE, a.coverage),
-            (t.ASSESSED_JOBS, a.jobs),
+            (t.ASSESSED_JOBS, a.assessed_jobs),
+            (t.JOINED_JOBS, a.jobs),
             (t.SCHEDULES, a.schedules),
         ):
             assert table.check(frame) is frame

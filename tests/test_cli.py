@@ -75,7 +75,9 @@ class TestHelp:
         assert main() == 0
         assert "collect" in capsys.readouterr().out
 
-    @pytest.mark.parametrize("name", ["demo", "doctor", "collect", "report", "check", "simulate"])
+    @pytest.mark.parametrize(
+        "name", ["demo", "doctor", "collect", "report", "open", "check", "simulate"]
+    )
     def test_every_command(self, run: Run, name: str) -> None:
         """Each command and each option has a help text."""
         code, out, _ = run(name, "--help")
@@ -90,7 +92,7 @@ class TestHelp:
         readme = (ROOT / "README.md").read_text(encoding="utf-8")
         assert [name for name in COMMANDS if f"backupkit {name}" not in readme] == []
 
-    @pytest.mark.parametrize("argv", [["collect"], ["dance"], ["report", "--wings"]])
+    @pytest.mark.parametrize("argv", [["metrics"], ["dance"], ["report", "--wings"]])
     def test_wrong_use(self, run: Run, argv: list[str]) -> None:
         """Wrong use exits with 2 and names --help."""
         code, _, err = run(*argv)

@@ -67,8 +67,8 @@ class TestInfo:
         assert "Polls              4, of which 0 failed\n" in out
         assert out.endswith(f"Head               {history.head}\n")
         facts = json.loads(run("info", "--history", history.uri, "--json")[1])
-        assert facts["Observations"] == "3"
-        assert facts["Head"] == history.head
+        assert facts["observations"] == 3
+        assert facts["head"] == history.head
 
     def test_no_history(self, tmp_path: Path, run: Run) -> None:
         """A path without a history is an error, and no file is created."""

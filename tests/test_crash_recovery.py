@@ -1,10 +1,12 @@
 """Collectors are killed: the history stays consistent, and the next collection goes on."""
 
 import random
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, sleep
@@ -13,6 +15,8 @@ import pandas as pd
 import pytest
 
 import backupkit as bk
+from backupkit.collection.batches import JOBS_PER_BATCH, collect_into
+from backupkit.history import AppendResult, databases
 from backupkit.simulator import Scenario, SimulatedFleet
 from backupkit.simulator.fleet import write_fleet_file
 from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES
@@ -106,6 +110,74 @@ class TestProcess:
         assert check_complete(collectors.history) == set(everyone)
         jobs = collectors.history.jobs()
         assert jobs["appliance"].value_counts().to_dict() == dict.fromkeys(everyone, JOBS)
+
+
+class TestBatches:
+    """A long collection is stored while it goes on."""
+
+    APPLIANCES, JOBS = 30, 400
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Iterator[Path]:
+        """Serve appliances with more jobs than two batches, and write their fleet.toml."""
+        scenario = Scenario.steady(
+            appliances=self.APPLIANCES, jobs=self.JOBS, seed=1, epoch=datetime.now(UTC)
+        )
+        with SimulatedFleet(scenario, latency=0.05) as running:
+            write_fleet_file(tmp_path / "fleet.toml", running.appliances, running.authority)
+            yield tmp_path
+
+    def test_killed(self, folder: Path) -> None:
+        """A kill leaves what was stored before whole, and it is not read again."""
+        history = bk.History(folder / "history.db")
+        words = [sys.executable, "-m", "backupkit", "collect", "--concurrency", "2"]
+        words += ["--fleet", str(folder / "fleet.toml"), "--history", history.uri]
+        with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
+            wait_until(lambda: not history.polls().empty)
+            process.kill()
+        stored = check_complete(history)
+        assert self.JOBS * len(stored) >= JOBS_PER_BATCH
+        assert len(stored) < self.APPLIANCES
+        fleet = bk.Fleet.load(folder / "fleet.toml")
+        snapshot, added = collect_into(history, fleet, progress=False)
+        assert added.new == self.JOBS * (self.APPLIANCES - len(stored))
+        assert len(snapshot.polls) == self.APPLIANCES == added.polls
+        assert history.verify().empty
+        assert set(history.jobs()["appliance"].value_counts()) == {self.JOBS}
+
+    def test_sum(self, folder: Path) -> None:
+        """All batches together add what one append of the whole would add."""
+        history = bk.History(folder / "history.db")
+        fleet = bk.Fleet.load(folder / "fleet.toml")
+        snapshot, added = collect_into(history, fleet, progress=False)
+        assert added == AppendResult(
+            new=self.APPLIANCES * self.JOBS,
+            polls=self.APPLIANCES,
+            schedules=len(snapshot.schedules),
+        )
+        assert history.sql("SELECT COUNT(*) AS n FROM appends")["n"].item() > 1
+        assert bk.History(folder / "whole.db").append(snapshot) == added
+
+    def test_locked(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A batch that cannot be stored is kept, and stored at the end."""
+        monkeypatch.setattr(databases, "LOCK_TIMEOUT", 0.1)
+        history = bk.History(folder / "history.db")
+        history.check_writable()
+        fleet = bk.Fleet.load(folder / "fleet.toml")
+        with (
+            closing(sqlite3.connect(history.uri, isolation_level=None)) as other,
+            ThreadPoolExecutor(1) as pool,
+        ):
+            other.execute("BEGIN IMMEDIATE")
+            collection = pool.submit(collect_into, history, fleet, progress=False)
+            wait_until(lambda: "stored later" in caplog.text)
+            monkeypatch.setattr(databases, "LOCK_TIMEOUT", 60)
+            other.execute("ROLLBACK")
+            _, added = collection.result()
+        assert added.new == self.APPLIANCES * self.JOBS
+        assert history.verify().empty
 
 
 def measured(collectors: Collectors) -> tuple[float, float]:

@@ -80,14 +80,18 @@ class TestText:
         host = live_demo.fleet["vc-tyo-03"].host
         skipped = "certificate, log-in, job list, job details, schedule, version, clock, time zone"
         advice = "Check the address and the port in fleet.toml, and whether the appliance is on."
-        assert lines[at + 1 : at + 7] == [
+        assert lines[at + 1 : at + 6] == [
             "  ✓ ok       address      127.0.0.1",
             f"  ✗ failed   connection   {host} refused the connection: no service listens there",
-            f"                          > {advice}",
             f"  ✓ ok       password     in the file {live_demo.path.with_suffix('.password')}",
             f"  - skipped  {skipped}",
             "",
         ]
+        assert lines.count("What to do:") == 1
+        at = lines.index("What to do:")
+        assert lines[at + 1 : at + 3] == ["  connection: vc-tyo-03", f"    > {advice}"]
+        said = [line for line in lines if line.startswith("    > ")]
+        assert len(said) == len(set(said)) >= 3
         assert lines[-1] == (
             "6 of 12 appliances are fine; 5 with a warning: vc-nyc-01, vc-nyc-03, vc-nyc-04, "
             "vc-tyo-01, vc-tyo-04; 1 failed: vc-tyo-03"
@@ -124,7 +128,7 @@ class TestText:
             "  ✓ ok       address      127.0.0.1",
         ]
         assert "  - skipped  time zone    needs the connection" in lines
-        assert len([line for line in lines if line.startswith("  ")]) == 2 * 11 + 1
+        assert len([line for line in lines if line.startswith("  ")]) == 2 * 11 + 2
         assert lines[-1] == "1 of 2 appliances is fine; 1 failed: vc-tyo-03"
         assert "\n\n\n" not in out
 
@@ -175,7 +179,7 @@ class TestStreams:
         lines = read(stdout)
         assert lines[0] == "x vc-k?ln  failed: connection, password"
         assert lines[1].startswith("  + ok       address ")
-        assert lines[6].startswith("  - skipped  certificate, ")
+        assert lines[4].startswith("  - skipped  certificate, ")
 
     def test_terminal(
         self,
@@ -187,12 +191,26 @@ class TestStreams:
         monkeypatch.setattr("shutil.get_terminal_size", lambda **_: os.terminal_size((70, 24)))
         stdout = streams(terminal=True)
         assert run("--fleet", idle(tmp_path, "vc-1")) == 4
-        assert read(stdout)[2:6] == [
+        lines = read(stdout)
+        assert lines[2:4] == [
             "  ✗ failed   connection   127.0.0.1:1 refused the connection: no",
             "                          service listens there",
-            "                          > Check the address and the port in",
-            "                            fleet.toml, and whether the appliance is",
         ]
+        at = lines.index("What to do:")
+        assert lines[at + 1 : at + 4] == [
+            "  connection: vc-1",
+            "    > Check the address and the port in fleet.toml, and whether the",
+            "      appliance is on.",
+        ]
+
+    def test_advice_once(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """One piece of advice is printed once, with the appliances that it concerns."""
+        assert run("--fleet", idle(tmp_path, *(f"vc-{n:02}" for n in range(25)))) == 4
+        lines = capsys.readouterr().out.splitlines()
+        names = ", ".join(f"vc-{n:02}" for n in range(20))
+        at = lines.index(f"  connection: {names} and 5 more")
+        assert lines[at + 1].startswith("    > Check the address and the port in fleet.toml")
+        assert sum("Check the address and the port" in line for line in lines) == 1
 
 
 class TestJson:

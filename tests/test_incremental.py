@@ -1,7 +1,9 @@
 """Later collections: what is requested, what is stored, and changes of the past."""
 
+import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +17,7 @@ from backupkit import History, Snapshot, collect
 from backupkit.cli import main
 from backupkit.history import AppendResult
 from backupkit.simulator import Scenario, Trait
+from backupkit.tables import SyncState
 from tests.builders import Clock, scenario
 from tests.conftest import EPOCH, QUICK, Simulated, epoch, simulated
 
@@ -165,6 +168,104 @@ class TestFewRequests:
         assert sorted(map(str, changing.running.appliances.requests)) == requests
         assert_frame_equal(by_snapshot.observations, by_history.observations)
         assert_frame_equal(by_snapshot.schedules, by_history.schedules)
+
+
+class Asked:
+    """A history that counts how often it was asked for known jobs."""
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.names: list[str] = []
+
+    def sync_state(self, *, ids: bool = True) -> dict[str, SyncState]:
+        """Return the known state of each appliance."""
+        return self.history.sync_state(ids=ids)
+
+    def known_jobs(
+        self, appliance: str, listed: Collection[str]
+    ) -> tuple[frozenset[str], frozenset[str]]:
+        """Return the known jobs, and count."""
+        self.names.append(appliance)
+        return self.history.known_jobs(appliance, listed)
+
+
+class TestUnchangedList:
+    """A job list that did not change is recognised without a look at its jobs."""
+
+    def collect(self, changing: Changing) -> list[str]:
+        """Collect, and return the appliances whose jobs were looked up."""
+        asked = Asked(changing.history)
+        snapshot = collect(
+            changing.running.fleet, known=asked, limits=QUICK, clock=changing.clock, progress=False
+        )
+        changing.clock.advance(minutes=1)
+        changing.history.append(snapshot)
+        assert changing.history.verify().empty
+        listed = snapshot.polls.set_index("appliance")["jobs_listed"]
+        for name, number in listed.items():
+            assert number == len(changing.running.appliances[str(name)].jobs())
+        return sorted(asked.names)
+
+    def test_unchanged(self, changing: Changing) -> None:
+        """The first collection looks up all, the next none, also after a change was stored."""
+        everything = sorted(VERSIONS)
+        assert self.collect(changing) == everything
+        assert self.collect(changing) == []
+        changing.clock.advance(days=1)
+        assert self.collect(changing) == everything
+        assert self.collect(changing) == []
+
+    def test_open_job(self, changing: Changing) -> None:
+        """With an open job on it, the list is compared until the job has ended and was read."""
+        self.collect(changing)
+        job = changing.running.appliances["vc-80"].create("by hand").id
+        assert self.collect(changing) == ["vc-80"]
+        assert self.collect(changing) == ["vc-80"]
+        changing.clock.advance(hours=6)
+        assert "vc-80" in self.collect(changing)
+        assert changing.jobs("vc-80").loc[job, "outcome"] in {"success", "failure"}
+        assert self.collect(changing) == []
+
+    def test_other_collector(self, changing: Changing) -> None:
+        """After a snapshot without digests, as of a watch, the list is compared again."""
+        self.collect(changing)
+        snapshot = changing.read()
+        plain = Snapshot(snapshot.observations, snapshot.polls, snapshot.schedules, snapshot.errors)
+        changing.history.append(plain)
+        assert self.collect(changing) == sorted(VERSIONS)
+        assert self.collect(changing) == []
+
+    def test_late_snapshot(self, changing: Changing) -> None:
+        """An older list that arrives late is not taken for the newest one."""
+        self.collect(changing)
+        late = changing.read()
+        changing.clock.advance(days=1)
+        self.collect(changing)
+        changing.history.append(late)
+        assert changing.history.verify().empty
+        assert self.collect(changing) == sorted(VERSIONS)
+
+    def test_removal(self, changing: Changing) -> None:
+        """After a removal the list is compared again, and what was removed is read again."""
+        self.collect(changing)
+        later = changing.clock.now
+        changing.clock.advance(days=1)
+        self.collect(changing)
+        before = set(changing.jobs("vc-80").index)
+        changing.history.prune(before=later)
+        assert changing.history.verify().empty
+        self.collect(changing)
+        assert set(changing.jobs("vc-80").index) == before
+        assert self.collect(changing) == []
+
+    def test_changed_digest(self, changing: Changing) -> None:
+        """A digest that was changed by hand is found."""
+        self.collect(changing)
+        with closing(sqlite3.connect(changing.history.uri)) as database, database:
+            database.execute("UPDATE appliances SET list_digest = 'x' WHERE name = 'vc-80'")
+        [(what, problem)] = changing.history.verify()[["what", "problem"]].to_numpy().tolist()
+        assert what == "appliance vc-80"
+        assert problem == "the digest of its job list does not agree with its jobs"
 
 
 class TestVanished:

@@ -55,12 +55,13 @@ def test_copies(fresh: Assessment) -> None:
 
 def test_replaced(fresh: Assessment) -> None:
     """A copy with another frame keeps nothing of the former one."""
-    none = fresh.jobs.iloc[:0]
-    changed = fresh.replaced(jobs=none, timezone="Europe/Berlin")
-    assert changed.jobs is none
+    none = fresh.assessed_jobs.iloc[:0]
+    changed = fresh.replaced(assessed_jobs=none, timezone="Europe/Berlin")
+    assert changed.assessed_jobs is none
     assert changed.timezone == "Europe/Berlin"
     assert changed.slots is fresh.slots
     assert set(vars(changed)) == set(vars(fresh.replaced()))
+    assert changed.jobs.empty
     with pytest.raises(TypeError, match="no job, slot"):
         fresh.replaced(slot=none, job=none)
 

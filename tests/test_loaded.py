@@ -90,6 +90,7 @@ LIBRARIES_OF = {
     "--help": COMMAND,
     "--version": COMMAND,
     "simulate": COMMAND | {"cryptography", "trustme"},
+    "open": {"typer"},
     "check": STORED,
     "metrics": STORED | {"prometheus_client"},
     "history": STORED,
@@ -105,19 +106,30 @@ POLLING = {
     *("client", "collection", "fleet", "limits", "passwords", "progress", "protocol", "wire"),
 }
 JUDGING = {
-    *("analysis", "assessment", "causes", "fleet", "limits", "passwords", "policy", "progress"),
+    *(
+        "accessor",
+        "analysis",
+        "assessment",
+        "causes",
+        "fleet",
+        "limits",
+        "passwords",
+        "policy",
+        "progress",
+    ),
     "reports",
 }
 PACKAGES_OF = {
     "--help": SHARED | {"simulator"},
     "--version": SHARED | {"simulator"},
     "simulate": SHARED | {"simulator"},
+    "open": SHARED,
     "check": READING | JUDGING,
     "metrics": READING | JUDGING,
     "history": READING,
     "collect": READING | POLLING,
     "watch": READING | POLLING,
-    "doctor": (READING | POLLING | {"diagnostics"}) - {"collection", "history"},
+    "doctor": (READING | POLLING | {"accessor", "diagnostics"}) - {"collection", "history"},
 }
 """The packages and modules of backupkit that each command may load."""
 

@@ -1,18 +1,25 @@
 """The package: cost of its import, public names, and the wheel."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 import zipfile
 from importlib import import_module
+from inspect import getdoc, isfunction
 from pathlib import Path
 from pkgutil import iter_modules
+from types import ModuleType
 
 import pytest
 
 import backupkit as bk
 
+ROOT = Path(__file__).parent.parent
 LOADED = "import json, sys; print(json.dumps(list(sys.modules)))"
+RETURNS = re.compile(r"^(?:Returns\n-|Yields\n)------\n(.+)\n((?: +.+\n?)+)", re.MULTILINE)
+"""The section of the result: its type, and what it has."""
 HEAVY = (
     "adbc_driver_manager",
     "dask",
@@ -80,6 +87,20 @@ class TestNames:
         """dir() lists exactly the public names."""
         assert dir(bk) == bk.__all__
 
+    def test_dir_of_plots(self) -> None:
+        """dir() of the plots lists the functions that draw, and no module."""
+        assert dir(bk.plots) == bk.plots.__all__
+        assert all(isfunction(getattr(bk.plots, name)) for name in dir(bk.plots))
+
+    @pytest.mark.parametrize("module", [bk, bk.plots, bk.widgets], ids=lambda one: one.__name__)
+    def test_help(self, module: ModuleType) -> None:
+        """The help on a public function says in words what its result is."""
+        functions = [getattr(module, name) for name in module.__all__]
+        for function in filter(isfunction, functions):
+            text = getdoc(function) or ""
+            assert (found := RETURNS.search(text)), function
+            assert len(found[2].split()) >= 4, function
+
     def test_unknown(self) -> None:
         """An unknown name is an ordinary ImportError or AttributeError."""
         with pytest.raises(ImportError, match="cannot import name 'nothing' from 'backupkit'"):
@@ -92,22 +113,55 @@ class TestNames:
         assert bk.Fleet is vars(bk)["Fleet"]
 
 
-def test_wheel(tmp_path: Path) -> None:
-    """The wheel contains every file of the package, with templates and py.typed."""
-    root = Path(__file__).parent.parent
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel."""
+    folder = tmp_path_factory.mktemp("wheel")
     subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
-        cwd=root,
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
+        cwd=ROOT,
         capture_output=True,
         check=True,
     )
-    [wheel] = tmp_path.glob("*.whl")
+    [path] = folder.glob("*.whl")
+    return path
+
+
+def test_wheel(wheel: Path) -> None:
+    """The wheel contains every file of the package, with templates and py.typed."""
     with zipfile.ZipFile(wheel) as archive:
         contained = set(archive.namelist())
     own = {
-        path.relative_to(root).as_posix()
-        for path in (root / "backupkit").rglob("*.*")
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "backupkit").rglob("*.*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert "backupkit/reports/templates/page.html" in own
     assert own <= contained
+
+
+def test_sample_of_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    """The installed package brings the sample history, and opens it where it cannot write."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    data = tmp_path / "backupkit" / "data"
+    for path in (*data.iterdir(), data):
+        path.chmod(path.stat().st_mode & ~0o222)
+    code = (
+        "import backupkit as bk; history, policy, now = bk.sample();"
+        "print(history.uri); print(bk.evaluate(history, policy, now=now).verdict.sentence)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout.splitlines() == [
+        str(data / "history.db"),
+        "3 of 10 in scope breach their RPO, 1 unknown, 2 excluded",
+    ]
+    assert sorted(path.name for path in data.iterdir()) == ["fleet.example.toml", "history.db"]

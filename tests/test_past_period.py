@@ -155,7 +155,7 @@ def test_what_was_known_at_the_end(october: Assessment) -> None:
 def test_a_report_up_to_now_has_the_next_steps(october: Assessment) -> None:
     """Without time after the period, jobs keep their observations, and there is advice."""
     current = bk.evaluate_frames(
-        october.jobs[[*bk.tables.JOBS.names]],
+        october.assessed_jobs[[*bk.tables.JOBS.names]],
         bk.tables.POLLS.empty(),
         october.schedules,
         october.policy,

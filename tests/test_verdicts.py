@@ -23,8 +23,9 @@ from backupkit.reports.openmetrics import openmetrics
 from backupkit.reports.redaction import redact
 from backupkit.reports.summary import summarize
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, HistoryView
+from backupkit.widgets import Selection
 from backupkit.widgets.explorer_data import ExplorerData
-from backupkit.widgets.view import FilteredView, Selection
+from backupkit.widgets.view import FilteredView
 from backupkit.widgets.view_html import render_verdict_bar
 from tests.builders import END, START, assess, frame, job, nights, poll, schedule
 from tests.conftest import repeats

@@ -116,7 +116,8 @@ COLUMNS = {
         "schedules observations_sha256 polls_sha256 schedules_sha256 left_sha256 previous digest "
         "removal_id observations_left polls_left schedules_left"
     ),
-    "appliances": "id name polls jobs polls_ok oldest_start jobs_listed sized_jobs sized_bytes",
+    "appliances": "id name polls jobs polls_ok oldest_start jobs_listed list_digest sized_jobs "
+    "sized_bytes",
     "texts": "id sha256 text",
     "messages": "id sha256 text",
     "history": "head",
@@ -172,7 +173,7 @@ class TestValue:
         for column in columns:
             [(value,)] = stored.run(f"SELECT {column} FROM {table} WHERE {where}")
             changed = other(value)
-            if value is None and (column.endswith("_left")):
+            if value is None and (column.endswith(("_left", "_digest"))):
                 changed = "0" * 64
             if column in {"id", "job", "append_id", "appliance_id"}:
                 changed = 77  # no row has it

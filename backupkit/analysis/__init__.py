@@ -60,6 +60,7 @@ from backupkit.analysis.jobs import (
     strikes,
     totals_of,
 )
+from backupkit.analysis.joined_jobs import join_jobs
 from backupkit.analysis.lint import lint
 from backupkit.analysis.local_backups import local_backups, newest_local
 from backupkit.analysis.mean_exposure import mean_exposure
@@ -151,6 +152,7 @@ __all__ = [
     "incidents",
     "infer_types",
     "job_times",
+    "join_jobs",
     "judge_slots",
     "known_causes",
     "last_attempts",

@@ -87,7 +87,11 @@ def evaluate(  # noqa: PLR0913 # one parameter per way to give a period
     Returns
     -------
     Assessment
-        Both verdicts, and the frames behind them; each is computed when it is first asked for.
+        Both verdicts (``period_verdict``, ``verdict``), and the frames behind them: ``fleet``,
+        ``groups``, ``appliances``, ``intervals``, ``slots``, ``incidents``, ``failures``,
+        ``clusters``, ``baselines``, ``anomalies``, ``loads``, ``lint``, ``coverage``, ``jobs`` and
+        ``schedules``. Each is computed when it is first asked for. ``help(bk.Assessment)``
+        describes them; `backupkit.tables` has their columns.
 
     Raises
     ------
@@ -138,7 +142,7 @@ def evaluate_frames(
     Returns
     -------
     Assessment
-        Both verdicts, and the frames behind them; each is computed when it is first asked for.
+        As that of `evaluate`: both verdicts, and the frames behind them.
 
     Raises
     ------

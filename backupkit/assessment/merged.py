@@ -20,9 +20,9 @@ __all__ = ["FRAMES", "MergedFigures"]
 FRAMES: Final = (
     *("fleet", "groups", "verdicts", "appliances", "intervals", "slots", "incidents"),
     *("failures", "failure_counts", "clusters", "cluster_tests"),
-    *("baselines", "anomalies", "loads", "lint", "coverage", "jobs", "schedules"),
+    *("baselines", "anomalies", "loads", "lint", "coverage", "assessed_jobs", "schedules"),
 )
-"""The frames of an assessment."""
+"""The frames of an assessment, from which all else follows."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -150,9 +150,15 @@ class MergedFigures:
         return _select_coverage(self._ordered_facts)
 
     @cached_property
-    def jobs(self) -> pd.DataFrame:
+    def assessed_jobs(self) -> pd.DataFrame:
         """The jobs, of ``ASSESSED_JOBS``."""
         return self._merge("jobs")
+
+    @cached_property
+    def jobs(self) -> pd.DataFrame:
+        """The jobs with what is known of their appliances and slots, of ``JOINED_JOBS``."""
+        members = self.figures[["site", "group"]].join(self.coverage["version"])
+        return analysis.join_jobs(self.assessed_jobs, self.slots, members)
 
     @cached_property
     def schedules(self) -> pd.DataFrame:

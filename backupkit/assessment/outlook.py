@@ -47,7 +47,9 @@ def forecast(assessment: Assessment) -> Forecasts:
     )
     return analysis.forecast_breach(
         assessment.appliances,
-        assessment.jobs[assessment.jobs["local"].ne(other=True).fillna(value=True)],
+        assessment.assessed_jobs[
+            assessment.assessed_jobs["local"].ne(other=True).fillna(value=True)
+        ],
         assessment.slots,
         assessment.intervals,
         upcoming=upcoming,

@@ -88,10 +88,15 @@ class Assessment(MergedFigures):
     baselines, anomalies, loads, lint : DataFrame
         Of ``BASELINES``, ``ANOMALIES``, ``LOADS`` and ``LINT``: usual values, deviations, load of
         the targets, and findings of the schedule and policy checks.
-    coverage, jobs, schedules : DataFrame
-        Of ``COVERAGE``, ``ASSESSED_JOBS`` (by the appliances' own clocks) and ``SCHEDULES`` (those
-        in force at the period's end): the data basis. Older jobs, which no figure needs, are not
-        in `jobs`; ``coverage`` counts all jobs.
+    jobs : DataFrame
+        Of ``JOINED_JOBS``: each job with its site, group, version, target, slot and cause. Times
+        are by the appliances' own clocks. ``a.jobs[a.jobs["in_period"]]`` are the jobs of the
+        period. The others are older ones that a figure needs; still older ones are not here, but
+        ``coverage`` counts them.
+    assessed_jobs : DataFrame
+        Of ``ASSESSED_JOBS``: the same jobs, with nested messages and without the joined columns.
+    coverage, schedules : DataFrame
+        Of ``COVERAGE`` and ``SCHEDULES`` (those in force at the period's end): the data basis.
     as_if : bool
         Whether the policy of `now` was applied to all of the past.
     """
@@ -222,7 +227,7 @@ class Assessment(MergedFigures):
         rows = self.figures
         rules = self.policy_until(self.end).rules(rows.index)
         at_risk = analysis.warn_at_risk(rows.loc[self.at_risk], rules["rpo"], at=self.end)
-        slower = analysis.warn_slower(rows, self.jobs, rules["threshold"], at=self.end)
+        slower = analysis.warn_slower(rows, self.assessed_jobs, rules["threshold"], at=self.end)
         return pd.concat([at_risk, slower], ignore_index=True)
 
     def ratio(self, metric: str) -> Ratio:

@@ -16,6 +16,7 @@ Data goes to stdout, messages and progress to stderr. Exit codes:
 ``check`` uses the codes of monitoring plug-ins: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
 """
 
+import builtins
 import gc
 import logging
 import sys
@@ -46,6 +47,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "collect": "collect",
         "watch": "watch",
         "report": "report",
+        "open": "open_report",
         "check": "check",
         "metrics": "check",
         "simulate": "simulate",
@@ -96,18 +98,18 @@ def build_app(command: str | None = None) -> typer.Typer:
     app = typer.Typer(
         name="backupkit",
         help="Backup SLA of vCenter Server Appliances: collect, assess, report.",
-        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
     app.callback()(_configure_logging)
     for name in COMMANDS if command is None else (command,):
         module = import_module(f"{__name__}.commands.{COMMANDS[name]}")
-        own = getattr(module, name)
+        own = getattr(module, f"{name}_" if hasattr(builtins, name) else name)
         if isinstance(own, typer.Typer):
             app.add_typer(own)
         else:
-            app.command()(own)
+            app.command(name)(own)
     return app
 
 
@@ -135,13 +137,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         # another command is not loaded, as it costs time
         name = next((text for text in arguments if not text.startswith("-")), "")
         app = build_app(name if name in COMMANDS else None)
-        code = app(args=arguments or ["--help"], standalone_mode=False)
+        code = app(args=arguments or ["--help"], prog_name="backupkit", standalone_mode=False)
     except BackupkitError as error:
         echo(f"backupkit: {error}", err=True)
         return FAILED
     except TyperException as error:
         echo(f"backupkit: {error.format_message()}", err=True)
-        echo("See: backupkit --help, or backupkit COMMAND --help", err=True)
+        context = getattr(error, "ctx", None)  # not every error knows its command
+        words = [] if context is None else context.command_path.split()[1:]
+        echo(f"See: {' '.join(['backupkit', *words, '--help'])}", err=True)
         return error.exit_code
     except typer.Abort:  # a prompt without an answer
         code = INTERRUPTED

@@ -1,7 +1,7 @@
 """Options and output functions shared by the commands."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from backupkit.limits import Limits
 
 __all__ = [
+    "FLEET",
+    "HISTORY",
     "AsJson",
     "ConcurrencyOption",
     "ConnectOption",
@@ -42,17 +44,27 @@ MAX_LENGTH: Final = 1_000  # of a line
 
 FleetOption = Annotated[
     Path,
-    typer.Option("--fleet", metavar="FILE", help="fleet.toml with the appliances and the policy."),
+    typer.Option(
+        "--fleet",
+        metavar="FILE",
+        envvar="BACKUPKIT_FLEET",
+        help="fleet.toml with the appliances and the policy.",
+    ),
 ]
+FLEET: Final = Path("fleet.toml")
+"""The fleet by default: in the working directory."""
 HistoryOption = Annotated[
     str,  # a Path would make postgresql:/ of postgresql://
     typer.Option(
         "--history",
         metavar="FILE|URL",
+        envvar="BACKUPKIT_HISTORY",
         help="History: a file such as history.db, or "
         "postgresql://user@host:port/database with the password in PGPASSFILE or PGPASSWORD.",
     ),
 ]
+HISTORY: Final = "history.db"
+"""The history by default: in the working directory."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 _DURATION: Final = "DURATION"
@@ -133,9 +145,12 @@ def echo(text: str, *, err: bool = False) -> None:
     typer.echo(clean_text(text), err=err)
 
 
-def print_json(value: object, *, indent: int | None = 2) -> None:
-    """Print a value as JSON on stdout."""
-    echo(escape_controls(json.dumps(value, indent=indent, ensure_ascii=False)))
+def print_json(
+    value: object, *, indent: int | None = 2, default: Callable[[Any], object] | None = None
+) -> None:
+    """Print a value as JSON on stdout; `default` converts what JSON does not have."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False, default=default)
+    echo(escape_controls(text))
 
 
 def frame_to_records(frame: "pd.DataFrame") -> list[dict[str, Any]]:

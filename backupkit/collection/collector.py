@@ -48,7 +48,14 @@ from backupkit.progress import is_notebook, open_bar
 from backupkit.tables import SyncState
 from backupkit.tables.constants import OUTCOME_BY_STATUS
 
-__all__ = ["MAX_WAITING", "StateSource", "collect", "report_problems", "run_collection"]
+__all__ = [
+    "MAX_WAITING",
+    "StateSource",
+    "check_strategy",
+    "collect",
+    "report_problems",
+    "run_collection",
+]
 
 INITIAL_CONCURRENCY: Final = 2
 """Number of concurrent polls at the start of a collection."""
@@ -136,9 +143,8 @@ def collect(
     SettingsError
         If the strategy is unknown, or two appliances have the same name.
     """
-    if strategy not in ("auto", "job"):
-        raise SettingsError(f'strategy: "{strategy}" must be "auto" or "job".')
-    appliances = list(Fleet(fleet)) if not isinstance(fleet, Fleet) else list(fleet)
+    check_strategy(strategy)
+    appliances = list(fleet if isinstance(fleet, Fleet) else Fleet(fleet))
     snapshot = run_collection(
         appliances,
         known=known,
@@ -150,6 +156,12 @@ def collect(
     )
     report_problems(snapshot, len(appliances), progress=progress)
     return snapshot
+
+
+def check_strategy(strategy: str) -> None:
+    """Raise a `SettingsError` if there is no such strategy."""
+    if strategy not in ("auto", "job"):
+        raise SettingsError(f'strategy: "{strategy}" must be "auto" or "job".')
 
 
 def run_collection(  # noqa: PLR0913 # those of collect, and two for a watch

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -31,6 +31,8 @@ from backupkit.errors import (
 )
 from backupkit.fleet import Appliance
 from backupkit.tables import SyncState
+from backupkit.tables.constants import ENDED
+from backupkit.tables.job_ids import digest_job_list
 
 __all__ = ["PollOrder", "PollResult", "Strategy", "api_error_columns", "poll"]
 
@@ -88,7 +90,8 @@ class PollResult:
     Without a `failure`, the job list was read. A job of it that could not be read, or not
     completely, is in `jobs` with its ``read_error``; then the poll is partial. `item_errors` are
     of such jobs, each with its id, and of other items. `list_unread` counts items of the list
-    without a usable id. `complete` is False only for saved answers without the job list.
+    without a usable id. `list_digest` is that of the job list, if all its jobs have ended and are
+    read. `complete` is False only for saved answers without the job list.
     """
 
     appliance: str
@@ -97,6 +100,7 @@ class PollResult:
     jobs: list[wire.Job] = field(default_factory=list)
     jobs_listed: int | None = None
     list_unread: int = 0
+    list_digest: str | None = None
     vanished: list[str] = field(default_factory=list)
     schedules: dict[str, wire.Schedule] = field(default_factory=dict)
     schedules_read: int | None = None
@@ -239,7 +243,11 @@ def _read_appliance(client: ApplianceClient, result: PollResult, order: PollOrde
     state = order.state
     listed = _read_list(client, result, order)
     lookup = LOCAL_STATES.get(order.state_key, NO_STATE).known_jobs
-    if lookup is not None:
+    digest = digest_job_list(listed)
+    if digest == state.list_digest:
+        known = frozenset(listed)
+        state = replace(state, listed=known, finished=known)
+    elif lookup is not None:
         listed_before, finished = lookup(result.appliance, listed)
         state = replace(state, listed=listed_before, finished=finished)
     all_known = state.finished.issuperset(listed)  # the usual case: nothing to compare
@@ -254,12 +262,20 @@ def _read_appliance(client: ApplianceClient, result: PollResult, order: PollOrde
     single_request = len(wanted) == len(listed) or len(wanted) > READ_ALL_ABOVE
     id_batches = [(), wanted] if single_request else [wanted]
     _read_jobs(client, result, wanted, id_batches=id_batches, order=order)
+    if not result.list_unread and _have_ended(result.jobs, wanted):
+        result.list_digest = digest
     if asks_version:  # after the jobs, which matter more
         _read_system_info(client, result)
     if result.details is None and _lacks_details(result.version):
         result.details = False
     if result.details is not False:
         _read_schedules(client, result, state)
+
+
+def _have_ended(jobs: Iterable[wire.Job], job_ids: Iterable[str]) -> bool:
+    """Return whether all these jobs were read completely, and have ended."""
+    ended = {job.job_id for job in jobs if job.status in ENDED and job.read_error is None}
+    return ended.issuperset(job_ids)
 
 
 def _read_list(client: ApplianceClient, result: PollResult, order: PollOrder) -> list[str]:

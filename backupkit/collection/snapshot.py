@@ -1,6 +1,6 @@
 """Result of one collection: `Snapshot`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -60,6 +60,8 @@ class Snapshot:
         Frames, or plain rows of which a frame is made when it is asked for.
     stopped : bool
         Whether Ctrl-C stopped the collection before all appliances were polled.
+    list_digests : mapping of str to str
+        Digest of the job list of each appliance of which all jobs have ended and are known.
 
     Attributes
     ----------
@@ -74,6 +76,8 @@ class Snapshot:
         schedules: "pd.DataFrame | Records",
         errors: "pd.DataFrame | Records",
         stopped: bool = False,  # noqa: FBT001, FBT002 # as it was
+        *,
+        list_digests: Mapping[str, str] | None = None,
     ) -> None:
         self._parts: Mapping[str, Any] = {
             "observations": observations,
@@ -82,6 +86,7 @@ class Snapshot:
             "errors": errors,
         }
         self.stopped = stopped
+        self.list_digests = list_digests or {}
 
     @property
     def records(self) -> Mapping[str, Records] | None:
@@ -97,6 +102,23 @@ class Snapshot:
             else Records.from_frame(_TABLES[name], part)
             for name in names
         ]
+
+    def without(self, appliances: Collection[str]) -> "Snapshot":
+        """Return a snapshot without the rows of some appliances."""
+        if not appliances:
+            return self
+        observations, polls, schedules, errors = (
+            part.select([name not in appliances for name in part["appliance"]])
+            for part in self.rows(*_TABLES)
+        )
+        return Snapshot(
+            observations,
+            polls,
+            schedules,
+            errors,
+            stopped=self.stopped,
+            list_digests=self.list_digests,
+        )
 
     @cached_property
     def observations(self) -> "pd.DataFrame":
@@ -217,6 +239,9 @@ def build_snapshot(
         schedules=_build_schedules(results),
         errors=build_error_records(_list_errors(results) if error_rows is None else error_rows),
         stopped=stopped,
+        list_digests={
+            result.appliance: result.list_digest for result in results if result.list_digest
+        },
     )
 
 

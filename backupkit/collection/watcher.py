@@ -197,15 +197,7 @@ class BackgroundCollection:
         """Return all polls, without those that were taken before; wait for their end."""
         self.taken = True
         snapshot = self.result()
-        if not self.names:
-            return snapshot
-
-        names = ("observations", "polls", "schedules", "errors")
-        rest = {
-            name: part.select([one not in self.names for one in part["appliance"]])
-            for name, part in zip(names, snapshot.rows(*names), strict=True)
-        }
-        return Snapshot(**rest, stopped=snapshot.stopped)
+        return snapshot.without(self.names)
 
 
 class Watch:

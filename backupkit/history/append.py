@@ -5,12 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import compress
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from backupkit.history import ledger
 from backupkit.history.databases import Connection
 from backupkit.history.jobs import JobUpdate, TextIds
 from backupkit.history.observations import Observation, find_repeats
+from backupkit.history.schema import OUTCOME_IDS
 from backupkit.history.stored import (
     build_select_list,
     decode_rows,
@@ -18,7 +20,7 @@ from backupkit.history.stored import (
     split_keys,
     to_datetime,
 )
-from backupkit.tables import CONFLICTS, POLLS, SCHEDULES, Records
+from backupkit.tables import CONFLICTS, POLLS, SCHEDULES, TERMINAL, Records
 from backupkit.tables.constants import TOLERATED_SKEW
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ _ANALYZE_ABOVE: Final = 20_000
 """Rows of an append after which the database updates its statistics."""
 _TIME_COLUMNS: Final = {"observations": "observed_at", "polls": "polled_at", "schedules": "seen_at"}
 _TOLERATED_SKEW: Final = TOLERATED_SKEW // timedelta(microseconds=1)
-_OK, _UNREAD = POLLS.names.index("ok"), POLLS.names.index("jobs_unread")
+_OK, _UNREAD, _LISTED = (POLLS.names.index(name) for name in ("ok", "jobs_unread", "jobs_listed"))
 _KEY_AND_TIME: Final = 3
 """The first columns of observations and schedules: appliance, job or schedule, and time."""
 
@@ -89,7 +91,12 @@ class AppendResult:
 
 
 def append(
-    connection: Connection, snapshot: Stored, *, run_id: str, keep_all: bool = False
+    connection: Connection,
+    snapshot: Stored,
+    *,
+    run_id: str,
+    keep_all: bool = False,
+    list_digests: Mapping[str, str] = MappingProxyType({}),
 ) -> AppendResult | None:
     """Append what is new in a snapshot.
 
@@ -104,6 +111,8 @@ def append(
     keep_all : bool
         Whether to store every row that is not stored yet, as an import does; else only rows that
         differ from the newest one.
+    list_digests : mapping of str to str
+        Digests of job lists, see `backupkit.tables.SyncState`.
 
     Returns
     -------
@@ -169,6 +178,7 @@ def append(
         owner_ids = [appliances[name] for name in plain[kind]["appliance"]]
         texts.insert(kind, plain[kind], {"appliance_id": owner_ids}, number)
     _count_polls(connection, rows["polls"], appliances)
+    _keep_list_digests(connection, rows, appliances, list_digests)
     if sum(map(len, rows.values())) >= _ANALYZE_ABOVE:
         connection.analyze()
     return result
@@ -323,3 +333,32 @@ def _count_polls(
         connection.execute_many(
             "UPDATE appliances SET polls = polls + ?, polls_ok = polls_ok + ? WHERE id = ?", rows
         )
+
+
+def _keep_list_digests(
+    connection: Connection,
+    rows: Mapping[str, Sequence[_Row]],
+    appliances: Mapping[str, int],
+    list_digests: Mapping[str, str],
+) -> None:
+    """Keep the digests of job lists with which the stored jobs agree.
+
+    The observations of other collectors may differ. Without a digest, the next collection compares
+    its list with the jobs.
+    """
+    stored = dict(connection.execute("SELECT name, list_digest FROM appliances"))
+    listed = {row[0]: row[_LISTED] for row in rows["polls"]}
+    observed = {row[0] for row in rows["observations"]}
+    changed = [
+        (listed.get(name), list_digests.get(name), appliances[name])
+        for name in sorted(observed.union(row[0] for own in rows.values() for row in own))
+        if name in observed or stored[name] != list_digests.get(name)
+    ]
+    ended = ", ".join(str(OUTCOME_IDS[outcome]) for outcome in TERMINAL)
+    connection.execute_many(
+        "UPDATE appliances SET list_digest = CASE WHEN jobs_listed = ? AND NOT EXISTS ("
+        "SELECT 1 FROM jobs j WHERE j.appliance_id = appliances.id "
+        "AND j.first_seen_at IS NOT NULL AND j.vanished_at IS NULL "
+        f"AND (j.outcome NOT IN ({ended}) OR j.read_error IS NOT NULL)) THEN ? END WHERE id = ?",
+        changed,
+    )

@@ -173,7 +173,8 @@ def history_not_found(uri: str) -> HistoryError:
     """Return the error for a history that does not exist and must not be created."""
     return HistoryError(
         f"{uri} holds no history yet. Fill it first with: "
-        f"backupkit collect --fleet fleet.toml --history {uri}"
+        f"backupkit collect --fleet fleet.toml --history {uri} "
+        "(or name another one with --history or BACKUPKIT_HISTORY)."
     )
 
 

@@ -177,7 +177,13 @@ class History:
 
         def action(connection: Connection) -> AppendResult:
             nonlocal first_try
-            done = _append.append(connection, stored, run_id=run_id, keep_all=keep_all)
+            done = _append.append(
+                connection,
+                stored,
+                run_id=run_id,
+                keep_all=keep_all,
+                list_digests=getattr(snapshot, "list_digests", {}),
+            )
             if done is None:  # the connection broke after the commit
                 return first_try
             first_try = done
@@ -548,7 +554,7 @@ class History:
         return reading.forget(self._database, appliance)
 
     def facts(self) -> dict[str, str]:
-        """Return the number of rows, the times of the first and the last one, and the size.
+        """Return the figures of `info` as texts for a reader.
 
         Returns
         -------
@@ -560,9 +566,26 @@ class History:
         HistoryError
             If the history cannot be read.
         """
+        return reading.format_info(self.info())
+
+    def info(self) -> dict[str, Any]:
+        """Return the number of rows, the times of the first and the last one, and the size.
+
+        Returns
+        -------
+        dict
+            appliances, jobs, observations, polls, polls_failed and appends (int); size (int,
+            bytes); first_observation and last_poll (datetime in UTC, None if there is none); head
+            (str, "" if it is empty); removals, a dict of time, kind and rows for each.
+
+        Raises
+        ------
+        HistoryError
+            If the history cannot be read.
+        """
         size = self._database.size()
         with self._database.read() as reader:
-            return reading.read_facts(reader, size=size)
+            return reading.read_info(reader, size=size)
 
     def __repr__(self) -> str:
         return f"History({self.uri!r})"

@@ -1,8 +1,9 @@
 """Reading the tables of a history as frames."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -29,9 +30,10 @@ __all__ = [
     "Filter",
     "add_durations",
     "find_head",
+    "format_info",
     "has_newer_rows",
     "parse_microseconds",
-    "read_facts",
+    "read_info",
     "read_jobs",
     "read_observations",
     "read_table",
@@ -195,8 +197,8 @@ _REMOVAL_LABELS: Final = {
 }
 
 
-def read_facts(reader: Reader, *, size: int) -> dict[str, str]:
-    """Return the figures of `backupkit.History.facts`; `size` is that of the database [bytes]."""
+def read_info(reader: Reader, *, size: int) -> dict[str, Any]:
+    """Return the figures of `backupkit.History.info`; `size` is that of the database [bytes]."""
     counts = {
         name: int(reader.rows(f"SELECT COUNT(*) AS n FROM {source}", {"n": "integer"})[0][0])
         for name, source in {
@@ -204,7 +206,7 @@ def read_facts(reader: Reader, *, size: int) -> dict[str, str]:
             "jobs": "jobs WHERE first_seen_at IS NOT NULL",
             "observations": "observations",
             "polls": f"polls WHERE {LIST_READ.format('')} IS NOT NULL",
-            "failed": "polls WHERE ok = 0",
+            "polls_failed": "polls WHERE ok = 0",
         }.items()
     }
     times = {"first": "integer", "last": "integer"}
@@ -212,40 +214,57 @@ def read_facts(reader: Reader, *, size: int) -> dict[str, str]:
         "SELECT MIN(observed_at) AS first, 0 AS last FROM observations", times
     )
     [(_, last)] = reader.rows("SELECT 0 AS first, MAX(polled_at) AS last FROM polls", times)
-    facts = {"Size": f"{size / 2**20:,.1f} MiB", **_read_removals(reader)}
-    if not counts["observations"] and last is None:
-        return {"Kept": "nothing yet", **facts}
     [(appends, head)] = reader.rows(
         "SELECT (SELECT COUNT(*) FROM appends) AS n, head FROM history",
         {"n": "integer", "head": "text"},
     )
     return {
-        "Appliances": f"{counts['appliances']:,}",
-        "Jobs": f"{counts['jobs']:,}",
-        "Observations": f"{counts['observations']:,}",
-        "First observation": _format_moment(first),
-        "Last poll": _format_moment(last),
-        "Polls": f"{counts['polls']:,}, of which {counts['failed']:,} failed",
-        **facts,
-        "Appends": f"{appends:,}",
-        "Head": head,
+        **counts,
+        "first_observation": _to_datetime(first),
+        "last_poll": _to_datetime(last),
+        "size": size,
+        "appends": appends,
+        "head": head,
+        "removals": _read_removals(reader),
     }
 
 
-def _format_moment(stamp: int | None) -> str:
-    if stamp is None:
-        return "none"
-    return f"{pd.Timestamp(stamp, unit='us', tz='UTC'):%Y-%m-%d %H:%M} UTC"
+def format_info(info: Mapping[str, Any]) -> dict[str, str]:
+    """Return the figures of `backupkit.History.facts` from those of `backupkit.History.info`."""
+    facts = {"Size": f"{info['size'] / 2**20:,.1f} MiB"} | {
+        f"Removed {removal['time']:%Y-%m-%d}": f"{removal['rows']:,} rows: "
+        f"{_REMOVAL_LABELS[removal['kind']]}"
+        for removal in info["removals"]
+    }
+    if not info["observations"] and info["last_poll"] is None:
+        return {"Kept": "nothing yet", **facts}
+    return {
+        **{name.capitalize(): f"{info[name]:,}" for name in ("appliances", "jobs", "observations")},
+        "First observation": _format_moment(info["first_observation"]),
+        "Last poll": _format_moment(info["last_poll"]),
+        "Polls": f"{info['polls']:,}, of which {info['polls_failed']:,} failed",
+        **facts,
+        "Appends": f"{info['appends']:,}",
+        "Head": info["head"],
+    }
 
 
-def _read_removals(reader: Reader) -> dict[str, str]:
-    """Return the number of removed rows by day."""
+def _to_datetime(stamp: int | None) -> datetime | None:
+    return None if stamp is None else pd.Timestamp(stamp, unit="us", tz="UTC").to_pydatetime()
+
+
+def _format_moment(time: datetime | None) -> str:
+    return "none" if time is None else f"{time:%Y-%m-%d %H:%M} UTC"
+
+
+def _read_removals(reader: Reader) -> list[dict[str, Any]]:
+    """Return the removals, the oldest first."""
     removed = reader.rows(
         "SELECT kind, appended_at, observations + polls + schedules AS n FROM appends "
         "WHERE kind IN ('prune', 'forget')",
         {"kind": "text", "appended_at": "integer", "n": "integer"},
     )
-    return {
-        f"Removed {_format_moment(when)[:10]}": f"{number:,} rows: {_REMOVAL_LABELS[kind]}"
+    return [
+        {"time": _to_datetime(when), "kind": kind, "rows": number}
         for kind, when, number in sorted(removed, key=lambda row: row[1])
-    }
+    ]

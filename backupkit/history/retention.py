@@ -87,7 +87,8 @@ def _remove_rows(
     removed_polls = f"FROM polls o WHERE o.appliance_id = appliances.id AND ({wanted['polls']})"
     read = LIST_READ.format("o.")
     connection.execute(
-        f"UPDATE appliances SET polls = polls - (SELECT COUNT({read}) {removed_polls}), "
+        "UPDATE appliances SET list_digest = NULL, "
+        f"polls = polls - (SELECT COUNT({read}) {removed_polls}), "
         f"polls_ok = polls_ok - (SELECT COALESCE(SUM({read}), 0) {removed_polls})"
     )
     store_observations_apart(connection, job_ids)

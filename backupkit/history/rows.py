@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 from backupkit.errors import HistoryError
 from backupkit.history.databases import Reader
 from backupkit.history.schema import TEXT_TABLES, sql_kind
-from backupkit.history.stored import MAX_ID_LENGTH, split_keys, to_stored_id
+from backupkit.history.stored import split_keys
 from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES, Column, Table
+from backupkit.tables.job_ids import MAX_ID_LENGTH, to_stored_id
 from backupkit.tables.kinds import FLAG
 
 __all__ = [

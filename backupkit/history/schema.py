@@ -30,7 +30,7 @@ __all__ = [
     "sql_kind",
 ]
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 OUTCOME_IDS: Final = {outcome: number for number, outcome in enumerate(OUTCOMES, start=1)}
 """The numbers of the first texts, so that SQL can name an outcome by a constant."""
@@ -138,6 +138,7 @@ CREATE TABLE appliances (
   polls_ok {{big}} NOT NULL DEFAULT 0,
   jobs {{big}} NOT NULL DEFAULT 0,
   jobs_listed {{big}} NOT NULL DEFAULT 0,
+  list_digest TEXT,
   oldest_start {{big}},
   sized_jobs {{big}} NOT NULL DEFAULT 0,
   sized_bytes {{big}} DEFAULT 0

@@ -3,7 +3,6 @@
 A stored value is a text, microseconds, 0 or 1, a number, JSON for a list, or None where missing.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -13,6 +12,7 @@ import msgspec
 from backupkit.history.databases import Connection, hash_text
 from backupkit.history.schema import COLUMNS, TEXT_TABLES, sql_kind
 from backupkit.tables import Column, Records
+from backupkit.tables.job_ids import to_stored_id, to_stored_text
 from backupkit.tables.kinds import (
     COUNT,
     FLAG,
@@ -25,7 +25,6 @@ from backupkit.tables.kinds import (
 )
 
 __all__ = [
-    "MAX_ID_LENGTH",
     "build_select_list",
     "decode_rows",
     "find_next_id",
@@ -34,15 +33,10 @@ __all__ = [
     "to_datetime",
     "to_microseconds",
     "to_stored",
-    "to_stored_id",
-    "to_stored_text",
 ]
 
 _KEYS_PER_STATEMENT: Final = 400
 """Keys in one statement."""
-
-MAX_ID_LENGTH: Final = 400
-"""Characters of a job's id; an index of PostgreSQL holds 2,700 bytes."""
 
 _RAW: Final = {"plain": "text", "real": "real"}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -76,23 +70,6 @@ def _converter(column: Column) -> Callable[[Any], Any]:
 
 def _convert(convert: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
     return [None if value is None else convert(value) for value in values]
-
-
-def to_stored_id(text: str) -> str:
-    """Return a job's id as it is stored.
-
-    PostgreSQL stores no NUL in a text and no long text in an index. So a NUL is replaced, and a
-    long id becomes its beginning and a SHA-256. Both databases store the same.
-    """
-    if len(text) > MAX_ID_LENGTH:
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        text = f"{text[: MAX_ID_LENGTH - len(digest) - 1]}~{digest}"
-    return to_stored_text(text)
-
-
-def to_stored_text(text: str) -> str:
-    """Return a text as it is stored: with a sign instead of a NUL."""
-    return text.replace("\0", "\ufffd")
 
 
 def to_microseconds(moment: datetime) -> int:

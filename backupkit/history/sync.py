@@ -6,8 +6,9 @@ from typing import Any
 
 from backupkit.history.databases import Connection
 from backupkit.history.schema import LIST_READ, OUTCOME_IDS
-from backupkit.history.stored import build_select_list, decode_rows, split_keys, to_stored_id
+from backupkit.history.stored import build_select_list, decode_rows, split_keys
 from backupkit.tables import POLLS, TERMINAL, SyncState
+from backupkit.tables.job_ids import to_stored_id
 
 __all__ = ["find_known_jobs", "read_sync_state"]
 
@@ -18,11 +19,12 @@ _FACTS = ("api", "details", "version", "timezone")
 
 def read_sync_state(connection: Connection, *, ids: bool) -> dict[str, SyncState]:
     """Return what the next collection needs to know; `ids` adds the ids of the listed jobs."""
-    counts = dict(
-        connection.execute(
-            "SELECT name, jobs_listed FROM appliances WHERE jobs > 0 OR polls_ok > 0"
+    known = {
+        name: own
+        for name, *own in connection.execute(
+            "SELECT name, jobs_listed, list_digest FROM appliances WHERE jobs > 0 OR polls_ok > 0"
         )
-    )
+    }
     facts = _read_facts(connection)
     plans = _read_schedule_names(connection)
     listed, finished = _read_listed_ids(connection) if ids else ({}, {})
@@ -30,11 +32,12 @@ def read_sync_state(connection: Connection, *, ids: bool) -> dict[str, SyncState
         name: SyncState(
             listed.get(name, frozenset()),
             finished.get(name, frozenset()),
-            counts.get(name, 0),
+            known[name][0] if name in known else 0,
             **facts.get(name, {}),
             schedules=plans.get(name, frozenset()),
+            list_digest=known[name][1] if name in known else None,
         )
-        for name in {*counts, *facts}
+        for name in {*known, *facts}
     }
 
 

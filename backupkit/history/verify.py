@@ -18,8 +18,9 @@ from backupkit.history.ledger import (
 from backupkit.history.rows import read_stored_columns, to_frame, to_stored_columns
 from backupkit.history.schema import COLUMNS, LIST_READ
 from backupkit.history.stored import to_microseconds
-from backupkit.tables import JOBS, OBSERVATIONS, jobs_from
+from backupkit.tables import JOBS, OBSERVATIONS, TERMINAL, jobs_from
 from backupkit.tables.constants import EARLIEST_TIME, LARGEST_SUM
+from backupkit.tables.job_ids import digest_job_list
 
 __all__ = ["find_problems"]
 
@@ -158,12 +159,15 @@ def _check_jobs(reader: Reader, chunk: Chunk) -> Iterator[_Problem]:
 
 def _check_totals(reader: Reader, chunk: Chunk, jobs: pd.DataFrame) -> Iterator[_Problem]:
     numbers = ("jobs", "jobs_listed", "sized_jobs", "sized_bytes", "oldest_start")
-    types = {"name": "text", **dict.fromkeys(numbers, "integer")}
-    stored = reader.rows(f"SELECT name, {', '.join(numbers)} FROM appliances", types)
+    types = {"name": "text", "list_digest": "text", **dict.fromkeys(numbers, "integer")}
+    stored = reader.rows(f"SELECT name, list_digest, {', '.join(numbers)} FROM appliances", types)
     sums = _sum_jobs(jobs)
-    for name, *values in stored:
+    list_digests = _digest_job_lists(jobs)
+    for name, list_digest, *values in stored:
         if name not in chunk.names:
             continue
+        if list_digest not in {None, list_digests.get(name, digest_job_list([]))}:
+            yield f"appliance {name}", "the digest of its job list does not agree with its jobs"
         computed: list[int | None] = [0, 0, 0, 0, None]
         if name in sums.index:
             row = sums.loc[name]
@@ -172,6 +176,16 @@ def _check_totals(reader: Reader, chunk: Chunk, jobs: pd.DataFrame) -> Iterator[
             computed.append(None if pd.isna(start) else to_microseconds(start))
         if values != computed:
             yield f"appliance {name}", "its totals do not agree with its jobs"
+
+
+def _digest_job_lists(jobs: pd.DataFrame) -> dict[str, str | None]:
+    """Return the digest of the job list of each appliance; None if a job has not ended."""
+    listed = jobs[jobs["vanished_at"].isna()]
+    ended = listed["outcome"].isin(TERMINAL) & listed["read_error"].isna()
+    return {
+        str(name): digest_job_list(own["job_id"]) if ended[own.index].all() else None
+        for name, own in listed.groupby("appliance")
+    }
 
 
 def _sum_jobs(jobs: pd.DataFrame) -> pd.DataFrame:

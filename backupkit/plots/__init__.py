@@ -21,3 +21,7 @@ __all__ = [
     "progress",
     "timeline",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

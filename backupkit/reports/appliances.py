@@ -48,7 +48,8 @@ def build_appliance_facts(
     small = len(rows) <= _SMALL_FLEET
     detailed = rows.index if small else rows.index[rows["state"] == "breach"]
     detailed = detailed[:_MAX_DETAILED_IN_LARGE_FLEET]
-    job_counts = assessment.jobs["appliance"][find_period_jobs(assessment)].value_counts().to_dict()
+    names = assessment.assessed_jobs["appliance"][find_period_jobs(assessment)]
+    job_counts = names.value_counts().to_dict()
     newest = (
         select_period_jobs(assessment, detailed)
         .sort_values(["start_time", "job_id"], ascending=False, kind="stable")

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from backupkit.tables.messages import find_offsets, join_items, readable_messages
 from backupkit.texts import escape_formula, mask_user
 
 __all__ = ["build_export_name", "join_messages", "stream_csv", "stream_records"]
@@ -103,7 +102,7 @@ def _encode_json(values: pa.Array) -> pa.Array:
     """Return each value as JSON."""
     kind = values.type
     if pa.types.is_list(kind):
-        inner = _join_items(_encode_json(values.flatten()), _find_offsets(values), ",")
+        inner = join_items(_encode_json(values.flatten()), find_offsets(values), ",")
         texts = pc.if_else(values.is_valid(), _concatenate("[", inner, "]"), None)
     elif pa.types.is_struct(kind):
         parts: list[Any] = []
@@ -160,29 +159,9 @@ def _format_times(values: pa.Array) -> pa.Array:
 
 def _join_messages(values: pa.Array) -> pa.Array:
     """Return the messages of each job, one per line, each in its most readable form."""
-    messages = values.flatten()
-    columns = dict(zip((field.name for field in messages.type), messages.flatten(), strict=True))
-    readable = pc.coalesce(
-        *(
-            pc.if_else(pc.equal(columns[name], ""), None, columns[name])
-            for name in ("localized", "default_message", "id")
-        )
-    ).cast(_TEXT)
-    readable = _replace_matches(readable, pc.match_substring(readable, "@"), readable, mask_user)
-    is_readable = readable.is_valid()
-    counts = np.concatenate([[0], np.cumsum(is_readable.to_numpy(zero_copy_only=False))])
-    return _join_items(readable.filter(is_readable), counts[_find_offsets(values)], "\n")
-
-
-def _find_offsets(values: pa.Array) -> npt.NDArray[np.int64]:
-    """Return where the items of each list start, in `values.flatten()`, and where the last end."""
-    lengths = pc.list_value_length(values).fill_null(0).to_numpy(zero_copy_only=False)
-    return np.concatenate([[0], np.cumsum(lengths)], dtype=np.int64)
-
-
-def _join_items(items: pa.Array, offsets: npt.NDArray[np.int64], separator: str) -> pa.Array:
-    """Join the texts of each list."""
-    return pc.binary_join(pa.LargeListArray.from_arrays(offsets, items), _literal(separator))
+    texts, offsets = readable_messages(values)
+    texts = _replace_matches(texts, pc.match_substring(texts, "@"), texts, mask_user)
+    return join_items(texts, offsets, "\n")
 
 
 def _map_distinct(values: pa.Array, encode: Callable[[list[Any]], list[str]]) -> pa.Array:

@@ -137,7 +137,7 @@ def _group_lint_findings(assessment: Assessment, links: Mapping[str, Link]) -> R
 
 def build_load(assessment: Assessment, links: Mapping[str, Link]) -> Load:
     """Return running jobs, early and late starts, and load of the backup targets."""
-    jobs = assessment.jobs
+    jobs = assessment.assessed_jobs
     running = jobs[(jobs["outcome"] == "open") & jobs["vanished_at"].isna()]
     running = running if is_current(assessment) else running[:0]
     running = running.sort_values("start_time", kind="stable")
@@ -194,7 +194,7 @@ def _compare_starts(
     """Compare the starts of the jobs of the last day with their slots."""
     slots = assessment.slots
     recent = slots[(slots["slot"] >= assessment.end - _DAY) & slots["job_id"].notna()]
-    starts = assessment.jobs[["appliance", "job_id", "start_time"]]
+    starts = assessment.assessed_jobs[["appliance", "job_id", "start_time"]]
     matched = recent.merge(starts, on=["appliance", "job_id"])
     if matched.empty:
         return "In the last day no run of a schedule began.", ()
@@ -224,7 +224,7 @@ def _draw_load(assessment: Assessment) -> tuple[Picture | None, str]:
         f"Busiest: {sanitise(loads.index[0], limit=120)}, at most "
         f"{_format_peak(top['peak'], top['peak_at'])}."
     )
-    jobs = assessment.jobs
+    jobs = assessment.assessed_jobs
     ran = (jobs["start_time"] < assessment.end) & ~(jobs["end_time"] < assessment.start)
     inside = jobs.loc[ran, ["location", "start_time", "end_time", "vanished_at"]]
     targets = {location: target_of(location) for location in inside["location"].dropna().unique()}
@@ -255,7 +255,7 @@ def build_sizes(assessment: Assessment, links: Mapping[str, Link]) -> Sizes:
             f"{format_count(len(anomalies), 'unusual job')}, most of "
             f"{links[counts.index[0]].name} ({counts.iloc[0]:,} of {len(anomalies):,})."
         )
-        jobs = assessment.jobs
+        jobs = assessment.assessed_jobs
         ended = jobs["start_time"].between(assessment.start, assessment.end, inclusive="left")
         worst = jobs[ended & jobs["appliance"].isin(counts.index[:_MAX_DRAWN])]
         ax = plots.durations(worst, anomalies=anomalies, limit=_MAX_DRAWN)

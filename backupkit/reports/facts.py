@@ -66,7 +66,7 @@ __all__ = [
 Time = pd.Timestamp | NaTType
 Duration = pd.Timedelta | NaTType
 
-_MAX_SVG_BYTES = 60_000  # bytes
+_MAX_SVG_BYTES = 36_000  # bytes
 _SVG_POINT_BYTES = 20  # bytes of a point in SVG, at least
 _COLOURS = 64  # of an image: few hues, and the edges of texts
 _PNG_DPI = 200  # twice that of a screen
@@ -177,7 +177,7 @@ class Picture(NamedTuple):
 
 
 def build_data_uri(ax: Axes) -> str:
-    """Return a drawn figure as a data URI: SVG, or PNG if the SVG exceeds 60,000 bytes.
+    """Return a drawn figure as a data URI: SVG, or PNG if the SVG exceeds 36,000 bytes.
 
     Of a figure with many points, which would exceed it, no SVG is rendered.
     """

@@ -132,7 +132,7 @@ def _add_days(summary: Summary, matrix: Matrix) -> Rows[tuple[object, ...]]:
 def _draw_runs(assessment: Assessment) -> tuple[Picture | None, str]:
     """Draw the runs of the last week of the worst appliances."""
     start = max(assessment.start, assessment.end - pd.Timedelta(days=_RUN_DAYS))
-    jobs = assessment.jobs[find_period_jobs(assessment)]
+    jobs = assessment.assessed_jobs[find_period_jobs(assessment)]
     jobs = jobs[~(jobs["end_time"] < start)]
     slots = assessment.slots[assessment.slots["slot"] >= start]
     if jobs.empty and slots.empty:

@@ -28,7 +28,7 @@ def is_over(assessment: Assessment) -> bool:
 
 def find_period_jobs(assessment: Assessment) -> pd.Series:
     """Return whether each job overlaps the period."""
-    return assessment.jobs["in_period"].fillna(value=False).astype("bool")
+    return assessment.assessed_jobs["in_period"].fillna(value=False).astype("bool")
 
 
 def select_period_jobs(
@@ -41,8 +41,8 @@ def select_period_jobs(
     """
     is_selected = find_period_jobs(assessment)
     if appliances is not None:
-        is_selected &= assessment.jobs["appliance"].isin(appliances)
-    jobs = assessment.jobs[is_selected]
+        is_selected &= assessment.assessed_jobs["appliance"].isin(appliances)
+    jobs = assessment.assessed_jobs[is_selected]
     if is_current(assessment):
         return jobs
     observed = {name: jobs[name].mask(jobs[name] > assessment.end) for name in _OBSERVED}

@@ -73,8 +73,8 @@ def _collect_names(assessment: Assessment) -> dict[str, set[str]]:
     policy, rows = assessment.policy, assessment.appliances
     members, exclusions = policy.members, policy.exclusions
     locations: set[str] = set()
-    for frame, column in ((assessment.jobs, "location"), (assessment.schedules, "location")):
-        locations.update(frame[column].dropna().unique())
+    for frame in (assessment.assessed_jobs, assessment.schedules):
+        locations.update(frame["location"].dropna().unique())
     hosts, users = {member.host for member in members if member.host}, set()
     for host, user in map(_split_location, locations):
         hosts |= {host} if host else set()

@@ -203,8 +203,10 @@ def _list_next_steps(
     """Return the cause and the next step of each appliance in words, in full only once."""
     if is_over(assessment):
         return dict.fromkeys(listed.index.astype("str"), "")
-    is_listed = assessment.jobs["appliance"].isin(listed.index)
-    found = advice.find_next_steps(assessment.jobs[is_listed], assessment.failures, assessment.end)
+    is_listed = assessment.assessed_jobs["appliance"].isin(listed.index)
+    found = advice.find_next_steps(
+        assessment.assessed_jobs[is_listed], assessment.failures, assessment.end
+    )
     schedules = assessment.schedules[assessment.schedules["appliance"].isin(listed.index)]
     first_names: dict[str, str] = {}
     steps = {}
@@ -336,7 +338,7 @@ def build_changes(comparison: Comparison, links: Mapping[str, Link], *, timezone
     return Changes(
         against=f"the report as of {format_timestamp(comparison.now, 'UTC')} on "
         f"{describe_period(comparison.start, comparison.end, timezone)}",
-        since=comparison.now,
+        since=comparison.end,
         sentence=comparison.sentence,
         groups=tuple(groups),
         warnings=comparison.warning_sentence,

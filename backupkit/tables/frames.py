@@ -123,6 +123,31 @@ ASSESSED_JOBS = Table(
 )
 """Jobs used by an assessment; times that are not plausible are missing, see `remark`."""
 
+JOINED_JOBS = Table(
+    "joined jobs",
+    (
+        *_JOB,
+        Column(
+            "in_period",
+            FLAG,
+            "Whether it overlaps the period, or may. The others are older; a figure needs them.",
+        ),
+        Column("site", TEXT, "The appliance's site in fleet.toml."),
+        Column("group", TEXT, "The appliance's group in fleet.toml."),
+        Column("version", TEXT, "The appliance's version, newest good poll; see `build`."),
+        Column("target", TEXT, "The backup target: scheme and host; missing without a location."),
+        Column("slot", TIME, "The expected run that it decided; missing if none.", "UTC"),
+        *(
+            Column("messages", TEXT, "Texts of its messages, one on each line; missing if none.")
+            if column.name == "messages"
+            else column
+            for column in ASSESSED_JOBS
+            if column.name not in {"appliance", "job_id", "in_period"}
+        ),
+    ),
+)
+"""Jobs of an assessment with their appliance, target and slot: one flat row for each job."""
+
 POLLS = Table(
     "polls",
     (

@@ -12,7 +12,8 @@ class SyncState:
     `listed` are the ids on its job list; `jobs` is their number, also if `listed` is read only when
     the poll starts. Jobs in `finished` are not requested again. `api` is that of the newest good
     poll, None if it must be detected, as after an upgrade. `schedules` are the names of the
-    schedules on the appliance.
+    schedules on the appliance. `list_digest` is that of its job list, if all jobs on it have ended
+    and are known: an appliance that sends the same list again has nothing new.
     """
 
     listed: frozenset[str] = frozenset()
@@ -23,3 +24,4 @@ class SyncState:
     version: str | None = None
     timezone: str | None = None
     schedules: frozenset[str] = frozenset()
+    list_digest: str | None = None

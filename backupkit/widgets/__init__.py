@@ -7,8 +7,9 @@ except ImportError as error:
         "backupkit.widgets needs ipywidgets: pip install 'backupkit[lab]', then restart the kernel."
     ) from error
 
-from backupkit.widgets.explore import Explorer, explore
-from backupkit.widgets.view import Selection
+from backupkit.widgets.explore import explore
+from backupkit.widgets.explorer import Explorer
+from backupkit.widgets.selection import Selection
 from backupkit.widgets.watch import Watcher, watch
 
 __all__ = ["Explorer", "Selection", "Watcher", "explore", "watch"]

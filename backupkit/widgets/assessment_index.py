@@ -67,7 +67,7 @@ class AssessmentIndex:
         self.assessment = assessment
         self.appliances = assessment.appliances.index
         self.jobs = jobs = correct_clock_skew(
-            assessment.jobs, skew_corrections(assessment.coverage["clock_skew"])
+            assessment.assessed_jobs, skew_corrections(assessment.coverage["clock_skew"])
         )
         start = _to_integers(jobs["start_time"])
         self.order = np.argsort(~start, kind="stable")  # newest first, missing starts last
@@ -136,6 +136,16 @@ class AssessmentIndex:
         return codes.astype(np.int8)[self.slot_order]
 
     @cached_property
+    def slot_failed(self) -> Flags:
+        """Mask of the slots that are pending although their first run failed."""
+        pending = np.flatnonzero(self.slot_states == SLOT_STATES.index("pending"))
+        rows = self.slot_order[pending]
+        flags = np.zeros(len(self.slot_order), dtype=bool)
+        first = self.assessment.slots["first_outcome"].iloc[rows]
+        flags[pending] = first.eq("failure").to_numpy(dtype=bool, na_value=False)
+        return flags
+
+    @cached_property
     def interval_appliances(self) -> Codes:
         """Appliance code of each interval."""
         return _encode(self.assessment.intervals["appliance"], self.appliances)
@@ -193,9 +203,14 @@ class AssessmentIndex:
 
     def search(self, text: str) -> Flags:
         """Return a mask of the jobs that contain a text; case is ignored."""
-        if self._last_search is None or self._last_search[0] != text:
-            self._last_search = text, self._find_text(text)
-        return self._last_search[1]
+        last = self._last_search
+        if last is None or last[0] != text:
+            self._last_search = last = text, self._find_text(text)
+        return last[1]
+
+    def has_searched(self, text: str) -> bool:
+        """Return whether the jobs that contain a text are known already."""
+        return self._last_search is not None and self._last_search[0] == text
 
     def _find_text(self, text: str) -> Flags:
         """Search each distinct text once; only the ids of jobs all differ."""

@@ -1,4 +1,4 @@
-"""Image widget with click and brush events; it needs anywidget."""
+"""Widgets that send clicks: an image and a page of HTML; they need anywidget."""
 
 from importlib.resources import files
 from typing import Final
@@ -6,21 +6,38 @@ from typing import Final
 import anywidget
 import traitlets
 
-__all__ = ["ClickablePicture"]
+__all__ = ["ClickablePage", "ClickablePicture"]
 
-_SCRIPT: Final = files("backupkit.widgets").joinpath("picture.js").read_text(encoding="utf-8")
+_SCRIPTS: Final = {
+    name: files("backupkit.widgets").joinpath(f"{name}.js").read_text(encoding="utf-8")
+    for name in ("picture", "page")
+}
 
 
 class ClickablePicture(anywidget.AnyWidget):
-    """Image widget that sends a message for each click and each brushed span.
+    """Image widget that sends a message for each click, each brushed span and each chosen row.
 
-    `src` is a data URI. `clicks` and `brushes` say whether clicking and dragging has an effect. The
-    page sets `dark`.
+    `src` is a data URI. `clicks` and `brushes` say whether clicking and dragging has an effect.
+    `rows` has the name, the top and the height of each row that can be chosen, as fractions of the
+    image, and whether it is chosen now; `edge` is the width of the names. The page sets `dark`.
     """
 
-    _esm = _SCRIPT
+    _esm = _SCRIPTS["picture"]
     src = traitlets.Unicode().tag(sync=True)
     alt = traitlets.Unicode().tag(sync=True)
     clicks = traitlets.Bool().tag(sync=True)
     brushes = traitlets.Bool().tag(sync=True)
+    rows = traitlets.List(traitlets.Tuple()).tag(sync=True)
+    edge = traitlets.Float().tag(sync=True)
     dark = traitlets.Bool().tag(sync=True)
+
+
+class ClickablePage(anywidget.AnyWidget):
+    """HTML widget that sends a message for each row that is picked.
+
+    `value` is HTML. A row is picked by its button, which has the attribute `data-pick`, or by a
+    click elsewhere in the row.
+    """
+
+    _esm = _SCRIPTS["page"]
+    value = traitlets.Unicode().tag(sync=True)

@@ -96,7 +96,8 @@ class PeriodFigures:
 
         compliant, observed, in_scope [h], completed and counted [slots]. Strict RPO compliance is
         compliant / in_scope, strict slot compliance completed / counted, and coverage observed /
-        in_scope; for several appliances, of their sums.
+        in_scope; for several appliances, of their sums. The slots that are pending are in neither;
+        of these, failed have a failed run already.
         """
         hours, slots = self._times.sum(axis=0) / _SECOND / _HOUR, self._slots.sum(axis=0)
         columns = {
@@ -105,13 +106,20 @@ class PeriodFigures:
             "in_scope": hours[:, _find(STATES, IN_SCOPE_STATES)].sum(axis=1),
             "completed": slots[:, _find(SLOT_STATES, COMPLETED_SLOTS)].sum(axis=1),
             "counted": slots[:, ~_find(SLOT_STATES, UNCOUNTED_SLOTS)].sum(axis=1),
+            "pending": slots[:, SLOT_STATES.index("pending")],
+            "failed": self._failed_slots,
         }
         return pd.DataFrame(columns, index=self._names, dtype="float64")
 
     @cached_property
     def ratios(self) -> dict[str, Ratio]:
         """Key figures of the appliances that no rule excludes."""
-        return compute_ratios(self.amounts[self._in_scope].sum())
+        return compute_ratios(self.totals)
+
+    @cached_property
+    def totals(self) -> pd.Series:
+        """Sums of the amounts of the appliances that no rule excludes."""
+        return self.amounts[self._in_scope].sum()
 
     @cached_property
     def verdict(self) -> PeriodVerdict:
@@ -239,6 +247,14 @@ class PeriodFigures:
             cells = index.slot_appliances[span] * len(SLOT_STATES) + index.slot_states[span]
             parts.append(self._count(cells, SLOT_STATES))
         return np.array(parts)
+
+    @cached_property
+    def _failed_slots(self) -> Counts:
+        """Number of pending slots with a failed run, by appliance."""
+        index, (start, end) = self._index, (self._bounds[0][0], self._bounds[-1][1])
+        span = slice(*np.searchsorted(index.slot_times, [_to_integer(start), _to_integer(end)]))
+        failed = index.slot_appliances[span][index.slot_failed[span]]
+        return np.bincount(failed, minlength=len(index.appliances))[self._codes]
 
     def _count(
         self, cells: Codes, states: tuple[str, ...], *, weights: Counts | None = None

@@ -1,4 +1,17 @@
-// A picture that tells where it was clicked or brushed, and whether the page is dark.
+// A picture that reports clicks, brushed spans and chosen rows, and whether the page is dark.
+
+// JupyterLab and Notebook mark the body, Colab the root, VS Code sets a class; else the system.
+function isDark() {
+  const { body, documentElement: root } = document;
+  if (body.dataset.jpThemeLight) return body.dataset.jpThemeLight === "false";
+  if (/\bvscode-(dark|light|high-contrast)/.test(body.className)) {
+    return /\bvscode-(dark|high-contrast)\b/.test(body.className) && !body.classList.contains("vscode-high-contrast-light");
+  }
+  const named = root.getAttribute("theme") ?? root.dataset.theme;
+  if (named) return named === "dark";
+  return matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
 function render({ model, el }) {
   const frame = document.createElement("div");
   frame.className = "backupkit-picture";
@@ -10,7 +23,9 @@ function render({ model, el }) {
   band.style.cssText =
     "position: absolute; top: 0; bottom: 0; display: none; pointer-events: none;" +
     " background: rgba(0, 114, 178, 0.2); border: solid #0072b2; border-width: 0 1px;";
-  frame.append(image, band);
+  const names = document.createElement("div");
+  names.setAttribute("role", "group");
+  frame.append(image, band, names);
   el.append(frame);
 
   const show = () => {
@@ -22,6 +37,51 @@ function render({ model, el }) {
   };
   model.on("change:src change:alt change:brushes change:clicks", show);
   show();
+
+  // a button over each name: one stop of the Tab key, then the arrow keys
+  const list = () => {
+    const focused = [...names.children].indexOf(document.activeElement);
+    names.setAttribute("aria-label", model.get("alt"));
+    names.replaceChildren(
+      ...model.get("rows").map(([name, top, height, chosen], index) => {
+        const button = document.createElement("button");
+        button.type = "button";
+        button.tabIndex = index === 0 ? 0 : -1;
+        button.title = name;
+        button.setAttribute("aria-label", name);
+        button.setAttribute("aria-pressed", String(chosen));
+        button.style.cssText =
+          "position: absolute; left: 0; padding: 0; border: 0; border-radius: 3px; cursor: pointer;" +
+          ` background: ${chosen ? "rgba(0, 114, 178, 0.22)" : "none"};` +
+          ` top: ${100 * top}%; height: ${100 * height}%; width: ${100 * model.get("edge")}%;`;
+        button.addEventListener("click", () => model.send({ kind: "row", row: index }));
+        button.addEventListener("pointerenter", () => (button.style.background = "rgba(0, 114, 178, 0.14)"));
+        button.addEventListener(
+          "pointerleave",
+          () => (button.style.background = chosen ? "rgba(0, 114, 178, 0.22)" : "none"),
+        );
+        return button;
+      }),
+    );
+    if (focused >= 0) focus(Math.min(focused, names.children.length - 1));
+  };
+  const focus = (index) => {
+    const next = names.children[index];
+    if (!next) return;
+    for (const button of names.children) button.tabIndex = button === next ? 0 : -1;
+    next.focus({ preventScroll: true });
+  };
+  names.addEventListener("keydown", (event) => {
+    const last = names.children.length - 1;
+    const index = [...names.children].indexOf(document.activeElement);
+    const target = { ArrowDown: index + 1, ArrowUp: index - 1, Home: 0, End: last }[event.key];
+    if (target === undefined) return;
+    event.preventDefault();
+    event.stopPropagation();
+    focus(Math.min(Math.max(target, 0), last));
+  });
+  model.on("change:rows", list);
+  list();
 
   const place = (event) => {
     const box = image.getBoundingClientRect();
@@ -59,17 +119,23 @@ function render({ model, el }) {
     band.style.display = "none";
   });
 
-  // JupyterLab marks its body; elsewhere the page is light
-  const tell = () => {
-    const dark = document.body.dataset.jpThemeLight === "false";
+  const report = () => {
+    const dark = isDark();
     if (model.get("dark") === dark) return;
     model.set("dark", dark);
     model.save_changes();
   };
-  const watcher = new MutationObserver(tell);
-  watcher.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
-  tell();
-  return () => watcher.disconnect();
+  const watcher = new MutationObserver(report);
+  const attributeFilter = ["class", "data-jp-theme-light", "data-theme", "theme"];
+  watcher.observe(document.body, { attributes: true, attributeFilter });
+  watcher.observe(document.documentElement, { attributes: true, attributeFilter });
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  system.addEventListener("change", report);
+  report();
+  return () => {
+    watcher.disconnect();
+    system.removeEventListener("change", report);
+  };
 }
 
 export default { render };

@@ -1,125 +1,120 @@
-"""Tabs of the explorer: each shows a view and turns clicks into a selection."""
+"""Tabs of the explorer with figures alone."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any, ClassVar, Final
+from collections.abc import Callable, Collection
+from typing import Final
 
 import ipywidgets
-import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from backupkit import plots
 from backupkit.plots.picture import to_timestamp
-from backupkit.plots.style import sanitise_text
-from backupkit.tables import OUTCOMES
+from backupkit.plots.style import THEMES
 from backupkit.widgets import view_html
-from backupkit.widgets.assessment_index import Positions
 from backupkit.widgets.figure import FigureWidget
+from backupkit.widgets.tab import Select, Tab, toggle
 from backupkit.widgets.view import FilteredView
 
-__all__ = ["Durations", "Failures", "Matrix", "Overview", "Select", "Tab", "Timeline"]
-
-Select = Callable[..., None]
-"""Changes some attributes of the selection, given by name."""
+__all__ = ["Durations", "Matrix", "Overview", "Timeline"]
 
 _MAX_ROWS: Final = 25
-_MAX_MATRIX_ROWS: Final = 25
-_MAX_BARS: Final = 10
+_MAX_FIRST_ROWS: Final = 10
+"""Maximum number of rows of the first picture, so that it is on one screen with the filters."""
+
+_MAX_CAUSES: Final = 10
+_MAX_PLACES: Final = 15
 _MAX_CURVES: Final = 12
-_MAX_EXPOSED: Final = 8
 _PROGRESS_HINT: Final = (
     f"<small>Choose up to {_MAX_CURVES} appliances to see how their jobs progressed.</small>"
 )
-_PAGE_SIZE: Final = 25
-_MAX_LIVE_SEARCH: Final = 200_000
-"""Up to this number of jobs, the search updates at each key press."""
-
-_SORT_ORDERS: Final[tuple[tuple[str, str], ...]] = (
-    ("newest first", "newest"),
-    ("oldest first", "oldest"),
-    ("longest first", "longest"),
-    ("largest first", "largest"),
-    ("worst appliance first", "appliance"),
-    ("failed first", "failed"),
-)
-_PATTERNS_HINT: Final = "<small>Choose error patterns to see only their jobs in every tab</small>"
-
-
-class Tab(ABC):
-    """Tab of the explorer, with a title and a box of widgets."""
-
-    name: ClassVar[str]
-    box: ipywidgets.VBox
-    _view: FilteredView  # the view that clicks refer to
-    _rows: pd.Index  # appliances in the order of the drawn rows
-
-    def __init__(self, select: Select) -> None:
-        self._select = select
-
-    @abstractmethod
-    def show(self, view: FilteredView, theme: str) -> None:
-        """Draw a view."""
-
-    def clear(self) -> None:
-        """Remove the content."""
-        for part in self._parts:
-            if isinstance(part, FigureWidget):
-                part.clear()
-            elif isinstance(part, ipywidgets.HTML):
-                part.value = ""
-
-    def _arrange(self, *parts: FigureWidget | ipywidgets.Widget) -> None:
-        """Arrange the parts of the tab, from top to bottom."""
-        self._parts = parts
-        self.box = ipywidgets.VBox(
-            [part.widget if isinstance(part, FigureWidget) else part for part in parts]
-        )
-
-    def _on_span_drag(self, first: float, last: float) -> None:
-        """Select a span of the time axis as the period."""
-        start, end = (to_timestamp(day).floor("s") for day in (first, last))
-        start, end = max(start, self._view.start), min(end, self._view.end)
-        if start < end:
-            self._select(start=start, end=end)
-
-    def _on_row_click(self, _x: float, y: float) -> None:
-        """Select the appliance of a row, or deselect it if it is selected."""
-        row = round(y)
-        if 0 <= row < len(self._rows):
-            chosen = _toggle(self._view.selection.appliances, str(self._rows[row]))
-            self._select(appliances=chosen)
 
 
 class Overview(Tab):
-    """Tab with the table of appliances, compliance and exposure."""
+    """Tab with the two main pictures: the runs, and the failures by pattern and appliance."""
 
     name = "Overview"
 
     def __init__(self, select: Select) -> None:
         super().__init__(select)
-        self._table = ipywidgets.HTML()
-        self._compliance = FigureWidget(on_brush=self._on_span_drag)
-        self._exposure = FigureWidget(on_brush=self._on_span_drag)
-        self._arrange(self._table, self._compliance, self._exposure)
+        self._bars = FigureWidget(
+            on_click=self._on_row_click, on_brush=self._on_span_drag, on_row=self._on_row
+        )
+        self._cells = FigureWidget(on_click=self._on_cell_click, on_row=self._on_signature)
+        self._arrange(self._bars, self._cells)
 
     def show(self, view: FilteredView, theme: str) -> None:
-        """List the appliances, and draw compliance and the exposure of the worst ones."""
-        self._view = view
-        self._table.value = view_html.render_appliances_table(view)
-        self._compliance.show(
-            plots.compliance(view.period.intervals, start=view.start, end=view.end, theme=theme),
-            "Compliance over time of the appliances shown",
+        """Draw the runs of the worst appliances, and the failures of all."""
+        self._view, self._rows = view, view.drawn_states.index[:_MAX_FIRST_ROWS]
+        show_timeline(self._bars, view, self._rows, theme)
+        parts = view.failure_parts
+        self._signatures, self._places = (
+            [str(name) for name in parts[column].drop_duplicates()]
+            for column in ("signature", "part")
         )
-        worst = view.states.index[view.states != "excluded"][:_MAX_EXPOSED]
-        ax = plots.exposure(
-            view.recovery_points(worst),
-            threshold=view.index.assessment.appliances["threshold"].reindex(worst),
-            start=view.start,
-            end=view.end,
-            theme=theme,
+        totals = parts.groupby("part")["jobs"].sum()
+        self._places.sort(key=lambda place: (-totals[place], place))
+        self._cells.show(
+            plots.failure_matrix(parts, limit=_MAX_CAUSES, columns=_MAX_PLACES, theme=theme),
+            "Failed jobs by error pattern and appliance",
+            rows=self._signatures[:_MAX_CAUSES],
+            chosen=view.selection.signatures,
         )
-        self._exposure.show(ax, "Exposure over time of the worst appliances shown")
+
+    def _on_signature(self, row: int) -> None:
+        """Select an error pattern, or deselect it."""
+        if 0 <= row < len(self._signatures[:_MAX_CAUSES]):
+            chosen = toggle(self._view.selection.signatures, self._signatures[row])
+            self._select(signatures=chosen)
+
+    def _on_cell_click(self, x: float, y: float) -> None:
+        """Select the failures of one error pattern on one appliance."""
+        row, column = round(y), round(x)
+        signatures, places = self._signatures[:_MAX_CAUSES], self._places[:_MAX_PLACES]
+        if 0 <= row < len(signatures) and 0 <= column < len(places):
+            self._select(signatures=(signatures[row],), appliances=(places[column],))
+
+
+def show_timeline(figure: FigureWidget, view: FilteredView, rows: pd.Index, theme: str) -> None:
+    """Draw the jobs of some appliances as bars."""
+    jobs, slots = (
+        view.plot_frame(view.positions_of(rows), "appliance", "outcome"),
+        view.slots_of(rows),
+    )
+    ax = plots.timeline(
+        jobs,
+        slots=slots,
+        states=view.drawn_states,
+        start=view.start,
+        end=view.end,
+        limit=len(rows),
+        theme=theme,
+    )
+    shown = {*jobs["appliance"].unique(), *slots["appliance"].unique()}
+    if shown:  # else the figure has a sentence
+        _explain_blank_rows(ax, view.states[rows], shown, theme)
+    count = len(view.drawn_states)
+    figure.show(
+        ax,
+        f"Timeline of the jobs of {count:,} appliance{'s' if count != 1 else ''}",
+        rows=list(rows),
+        chosen=view.selection.appliances,
+    )
+
+
+def _explain_blank_rows(ax: Axes, states: pd.Series, shown: Collection[str], theme: str) -> None:
+    """Write the state of each appliance without a job or an expected run into its row."""
+    for row, (name, state) in enumerate(states.items()):
+        if name not in shown:
+            ax.text(
+                0.01,
+                row,
+                f"no job and no expected run in this period: {state}",
+                transform=ax.get_yaxis_transform(),
+                va="center",
+                fontsize=8,
+                color=THEMES[theme].muted,
+                gid="blank",
+            )
 
 
 class Timeline(Tab):
@@ -132,7 +127,9 @@ class Timeline(Tab):
     ) -> None:
         super().__init__(select)
         self._observations = observations
-        self._bars = FigureWidget(on_click=self._on_row_click, on_brush=self._on_span_drag)
+        self._bars = FigureWidget(
+            on_click=self._on_row_click, on_brush=self._on_span_drag, on_row=self._on_row
+        )
         self._progress = FigureWidget(on_brush=self._on_span_drag)
         self._hint = ipywidgets.HTML()
         self._arrange(self._bars, self._hint, self._progress)
@@ -140,16 +137,7 @@ class Timeline(Tab):
     def show(self, view: FilteredView, theme: str) -> None:
         """Draw the jobs as bars; for up to 12 appliances also their progress."""
         self._view, self._rows = view, view.drawn_states.index[:_MAX_ROWS]
-        ax = plots.timeline(
-            view.plot_frame(view.positions_of(self._rows), "appliance", "outcome"),
-            slots=view.slots_of(self._rows),
-            states=view.drawn_states,
-            start=view.start,
-            end=view.end,
-            limit=_MAX_ROWS,
-            theme=theme,
-        )
-        self._bars.show(ax, f"Timeline of the jobs of {len(view.drawn_states):,} appliances")
+        show_timeline(self._bars, view, self._rows, theme)
         draw_progress = len(view.drawn_states) <= _MAX_CURVES
         self._hint.value = "" if draw_progress else _PROGRESS_HINT
         if draw_progress:
@@ -167,94 +155,37 @@ class Matrix(Tab):
 
     def __init__(self, select: Select) -> None:
         super().__init__(select)
-        self._cells = FigureWidget(on_click=self._on_row_click, on_brush=self._on_span_drag)
-        self._arrange(self._cells)
+        self._cells = FigureWidget(
+            on_click=self._on_cell_click, on_brush=self._on_span_drag, on_row=self._on_row
+        )
+        self._hint = ipywidgets.HTML()
+        self._arrange(self._cells, self._hint)
 
     def show(self, view: FilteredView, theme: str) -> None:
         """Draw one symbol per appliance and day."""
-        self._view, self._rows = view, view.drawn_states.index[:_MAX_MATRIX_ROWS]
+        self._hint.value = view_html.render_failed_hint(view)
+        self._view, self._rows = view, view.drawn_states.index[:_MAX_ROWS]
         ax = plots.matrix(
             view.slots_of(self._rows),
             states=view.drawn_states,
             intervals=view.period.intervals,
-            limit=_MAX_MATRIX_ROWS,
+            limit=_MAX_ROWS,
             theme=theme,
         )
-        self._cells.show(ax, f"Expected runs of {len(view.drawn_states):,} appliances by day")
-
-
-class Failures(Tab):
-    """Tab with the failure signatures; selecting one filters the jobs in every tab."""
-
-    name = "Failures"
-
-    def __init__(self, select: Select) -> None:
-        super().__init__(select)
-        self._ignore_changes = False
-        self._pareto = FigureWidget(on_click=self._on_bar_click)
-        self._choice = ipywidgets.SelectMultiple(
-            rows=6, layout=ipywidgets.Layout(width="100%", max_width="860px")
-        )
-        self._choice.observe(self._on_choice, names="value")
-        self._table = ipywidgets.HTML()
-        self._over_time = FigureWidget(on_brush=self._on_span_drag)
-        self._hint = ipywidgets.HTML()
-        self._arrange(self._pareto, self._hint, self._choice, self._over_time, self._table)
-
-    def show(self, view: FilteredView, theme: str) -> None:
-        """Draw the signatures, and list them with their causes."""
-        self._view = view
-        self._pareto.show(
-            plots.failures(view.failures, limit=_MAX_BARS, theme=theme),
-            "Pareto chart of the error patterns",
-        )
-        self._hint.value = _PATTERNS_HINT
-        self._update_options(view)
-        self._over_time.show(
-            plots.failures_over_time(
-                view.plot_frame(view.failed_positions, "signature"), theme=theme
-            ),
-            "Failures over time by error pattern",
-        )
-        self._table.value = view_html.render_signatures_table(view)
-
-    def clear(self) -> None:
-        """Remove the content."""
-        super().clear()
-        self._set_options([], ())
-
-    def _update_options(self, view: FilteredView) -> None:
-        chosen = view.selection.signatures
-        unfiltered = replace(view.selection, signatures=())
-        failures = view.failures if not chosen else view.with_selection(unfiltered).failures
-        jobs = dict(zip(failures["signature"], failures["jobs"], strict=True))
-        signatures = list(dict.fromkeys([*failures["signature"].head(100), *chosen]))
-        self._set_options(
-            [
-                (f"{jobs.get(signature, 0):>6,}  {sanitise_text(signature, width=110)}", signature)
-                for signature in signatures
-            ],
-            chosen,
+        self._cells.show(
+            ax,
+            f"Expected runs of {len(view.drawn_states):,} appliances by day",
+            rows=list(self._rows),
+            chosen=view.selection.appliances,
         )
 
-    def _set_options(self, options: list[tuple[str, str]], chosen: tuple[str, ...]) -> None:
-        """Set the options of the list without changing the selection."""
-        self._ignore_changes = True
-        self._choice.value = ()  # first: the value must be among the options
-        self._choice.options = options
-        self._choice.value = [value for _, value in options if value in chosen]
-        self._ignore_changes = False
-
-    def _on_choice(self, change: dict[str, Any]) -> None:
-        if not self._ignore_changes:
-            self._select(signatures=tuple(change["new"]))
-
-    def _on_bar_click(self, _x: float, y: float) -> None:
-        signatures = self._view.failures["signature"].head(_MAX_BARS)
+    def _on_cell_click(self, x: float, y: float) -> None:
+        """Select the appliance and the day of a cell."""
         row = round(y)
-        if 0 <= row < len(signatures):
-            chosen = self._view.selection.signatures
-            self._select(signatures=_toggle(chosen, signatures.iloc[row]))
+        start = to_timestamp(x + 0.5).floor("D")  # a symbol is at the start of its UTC day
+        end = min(start + pd.Timedelta(days=1), self._view.now)
+        if 0 <= row < len(self._rows) and start < end:
+            self._select(appliances=(str(self._rows[row]),), start=start, end=end)
 
 
 class Durations(Tab):
@@ -281,95 +212,3 @@ class Durations(Tab):
             plots.load(jobs, loads=assessment.loads, theme=theme),
             "Concurrent jobs per target",
         )
-
-
-class Jobs(Tab):
-    """Tab with the table of the selected jobs."""
-
-    name = "Jobs"
-
-    def __init__(self, select: Select) -> None:
-        super().__init__(select)
-        self._page = 0
-        self._ignore_changes = False
-        narrow = ipywidgets.Layout(width="auto")
-        self._search = ipywidgets.Text(
-            placeholder="Search jobs and messages", layout=ipywidgets.Layout(width="260px")
-        )
-        self._sort = ipywidgets.Dropdown(options=_SORT_ORDERS, layout=narrow)
-        self._previous = ipywidgets.Button(description="Previous", icon="arrow-left", layout=narrow)
-        self._next = ipywidgets.Button(description="Next", icon="arrow-right", layout=narrow)
-        self._page_label = ipywidgets.Label()
-        self._table = ipywidgets.HTML()
-        bar = [self._search, self._sort, self._previous, self._next, self._page_label]
-        row = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
-        self._arrange(ipywidgets.HBox(bar, layout=row), self._table)
-        self._search.observe(self._on_search, names="value")
-        self._sort.observe(lambda _change: self._change_page(-self._page), names="value")
-        self._previous.on_click(lambda _button: self._change_page(-1))
-        self._next.on_click(lambda _button: self._change_page(1))
-
-    def show(self, view: FilteredView, theme: str) -> None:  # noqa: ARG002 # a table follows the page
-        """Show the first page."""
-        self._view = view
-        self._ignore_changes = True
-        self._search.continuous_update = len(view.index.start) <= _MAX_LIVE_SEARCH
-        self._search.value = view.selection.text
-        self._search.disabled = self._sort.disabled = False
-        self._ignore_changes = False
-        self._page = 0
-        self._list_jobs()
-
-    def clear(self) -> None:
-        """Remove the content."""
-        super().clear()
-        for widget in (self._search, self._sort, self._previous, self._next):
-            widget.disabled = True
-        self._page_label.value = ""
-
-    def _change_page(self, pages: int) -> None:
-        self._page += pages
-        self._list_jobs()
-
-    def _list_jobs(self) -> None:
-        positions = _sort_positions(self._view, self._sort.value)
-        pages = max(-(-len(positions) // _PAGE_SIZE), 1)
-        self._page = min(max(self._page, 0), pages - 1)
-        first = self._page * _PAGE_SIZE
-        rows = self._view.jobs_at(positions[first : first + _PAGE_SIZE])
-        self._table.value = view_html.render_jobs_table(rows)
-        self._page_label.value = f"page {self._page + 1:,} of {pages:,}, {len(positions):,} jobs"
-        self._previous.disabled = self._page == 0
-        self._next.disabled = self._page == pages - 1
-
-    def _on_search(self, change: Mapping[str, Any]) -> None:
-        if not self._ignore_changes:
-            self._select(text=change["new"])
-
-
-def _sort_positions(view: FilteredView, order: str) -> Positions:
-    """Return the positions of the jobs in an order; equal ones are sorted newest first."""
-    positions, index = view.positions, view.index
-    if order == "newest":
-        return positions
-    if order == "oldest":
-        return positions[::-1]
-    if order == "longest":
-        # sort jobs without an end last
-        length = np.where(index.end > index.start, index.end - index.start, -1)
-        key = -length[positions]
-    elif order == "largest":
-        sizes = index.assessment.jobs["size"].to_numpy("float64", na_value=-1.0)
-        key = -sizes[index.order[positions]]
-    elif order == "failed":
-        key = (index.outcome_codes[positions] != OUTCOMES.index("failure")).astype(np.int8)
-    else:
-        key = index.appliance_codes[positions]
-    ordered: Positions = positions[np.argsort(key, kind="stable")]
-    return ordered
-
-
-def _toggle(chosen: tuple[str, ...], value: str) -> tuple[str, ...]:
-    return (
-        tuple(other for other in chosen if other != value) if value in chosen else (*chosen, value)
-    )

@@ -1,123 +1,30 @@
-"""Selection of the explorer, and the filtered view of the fleet's assessment.
+"""Filtered view of the fleet's assessment.
 
 Filtering gives the same figures as assessing the selected part alone: the states, slots and jobs of
 an appliance depend neither on other appliances nor on the period. The figures themselves are
 computed by `backupkit.analysis`, as for a report.
 """
 
-from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Final
+from threading import Event
 
 import numpy as np
 import pandas as pd
 
-from backupkit.analysis import failures, recovery_points
+from backupkit.analysis import failure_parts, failures, recovery_points
 from backupkit.analysis.arrays import to_instant
 from backupkit.assessment import Verdict
-from backupkit.errors import SettingsError
-from backupkit.settings import Instant, parse_duration, parse_instant
 from backupkit.tables import STATES_BY_SEVERITY
 from backupkit.widgets.assessment_index import AssessmentIndex, Flags, Positions
 from backupkit.widgets.explorer_data import ExplorerData
 from backupkit.widgets.period_figures import PeriodFigures
+from backupkit.widgets.selection import Selection
 
-__all__ = ["LISTS", "FilteredView", "Selection"]
-
-_JOB_FILTERS: Final = ("outcomes", "types", "signatures")
-
-LISTS: Final = ("appliances", "sites", "groups", "states", *_JOB_FILTERS)
-"""Attributes of a selection that hold tuples of values."""
+__all__ = ["Cancelled", "FilteredView"]
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Filters of the explorer. An empty tuple or text does not filter.
-
-    Attributes
-    ----------
-    appliances : tuple of str
-        Names of appliances.
-    last : str
-        Length of the period before `end`, such as ``"7d"``; ignored if `start` is set.
-    start, end : datetime or str, optional
-        Start and end of the period; the end is now by default.
-    sites, groups : tuple of str
-        Sites and groups of appliances, from fleet.toml.
-    states : tuple of str
-        States at the period's end: compliant, breach, unknown, excluded, unobserved.
-    outcomes : tuple of str
-        Outcomes of jobs: success, failure, open, void, other.
-    types : tuple of str
-        Types of jobs: SCHEDULED, MANUAL, ...
-    signatures : tuple of str
-        Error patterns of jobs.
-    text : str
-        Text in a job's appliance, id, type, location, signature or messages; case is ignored.
-
-    Examples
-    --------
-    >>> Selection(outcomes=("failure",)).chooses_jobs, Selection(sites=("ham",)).chooses_jobs
-    (True, False)
-    """
-
-    appliances: tuple[str, ...] = ()
-    last: str = "30d"
-    start: Instant | None = None
-    end: Instant | None = None
-    sites: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ()
-    states: tuple[str, ...] = ()
-    outcomes: tuple[str, ...] = ()
-    types: tuple[str, ...] = ()
-    signatures: tuple[str, ...] = ()
-    text: str = ""
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name in LISTS:
-                if isinstance(value, str):
-                    raise TypeError(f'{field.name} must be several texts, such as ("{value}",).')
-                object.__setattr__(self, field.name, tuple(value))
-
-    @property
-    def chooses_jobs(self) -> bool:
-        """True if any filter of jobs is set."""
-        return bool(self.text) or any(getattr(self, name) for name in _JOB_FILTERS)
-
-    def period(self, now: pd.Timestamp) -> tuple[pd.Timestamp, pd.Timestamp]:
-        """Return the period as a half-open interval.
-
-        Parameters
-        ----------
-        now : Timestamp
-            Time of the assessment; the end is never later.
-
-        Returns
-        -------
-        start, end : Timestamp
-            In UTC.
-
-        Raises
-        ------
-        SettingsError
-            If a time cannot be parsed, or the period is empty.
-
-        Examples
-        --------
-        >>> start, end = Selection(last="7d").period(pd.Timestamp("2026-11-09T00:00Z"))
-        >>> str(start)
-        '2026-11-02 00:00:00+00:00'
-        """
-        end = now if self.end is None else min(now, parse_instant(self.end, where="end"))
-        if self.start is None:
-            start = end - parse_duration(self.last, where="last")
-        else:
-            start = parse_instant(self.start, where="start")
-        if start >= end:
-            raise SettingsError(f"The period is empty: it starts at {start} and ends at {end}.")
-        return start, end
+class Cancelled(Exception):  # noqa: N818 # not an error: a user wanted it
+    """A slow step ended early because its result is no longer wanted."""
 
 
 class FilteredView:
@@ -221,6 +128,14 @@ class FilteredView:
         jobs = index.jobs[columns].iloc[rows]
         return recovery_points(jobs[jobs["local"].ne(other=True)], anchor=self._rules["anchor"])
 
+    def prepare(self, stop: Event) -> "FilteredView":
+        """Compute what takes a while, and return the view; raise Cancelled if `stop` is set."""
+        for step in (lambda: self.positions, lambda: self.period.verdict):
+            if stop.is_set():
+                raise Cancelled
+            step()
+        return self
+
     # --- jobs ------------------------------------------------------------------------------------
 
     @cached_property
@@ -243,7 +158,7 @@ class FilteredView:
 
     def jobs_at(self, positions: Positions) -> pd.DataFrame:
         """Return the jobs at some positions, with all columns."""
-        jobs = self.index.assessment.jobs
+        jobs = self.index.assessment.assessed_jobs
         return jobs.iloc[self.index.order[positions]].reset_index(drop=True)
 
     def plot_frame(self, positions: Positions, *labels: str) -> pd.DataFrame:
@@ -290,6 +205,22 @@ class FilteredView:
         return failures(
             jobs.iloc[rows], texts.iloc[rows], self.index.own_causes, start=self.start, end=self.end
         )
+
+    @cached_property
+    def failure_parts(self) -> pd.DataFrame:
+        """Selected failures by signature and appliance, of `backupkit.tables.FAILURE_PARTS`."""
+        index, positions = self.index, self.failed_positions
+        counts = pd.DataFrame(
+            {
+                "signature": index.signature_codes[positions],
+                "appliance": index.appliance_codes[positions],
+            }
+        ).value_counts()
+        rows = counts.rename("jobs").reset_index()
+        signatures = pd.Series([*index.signatures, None], dtype="str")
+        rows["signature"] = signatures.iloc[rows["signature"].to_numpy()].to_numpy()
+        rows["appliance"] = index.appliances[rows["appliance"]]
+        return failure_parts(rows, pd.DataFrame(), by="appliance")
 
     @property
     def failed_positions(self) -> Positions:

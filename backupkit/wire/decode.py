@@ -291,12 +291,12 @@ def _decode_entries(
 
 def _is_key(value: object) -> TypeGuard[str]:
     """Return whether a value can be an id or a name: a text that is not empty, and Unicode."""
-    return (
-        isinstance(value, str)
-        and bool(value)
-        and "\ufffd" not in value
-        and value == value.encode("utf-8", "replace").decode()
-    )
+    return isinstance(value, str) and bool(value) and (value.isascii() or _is_unicode(value))
+
+
+def _is_unicode(text: str) -> bool:
+    """Return whether a text has neither replaced characters nor lone surrogates."""
+    return "\ufffd" not in text and text == text.encode("utf-8", "replace").decode()
 
 
 def _load_error(raw: msgspec.Raw) -> Any:  # noqa: ANN401 # any JSON value

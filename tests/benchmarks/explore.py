@@ -31,7 +31,7 @@ __all__ = ["sections"]
 ROWS = 25
 """Of the tallest figures; the table of jobs is held against one of those."""
 
-TABS = ("Overview", "Timeline", "Matrix", "Failures", "Durations", "Jobs")
+TABS = ("Overview", "Appliances", "Timeline", "Matrix", "Failures", "Durations", "Jobs")
 GOAL = 2
 """Times plain axes without data."""
 

@@ -14,7 +14,7 @@ from tests.jupyter.lab import Lab, running
 
 __all__ = ["TABS", "measure_clicks", "sections"]
 
-TABS: Final = ("Overview", "Timeline", "Matrix", "Failures", "Durations")
+TABS: Final = ("Overview", "Appliances", "Timeline", "Matrix", "Failures", "Durations")
 PERIODS: Final = ("7 d", "90 d")
 
 _SOURCE: Final = """\

@@ -24,7 +24,7 @@ HARM: Final = (
     r" $\frac{1}{2}$ \(x^2\) $$y$$ \[z\] `code` [link](javascript:window.harmed=1)"
     " </style><style>*{display:none}</style> \x1b[31mred\x1b[0m \u202egnp.exe {{7*7}} \x00end"
 )
-TABS: Final = ("Overview", "Timeline", "Matrix", "Failures", "Durations", "Jobs")
+TABS: Final = ("Overview", "Appliances", "Timeline", "Matrix", "Failures", "Durations", "Jobs")
 CELLS: Final = {
     "history": "import backupkit as bk\n"
     "from backupkit.policy import Member\n"
@@ -143,15 +143,18 @@ def test_every_display(notebook: Notebook, cell: str) -> None:
 
 def test_every_tab(notebook: Notebook) -> None:
     """Each tab of the explorer shows the text as text; it can be searched for and selected."""
-    explorer = notebook.output("explorer")
+    explorer = notebook.output("explorer").locator(".jp-OutputArea-child").first  # not the still
     for tab in TABS:
         explorer.get_by_role("tab", name=tab).click()
         notebook.wait_idle()
         notebook.shot(f"hostile-{tab.lower()}", of=explorer)
         assert_unharmed(notebook)
     expect(explorer.get_by_text("page 1 of 1, 7 jobs")).to_be_visible()
-    explorer.get_by_placeholder("Search jobs and messages").fill("<script>")
-    expect(explorer.get_by_text("Shown: jobs with “<script>”")).to_be_visible()
-    explorer.locator("select").first.select_option(index=0)
-    expect(explorer.get_by_text("Shown: appliances")).to_be_visible()
+    explorer.get_by_placeholder("Search appliances, jobs and messages").fill("gone <script>")
+    expect(explorer.get_by_text("matches the search “gone <script>”")).to_be_visible()
+    explorer.get_by_placeholder("Search appliances, jobs and messages").fill("<script>")
+    expect(explorer.get_by_text("page 1 of 1, 7 jobs")).to_be_visible()
+    explorer.get_by_role("button", name="More filters").click()
+    explorer.locator("select:visible").first.select_option(index=0)
+    expect(explorer.get_by_text("Shown:")).to_be_visible()
     assert_unharmed(notebook)

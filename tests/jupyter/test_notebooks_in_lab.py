@@ -31,6 +31,11 @@ PROMISES: Final[dict[str, dict[str, str | re.Pattern[str]]]] = {
         "same": "the same: True",
         "verdict": re.compile(r"\d+ of 40 in scope breach their RPO"),
     },
+    "05_cookbook": {
+        "weeks": "Tokyo",
+        "builds": "24755230",
+        "owners": "Team North",
+    },
 }
 """What is read in the outputs, by notebook and by the cell's id."""
 

@@ -295,7 +295,7 @@ class TestSpecialFleets:
 
     def test_all_compliant(self, week: Assessment) -> None:
         """Without problems each section is one line, and the title says OK."""
-        jobs = week.jobs[week.jobs["appliance"] == "vc-good"]
+        jobs = week.assessed_jobs[week.assessed_jobs["appliance"] == "vc-good"]
         polls = [{"appliance": "vc-good", "polled_at": week.now, "ok": True}]
         html = report(assess(jobs, polls)).html()
         assert text(parse(html).find(".//h1")).startswith("TARGET MET, OK 1 of 1 now - ")
@@ -316,7 +316,7 @@ class TestSize:
 
     def test_a_crowded_figure_is_a_picture(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A figure with many marks is a PNG, one with few an SVG; of very many no SVG is drawn."""
-        jobs = assess_large_fleet(50).jobs
+        jobs = assess_large_fleet(50).assessed_jobs
         assert build_data_uri(timeline(jobs[:20])).startswith("data:image/svg+xml;base64,")
         assert build_data_uri(timeline(jobs[:400])).startswith("data:image/png;base64,")
         monkeypatch.delattr("backupkit.reports.facts.render_svg")

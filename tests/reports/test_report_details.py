@@ -61,16 +61,18 @@ class TestLoad:
             20 * MINUTE,
             "Still copying",
         )
-        unknown = busy.jobs.assign(progress=float("nan"))
-        (run,) = load(busy.replaced(jobs=busy.jobs.assign(**unknown))).running
+        unknown = busy.assessed_jobs.assign(progress=float("nan"))
+        (run,) = load(busy.replaced(assessed_jobs=busy.assessed_jobs.assign(**unknown))).running
         assert run.progress == "no data"
 
     def test_anomaly_of_a_running_job(self, busy: Assessment) -> None:
         """An anomaly of a running job is beside it."""
+        jobs = busy.assessed_jobs
+        open_jobs = jobs[jobs["outcome"] == "open"]
         stall = ANOMALIES.frame(
             {
                 "appliance": ["stuck"],
-                "job_id": [busy.jobs.loc[busy.jobs["outcome"] == "open", "job_id"].iloc[0]],
+                "job_id": open_jobs["job_id"].iloc[:1],
                 "start_time": ["2026-11-08T01:00Z"],
                 "kind": ["stall"],
                 "value": [7200.0],
@@ -287,7 +289,7 @@ def test_counts_link_to_their_rows(week: Assessment) -> None:
 def test_many_of_a_kind() -> None:
     """Of more than 25 running jobs, targets and outliers the others are counted."""
     month = assess_large_fleet(50)
-    newest = month.jobs.sort_values("start_time").drop_duplicates("appliance", keep="last")
+    newest = month.assessed_jobs.sort_values("start_time").drop_duplicates("appliance", keep="last")
     open_jobs = newest.assign(
         outcome="open", end_time=newest["end_time"].where(newest["end_time"].isna())
     )
@@ -297,7 +299,9 @@ def test_many_of_a_kind() -> None:
         )
     )
     loads = pd.concat([month.loads] * 30).set_axis([f"nfs://nas-{n}" for n in range(30)])
-    changed = month.replaced(jobs=open_jobs, anomalies=odd, loads=loads.rename_axis("target"))
+    changed = month.replaced(
+        assessed_jobs=open_jobs, anomalies=odd, loads=loads.rename_axis("target")
+    )
     html = render_page(changed)
     assert "and 25 more, in the .jobs.csv file." in html
     assert "and 5 more, in the .json file." in html

@@ -65,7 +65,7 @@ class TestAppliances:
 
     def test_progress_of_a_running_job(self, week: Assessment) -> None:
         """A running job has its progress."""
-        running = week.jobs[week.jobs["outcome"] == "open"].assign(progress=40.0)
+        running = week.assessed_jobs[week.assessed_jobs["outcome"] == "open"].assign(progress=40.0)
         assert build_job_row(running.iloc[0]).outcome.label == "▶ running, 40 %"
 
 

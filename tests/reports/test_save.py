@@ -97,7 +97,7 @@ class TestJson:
         assert document["verdict"]["breach"] == week.verdict.breach
         for name in ("fleet", "appliances", "intervals", "slots", "incidents", "coverage"):
             assert len(document[name]) == len(getattr(week, name))
-        assert len(document["jobs"]) == len(week.jobs) - 7  # a night before the period
+        assert len(document["jobs"]) == len(week.assessed_jobs) - 7  # a night before the period
 
     def test_units(self, week: Assessment) -> None:
         """Times are ISO in UTC, durations seconds by their key, missing values null."""
@@ -112,9 +112,9 @@ class TestJson:
     def test_no_user_of_a_target(self, week: Assessment) -> None:
         """User and password in locations are removed, in lists and messages too."""
         messages = [[{"id": "a", "default_message": "ftp://joe:secret@x failed", "args": []}]]
-        first = week.jobs[week.jobs["in_period"]].iloc[:1]
+        first = week.assessed_jobs[week.assessed_jobs["in_period"]].iloc[:1]
         jobs = first.assign(messages=pd.Series(messages, first.index, first["messages"].dtype))
-        document = b"".join(stream_json(week.replaced(jobs=jobs)))
+        document = b"".join(stream_json(week.replaced(assessed_jobs=jobs)))
         assert b"secret" not in document
         assert b"ftp://***@x failed" in document
 
@@ -293,8 +293,8 @@ class TestCsv:
 
     def test_a_row_per_job(self, week: Assessment) -> None:
         """Each job is a row, with its messages as text and its duration in seconds."""
-        rows = parse_csv(week.jobs)
-        assert len(rows) == len(week.jobs)
+        rows = parse_csv(week.assessed_jobs)
+        assert len(rows) == len(week.assessed_jobs)
         failed = [row for row in rows if row["outcome"] == "failure"]
         assert {row["messages"] for row in failed} == {"No space left"}
         assert {row["duration_seconds"] for row in rows if row["outcome"] == "success"} == {
@@ -348,10 +348,10 @@ class TestCsv:
 
     def test_negative_numbers_stay_numbers(self, week: Assessment) -> None:
         """Only text is quoted: a negative duration is a number."""
-        jobs = week.jobs.assign(
+        jobs = week.assessed_jobs.assign(
             duration=pd.Series(
-                np.full(len(week.jobs), -60, "timedelta64[s]").astype("timedelta64[us]"),
-                week.jobs.index,
+                np.full(len(week.assessed_jobs), -60, "timedelta64[s]").astype("timedelta64[us]"),
+                week.assessed_jobs.index,
             )
         )
         assert parse_csv(jobs)[0]["duration_seconds"] == "-60.0"

@@ -4,6 +4,7 @@ import base64
 import csv
 import importlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,19 +14,23 @@ import ipywidgets
 import pandas as pd
 import pytest
 
+import backupkit
 from backupkit import Assessment, tables
+from backupkit.plots.style import THEMES
 from backupkit.policy import Member, Policy
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES
 from backupkit.widgets import Explorer, Selection, explore
 from backupkit.widgets.explorer_data import ExplorerData
 from tests.builders import frame, message, schedule
-from tests.widgets.conftest import find, walk
+from tests.widgets.conftest import DATA, find, walk
+from tests.widgets.conftest import NOW as SAMPLE_NOW
 
 END = pd.Timestamp("2026-11-09T00:00Z")
 DAY = pd.Timedelta(days=1)
 EVIL = "<script>alert(1)</script> $x^2$ \x1b[31mred"
-TABS = ["Overview", "Timeline", "Matrix", "Failures", "Durations", "Jobs"]
+TABS = ["Overview", "Appliances", "Timeline", "Matrix", "Failures", "Durations", "Jobs"]
 NAMES = ["vc-ham", "vc-nyc"]
+SEARCH = "Search appliances, jobs and messages"
 
 
 class Fleet:
@@ -103,7 +108,8 @@ def judged(explorer: Explorer) -> Assessment:
 
 def texts_of(explorer: Explorer) -> str:
     """Return all texts of the explorer, as HTML."""
-    return "\n".join(str(one.value) for one in walk(explorer.box) if type(one).__name__ == "HTML")
+    kinds = {"HTML", "ClickablePage"}
+    return "\n".join(str(one.value) for one in walk(explorer.box) if type(one).__name__ in kinds)
 
 
 def pictures(explorer: Explorer) -> list[Any]:
@@ -190,6 +196,7 @@ class TestSelection:
                 {"appliances": ("vc-gone",)},
                 r"no such appliance: vc-gone; there are: vc-ham, vc-nyc",
             ),
+            ({"types": ("ODD",)}, r"no such type: ODD; there are: MANUAL, SCHEDULED"),
             ({"sites": ("Rome",)}, r"no such site: Rome; there are: Hamburg, New York"),
             ({"groups": ("x",)}, r"no such group: x; there are: edge, production"),
         ],
@@ -201,6 +208,13 @@ class TestSelection:
         with pytest.raises(ValueError, match=why):
             explorer.value = Selection(**wrong)  # type: ignore[arg-type] # lists only
         assert explorer.value == Selection(last="7d")
+
+    def test_path_of_a_history(self) -> None:
+        """A text or a path is opened as a history."""
+        path = DATA / "history.db"
+        for source in (path, str(path)):
+            explorer = explore(source, Policy(), now=SAMPLE_NOW, appliances=["vc-ham-01"])
+            assert set(explorer.jobs["appliance"]) == {"vc-ham-01"}
 
     def test_members_of_the_policy(self) -> None:
         """An appliance that is only in the policy can be selected alone."""
@@ -261,11 +275,10 @@ class TestFilters:
     def test_search_narrows_the_list_and_keeps_the_choice(self, explorer: Explorer) -> None:
         """Search hides names that do not match, except selected ones."""
         names = find(explorer.box, options=("vc-ham", "vc-nyc"))
-        search = find(explorer.box, placeholder="Search appliances")
+        search = find(explorer.box, placeholder=SEARCH)
         search.value = "NYC"
         assert names.options == ("vc-nyc",)
         names.value = ("vc-nyc",)
-        assert names.options == ("vc-ham", "vc-nyc")
         search.value = "ham"
         assert names.options == ("vc-ham", "vc-nyc")
         assert explorer.value.appliances == ("vc-nyc",)
@@ -276,15 +289,82 @@ class TestFilters:
         assert explorer.value.sites == ("Hamburg",)
         find(explorer.box, options=("edge", "production")).value = ("edge",)
         assert explorer.jobs.empty
-        assert "No appliance is left" in texts_of(explorer)
+        for tab in ("Appliances", "Jobs"):
+            explorer.tab = tab
+            assert "No appliance is left" in texts_of(explorer)
 
     def test_clear(self, explorer: Explorer) -> None:
-        """One button clears all filters."""
-        explorer.value = Selection(appliances=("vc-nyc",), outcomes=("failure",), text="x")
-        assert "Shown: appliances vc-nyc; outcomes failure; jobs with “x”" in texts_of(explorer)
-        find(explorer.box, description="Clear filters").click()
-        assert explorer.value == Selection()
-        assert "Shown:" not in texts_of(explorer)
+        """One button clears all filters and keeps the period."""
+        for period in ({"last": "7d"}, {"start": END - 3 * DAY, "end": END - DAY}):
+            explorer.value = Selection(
+                appliances=("vc-nyc",),
+                outcomes=("failure",),
+                text="x",
+                **period,
+            )
+            assert find(explorer.box, tooltip="Remove: appliances vc-nyc")
+            find(explorer.box, description="Clear filters").click()
+            assert explorer.value == Selection(**period)
+            assert "Shown:" not in [getattr(one, "value", "") for one in walk(explorer.box)]
+
+    def test_remove_one(self, explorer: Explorer) -> None:
+        """Each chosen value has a button that removes it; beyond eight the others are counted."""
+        explorer.value = Selection(appliances=("vc-nyc", "vc-ham"), sites=("Hamburg",))
+        find(explorer.box, tooltip="Remove: appliances vc-nyc").click()
+        assert explorer.value == Selection(appliances=("vc-ham",), sites=("Hamburg",))
+        explorer.value = Selection(signatures=tuple(f"error {number}" for number in range(11)))
+        assert find(explorer.box, value="and 3 more")
+
+    def test_back(self, explorer: Explorer) -> None:
+        """Back returns to the selections before, one after the other."""
+        back = find(explorer.box, description="Back")
+        assert back.disabled
+        explorer.value = Selection(last="24h")
+        find(explorer.box, description="failed").value = True
+        back.click()
+        assert explorer.value == Selection(last="24h")
+        back.click()
+        assert explorer.value == Selection(last="7d")
+        assert back.disabled
+
+    def test_one_search(self, explorer: Explorer) -> None:
+        """A name chooses its appliance, site or group; any other text filters the jobs."""
+        search = find(explorer.box, placeholder=SEARCH)
+        for text, chosen in (
+            ("VC-NYC", {"appliances": ("vc-nyc",)}),
+            ("new york", {"sites": ("New York",)}),
+            ("edge", {"groups": ("edge",)}),
+            ("vc-n", {"text": "vc-n"}),
+        ):
+            explorer.value = Selection(last="7d")
+            search.value = text
+            assert explorer.value == Selection(last="7d", **chosen)
+            assert set(explorer.jobs["appliance"]) == {"vc-nyc"}
+            assert search.value == chosen.get("text", "")
+
+    def test_a_name_that_others_begin_with(self) -> None:
+        """The name of an appliance that begins other names stays a text."""
+        members = [Member(appliance=name) for name in ("vc-1", "vc-10")]
+        explorer = explore(Fleet(), Policy(members=members), now=END)
+        search = find(explorer.box, placeholder=SEARCH)
+        search.value = "vc-1"
+        assert explorer.value.text == "vc-1"
+        search.value = "vc-10"
+        assert explorer.value == Selection(appliances=("vc-10",))
+
+    def test_more_filters(self, explorer: Explorer) -> None:
+        """The panel with the lists is hidden until its button is pressed."""
+        (panel,) = (
+            one
+            for one in walk(explorer.box)
+            if type(one).__name__ == "HBox"
+            and one.layout.display == "none"
+            and len(one.children) > 2
+        )
+        find(explorer.box, description="More filters").value = True
+        assert panel.layout.display == "flex"
+        find(explorer.box, description="More filters").value = False
+        assert panel.layout.display == "none"
 
 
 class TestTabs:
@@ -295,6 +375,10 @@ class TestTabs:
         drawn = pictures_in(explorer.box)
         assert drawn == pictures(explorer)
         assert len(drawn) == 2
+        assert [one.alt for one in drawn] == [
+            "Timeline of the jobs of 2 appliances",
+            "Failed jobs by error pattern and appliance",
+        ]
         explorer.tab = "Matrix"
         assert len(pictures_in(explorer.box)) == 3
         explorer.value = Selection(last="24h")  # no old picture is left in the others
@@ -316,7 +400,9 @@ class TestTabs:
 
     def test_no_such_tab(self, explorer: Explorer) -> None:
         """An unknown tab is an error that names it."""
-        with pytest.raises(ValueError, match='no such tab: "Jokes"; there are Overview, Timeline'):
+        with pytest.raises(
+            ValueError, match='no such tab: "Jokes"; there are Overview, Appliances'
+        ):
             explorer.tab = "Jokes"
 
     def test_many_appliances_have_no_progress(self) -> None:
@@ -327,21 +413,75 @@ class TestTabs:
         assert "Choose up to 12 appliances" in texts_of(explorer)
 
     def test_worst_first(self, explorer: Explorer) -> None:
-        """The overview lists appliances in breach first, with the reason."""
+        """The table lists appliances in breach first, with the reason."""
+        explorer.tab = "Appliances"
         page = texts_of(explorer)
         assert page.index("vc-nyc") < page.index(">vc-ham")
         assert "✕ Breach" in page
 
     def test_the_past_has_no_reasons(self, explorer: Explorer) -> None:
         """A period in the past has no reasons, which apply to now only."""
+        explorer.tab = "Appliances"
         explorer.value = Selection(last="7d", end=END - DAY)
         assert "Exposure</th>" not in texts_of(explorer)
         assert "as of 2026-11-08 00:00 UTC" in texts_of(explorer)
 
+    @pytest.mark.parametrize("theme", ["light", "dark"])
+    def test_rows_without_a_job(self, theme: str) -> None:
+        """The row of an appliance without a job and a slot has a sentence in a legible colour."""
+        policy = Policy(members=[Member(appliance=name) for name in ("vc-ham", "vc-new")])
+        explorer = Explorer(ExplorerData(Fleet(), policy, now=END), Selection(), theme=theme)
+        ax = owners(explorer)[0]._axes
+        names = [label.get_text() for label in ax.get_yticklabels()]
+        (text,) = (text for text in ax.texts if text.get_gid() == "blank")
+        assert text.get_text() == "no job and no expected run in this period: unknown"
+        assert names[round(text.get_position()[1])] == "vc-new"
+        assert text.get_color() == THEMES[theme].muted
+
+    def test_failed_but_pending(self, sample: ExplorerData) -> None:
+        """Runs that failed while a retry may succeed are named beside the figures."""
+        explorer = Explorer(sample, Selection(last="24h"))
+        assert "completed; 2 failed, retry window open</dt>" in texts_of(explorer)
+        assert "(6 of 6 runs)" in texts_of(explorer)
+        explorer.tab = "Appliances"
+        rows = {row[0]: row for row in table_of(explorer)}
+        assert rows["vc-ham-03"][6] == "no data + 1 failed, retry window open"
+        assert rows["vc-ham-01"][6] == "100.0 % (1 of 1 runs)"
+        explorer.tab = "Matrix"
+        assert "Pending, but failed so far: vc-tyo-02, vc-ham-03." in texts_of(explorer)
+        explorer.value = Selection(last="24h", appliances=("vc-ham-01",))
+        assert "failed so far" not in texts_of(explorer)
+
+    def test_many_failed_but_pending(self) -> None:
+        """Beyond ten names the other appliances are counted."""
+        names = [f"vc-{number:02}" for number in range(12)]
+        start = END - pd.Timedelta(hours=2)
+        jobs = JOBS.frame(
+            {
+                "appliance": names,
+                "job_id": ["1"] * 12,
+                "outcome": ["failure"] * 12,
+                "type": ["SCHEDULED"] * 12,
+                "start_time": [start] * 12,
+                "end_time": [start + pd.Timedelta(minutes=5)] * 12,
+                "messages": [[]] * 12,
+            }
+        )
+        polls = POLLS.frame({"appliance": names, "polled_at": [END] * 12, "ok": [True] * 12})
+        plans = [schedule(name, seen_at=END - 60 * DAY, hour=22) for name in names]
+        snapshot = SimpleNamespace(
+            jobs=jobs,
+            polls=polls,
+            schedules=frame(SCHEDULES, plans),
+            observations=OBSERVATIONS.empty(),
+        )
+        explorer = explore(snapshot, Policy(), last="24h", now=END, tab="Matrix")
+        assert "vc-08, vc-09 and 2 more. A retry" in texts_of(explorer)
+
     def test_many_are_counted(self) -> None:
         """Beyond twenty rows the others are counted by state."""
         policy = Policy(members=[Member(appliance=f"vc-{n:02}") for n in range(30)])
-        explorer = explore(Fleet(), policy, now=END)
+        explorer = explore(Fleet(), policy, now=END, tab="Appliances")
         assert "and 12 more: 11 unknown, 1 compliant" in texts_of(explorer)
 
 
@@ -382,19 +522,109 @@ class TestLinks:
 
     def test_a_row_clicked(self, explorer: Explorer) -> None:
         """A click on a row selects its appliance."""
-        for tab in ("Timeline", "Matrix"):
+        for tab in ("Overview", "Timeline"):
             explorer.value = Selection(last="7d")
             explorer.tab = tab
             click(explorer, 0, days(END - DAY), 1.55)  # below the last row
             assert not explorer.value.appliances
             click(explorer, 0, days(END - DAY), 1)
-            assert explorer.value.appliances == ("vc-ham",)
+            assert explorer.value == Selection(last="7d", appliances=("vc-ham",))
+
+    def test_a_cell_clicked(self, explorer: Explorer) -> None:
+        """A click on a cell of the matrix selects its appliance and its UTC day."""
+        explorer.tab = "Matrix"
+        click(explorer, 0, days(END - DAY), 1.55)  # below the last row
+        assert explorer.value == Selection(last="7d")
+        for x in (-0.4, 0.0, 0.4):
+            explorer.value = Selection(last="7d")
+            click(explorer, 0, days(END - 3 * DAY) + x, 1)
+            assert explorer.value == Selection(
+                last="7d", appliances=("vc-ham",), start=END - 3 * DAY, end=END - 2 * DAY
+            )
+        assert explorer.jobs["start_time"].tolist() == [END - 3 * DAY + pd.Timedelta(hours=1)]
+
+    def test_a_failure_clicked(self, explorer: Explorer) -> None:
+        """A click on a cell of the heat map selects its error pattern and its appliance."""
+        click(explorer, 1, 0, 0)
+        assert explorer.value.appliances == ("vc-nyc",)
+        assert set(explorer.jobs["signature"]) == set(signatures(explorer))
+        assert len(explorer.jobs) == 7
+
+    def test_order_of_the_heat_map(self, sample: ExplorerData) -> None:
+        """Rows and columns of the heat map lead to what is written beside them."""
+        explorer = Explorer(sample, Selection())
+        ax = owners(explorer)[1]._axes
+        rows, columns = (
+            [label.get_text() for label in labels]
+            for labels in (ax.get_yticklabels(), ax.get_xticklabels())
+        )
+        shown = pictures(explorer)[1]
+        names = [name for name, *_ in shown.rows]
+        assert [name[:20] for name in names] == [row[:20] for row in rows]
+        for number, column in enumerate(columns):
+            explorer.value = Selection()
+            click(explorer, 1, number, 0)
+            assert (explorer.value.appliances, signatures(explorer)) == ((column,), (names[0],))
+
+    def test_a_name_chosen(self, explorer: Explorer) -> None:
+        """The name of a row selects it, and chosen names are marked."""
+        ham = {"appliances": ("vc-ham",)}
+        for tab, number in (("Overview", 0), ("Timeline", 0), ("Matrix", 0)):
+            explorer.value = Selection(last="7d")
+            explorer.tab = tab
+            shown = pictures(explorer)[number]
+            assert [(name, chosen) for name, _, _, chosen in shown.rows] == [
+                ("vc-nyc", False),
+                ("vc-ham", False),
+            ]
+            (_, first, height, _), (_, second, _, _) = shown.rows
+            assert 0 < first < first + height <= second + 1e-6 < 1
+            assert 0 < shown.edge < 0.5
+            shown._handle_custom_msg({"kind": "row", "row": 1}, [])
+            assert explorer.value == Selection(last="7d", **ham)  # type: ignore[arg-type] # texts
+            (again,) = pictures(explorer)[number].rows
+            assert again[0] == "vc-ham"
+            assert again[3]
+            shown._handle_custom_msg({"kind": "row", "row": 0}, [])
+            assert explorer.value == Selection(last="7d")
+            shown._handle_custom_msg({"kind": "row", "row": 2}, [])
+            assert explorer.value == Selection(last="7d")
+
+    def test_a_pattern_chosen(self, explorer: Explorer) -> None:
+        """The name of an error pattern selects it in the heat map and in the Pareto chart."""
+        for tab, number in (("Overview", 1), ("Failures", 0)):
+            explorer.value = Selection(last="7d")
+            explorer.tab = tab
+            shown = pictures(explorer)[number]
+            shown._handle_custom_msg({"kind": "row", "row": 5}, [])
+            assert explorer.value == Selection(last="7d")
+            shown._handle_custom_msg({"kind": "row", "row": 0}, [])
+            assert len(signatures(explorer)) == 1
+            assert set(explorer.jobs["appliance"]) == {"vc-nyc"}
+
+    def test_a_row_of_a_table_picked(self, explorer: Explorer) -> None:
+        """The rows of both tables select their appliance, and mark the chosen one."""
+        for tab in ("Appliances", "Jobs"):
+            explorer.value = Selection(last="24h")
+            explorer.tab = tab
+            table = table_widget(explorer)
+            assert pressed(table.value) == ["false", "false"]
+            names = [row[0] for row in rows_of(table.value)]
+            table._handle_custom_msg({"kind": "pick", "row": names.index("vc-ham")}, [])
+            assert explorer.value == Selection(last="24h", appliances=("vc-ham",))
+            assert pressed(table.value) == ["true"]
+            table._handle_custom_msg({"kind": "pick", "row": 0}, [])
+            assert explorer.value == Selection(last="24h")
+            table._handle_custom_msg({"kind": "pick", "row": 9}, [])
+            table._handle_custom_msg({"kind": "else"}, [])
+            assert explorer.value == Selection(last="24h")
 
     def test_a_span_brushed(self, explorer: Explorer) -> None:
         """Dragging over a time axis of any figure selects the period."""
         for tab, picture in (
             ("Overview", 0),
-            ("Overview", 1),
+            ("Appliances", 0),
+            ("Appliances", 1),
             ("Timeline", 0),
             ("Timeline", 1),
             ("Matrix", 0),
@@ -465,17 +695,19 @@ class TestJobs:
             ("failed", "outcome", "✕ failed"),
         ):
             order.value = name
+            label = dict(map(reversed, order.options))[name]
+            assert f">{label.capitalize()}. Times in UTC.<" in texts_of(explorer)
             assert table_of(explorer)[0][columns.index(column)] == first
 
     def test_searched(self, explorer: Explorer) -> None:
         """Search filters all tabs, and an empty text has no effect."""
         explorer.tab = "Jobs"
-        search = find(explorer.box, placeholder="Search jobs and messages")
+        search = find(explorer.box, placeholder=SEARCH)
         search.value = "alert(1)"
         assert find(explorer.box, value="page 1 of 1, 7 jobs")
         assert explorer.value.text == "alert(1)"
         explorer.value = Selection(last="24h", text="alert(1)")
-        assert find(explorer.box, value="page 1 of 1, 1 jobs")
+        assert find(explorer.box, value="page 1 of 1, 1 job")
         explorer.value = Selection(last="7d", text="alert")
         assert search.value == "alert"
         search.value = ""
@@ -488,6 +720,23 @@ class TestJobs:
         assert "No job started" in texts_of(explorer)
         assert find(explorer.box, value="page 1 of 1, 0 jobs")
 
+    def test_no_job_is_found(self, explorer: Explorer) -> None:
+        """A search or a filter without a hit says so: jobs did start."""
+        explorer.tab = "Jobs"
+        explorer.value = Selection(last="7d", text="<gone>")
+        assert "No job of this period matches the search “&lt;gone&gt;”" in texts_of(explorer)
+        explorer.value = Selection(last="7d", outcomes=("open",))
+        assert "No job of this period matches the search or filters" in texts_of(explorer)
+        assert "No job started" not in texts_of(explorer)
+
+    def test_an_empty_history(self, tmp_path: Path) -> None:
+        """A history without an appliance says so: there is no filter to clear."""
+        explorer = explore(tmp_path / "history.db", Policy(), now=END, tab="Appliances")
+        assert "The history has no appliance." in texts_of(explorer)
+        assert "clear a filter" not in texts_of(explorer)
+        explorer.tab = "Jobs"
+        assert "No job started in this period." in texts_of(explorer)
+
 
 class TestExport:
     """Saving the selection."""
@@ -495,18 +744,37 @@ class TestExport:
     def test_html(self, explorer: Explorer, tmp_path: Path) -> None:
         """The button saves the report of the selection and offers a link to it."""
         explorer.value = Selection(appliances=("vc-nyc",), last="7d")
-        find(explorer.box, description="Export HTML").click()
+        find(
+            explorer.box, tooltip="Save the report of the selection as HTML, with its data"
+        ).click()
         page = (tmp_path / "backupkit-20261109-0000.html").read_text(encoding="utf-8")
         html5lib.HTMLParser(strict=True).parse(page)
         assert "BREACH 1 of 1" in page
         assert (tmp_path / "backupkit-20261109-0000.json").exists()
         assert 'download="backupkit-20261109-0000.html"' in texts_of(explorer)
 
+    def test_nothing_is_replaced(self, explorer: Explorer, tmp_path: Path) -> None:
+        """An export never replaces a file of another export."""
+        explorer.value = Selection(outcomes=("failure",), last="7d")
+        first = explorer.export_csv()
+        content = first.read_bytes()
+        page = explorer.export_html()
+        explorer.value = Selection(last="7d")
+        second, again = explorer.export_csv(), explorer.export_html()
+        assert first.read_bytes() == content != second.read_bytes()
+        assert [path.name for path in (first, second, page, again)] == [
+            "backupkit-20261109-0000-selected.csv",
+            "backupkit-20261109-0000-2-selected.csv",
+            "backupkit-20261109-0000.html",
+            "backupkit-20261109-0000-2.html",
+        ]
+        assert len({*tmp_path.iterdir()}) == len([*tmp_path.iterdir()])
+
     def test_csv(self, explorer: Explorer, tmp_path: Path) -> None:
         """The button saves the selected jobs only."""
         explorer.value = Selection(outcomes=("failure",), last="7d")
-        find(explorer.box, description="Export CSV").click()
-        path = tmp_path / "backupkit-20261109-0000.jobs.csv"
+        find(explorer.box, tooltip="Save the selected jobs as CSV").click()
+        path = tmp_path / "backupkit-20261109-0000-selected.csv"
         rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
         assert [row["outcome"] for row in rows] == ["failure"] * 7
         assert rows[0]["messages"].startswith("<script>")
@@ -516,14 +784,16 @@ class TestExport:
         self, explorer: Explorer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A file that is too large for a page is saved without a link."""
-        monkeypatch.setattr(sys.modules["backupkit.widgets.explore"], "_MAX_LINK_BYTES", 10)
-        find(explorer.box, description="Export CSV").click()
+        monkeypatch.setattr(sys.modules["backupkit.widgets.saving"], "_MAX_LINK_BYTES", 10)
+        find(explorer.box, tooltip="Save the selected jobs as CSV").click()
         assert "Saved backupkit-" in texts_of(explorer)
 
     def test_nothing_to_export(self, explorer: Explorer) -> None:
         """Without an assessment nothing is saved, and a sentence says so."""
         explorer.value = Selection(last="soon")
-        find(explorer.box, description="Export HTML").click()
+        find(
+            explorer.box, tooltip="Save the report of the selection as HTML, with its data"
+        ).click()
         assert "nothing can be exported" in texts_of(explorer)
 
 
@@ -574,8 +844,47 @@ class TestWithoutAnywidget:
         monkeypatch.delitem(sys.modules, "backupkit.widgets.clickable", raising=False)
         explorer = explore(Fleet(), POLICY, now=END, tab="Timeline")
         assert texts_of(explorer).count("data:image/png;base64,") == 2
+        explorer.tab = "Appliances"
+        assert "vc-nyc" in texts_of(explorer)
+        assert "<button" not in texts_of(explorer)
         explorer.value = Selection(last="soon")
         assert "data:image" not in texts_of(explorer)
+
+
+class TestCode:
+    """The line of Python that restores what is shown."""
+
+    @pytest.mark.parametrize(
+        "selection",
+        [
+            Selection(),
+            Selection(last="7d", appliances=("vc-ham",), outcomes=("failure", "open")),
+            Selection(start="2026-11-02T00:00:00Z", end=END - DAY, sites=("New York",)),
+            Selection(groups=("edge",), states=("breach",), types=("MANUAL",)),
+            Selection(signatures=(EVIL, 'it\'s "odd"\\'), text=EVIL),
+        ],
+    )
+    @pytest.mark.parametrize("tab", ["Overview", "Jobs"])
+    def test_round_trip(self, known: ExplorerData, selection: Selection, tab: str) -> None:
+        """The line opens the same selection and tab at the same time."""
+        explorer = Explorer(known, selection, tab=tab)
+        names = {"bk": backupkit, "history": Fleet(), "policy": POLICY}
+        restored = eval(explorer.code(), names)  # noqa: S307 # the line is what is tested
+        assert restored.code() == explorer.code()
+        assert (restored.tab, restored._data.now) == (tab, END)
+        assert restored.value.period(END) == selection.period(END)
+        untimed = (replace(one, start=None, end=None) for one in (restored.value, selection))
+        assert next(untimed) == next(untimed)
+
+    def test_now(self) -> None:
+        """An explorer of the current time is opened at the current time again."""
+        assert explore(Fleet(), POLICY).code() == "bk.widgets.explore(history, policy)"
+
+    def test_shown(self, explorer: Explorer) -> None:
+        """A button shows the line."""
+        explorer.value = Selection(text="<b>")
+        find(explorer.box, description="Code").click()
+        assert "text=&#x27;&lt;b&gt;&#x27;)</code>" in texts_of(explorer)
 
 
 class TestDisplay:
@@ -631,12 +940,29 @@ def owners(explorer: Explorer) -> list[Any]:
     ]
 
 
+def table_widget(explorer: Explorer) -> ipywidgets.DOMWidget:
+    """Return the table of the open tab."""
+    box = find(explorer.box, selected_index=TABS.index(explorer.tab))
+    (table,) = (
+        one
+        for one in walk(box.children[box.selected_index])
+        if type(one).__name__ == "ClickablePage"
+    )
+    return table
+
+
 def table_of(explorer: Explorer) -> list[list[str]]:
     """Return the rows of the table of jobs."""
-    (html,) = (
-        one.value
-        for one in walk(explorer.box)
-        if type(one).__name__ == "HTML" and "The newest first" in one.value
-    )
+    return rows_of(table_widget(explorer).value)
+
+
+def pressed(html: str) -> list[str | None]:
+    """Return whether each button of a page is pressed."""
+    tree = html5lib.parse(html, namespaceHTMLElements=False)
+    return [button.get("aria-pressed") for button in tree.findall(".//button")]
+
+
+def rows_of(html: str) -> list[list[str]]:
+    """Return the texts of the rows of a table."""
     tree = html5lib.parse(html, namespaceHTMLElements=False)
     return [["".join(cell.itertext()) for cell in row] for row in tree.findall(".//tbody/tr")]

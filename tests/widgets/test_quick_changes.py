@@ -2,15 +2,19 @@
 
 import asyncio
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import ipywidgets
 import pandas as pd
 import pytest
 
+from backupkit.policy import Policy
+from backupkit.tables import OBSERVATIONS
 from backupkit.widgets import Explorer, Selection
 from backupkit.widgets.explorer_data import ExplorerData
+from tests.benchmarks.fleet import fleet_of
 from tests.widgets.conftest import find, walk
-from tests.widgets.test_explore import END, POLICY, Fleet
+from tests.widgets.test_explore import END, POLICY, SEARCH, Fleet
 
 ENOUGH = 0.2
 """After so long, what waited is drawn [s]."""
@@ -86,7 +90,7 @@ class TestQuickChanges:
 
         def search() -> None:
             find(explorer.box, description="failed").value = True
-            find(explorer.box, placeholder="Search jobs and messages").value = "alert"
+            find(explorer.box, placeholder=SEARCH).value = "alert"
             assert explorer.value == Selection(last="7d", outcomes=("failure",), text="alert")
 
         in_page(search)
@@ -124,7 +128,7 @@ class TestSlowChange:
         explorer = Explorer(ExplorerData(Fleet(), POLICY, now=END), Selection(last="7d"))
         messages = note_messages(explorer)
         explorer.tab = "Durations"
-        assert any("Assessing 80 jobs" in text for text in messages)
+        assert any("Drawing Durations of 80 jobs" in text for text in messages)
         assert messages[-1] == ""
         messages.clear()
         explorer.tab = "Overview"
@@ -132,12 +136,147 @@ class TestSlowChange:
         assert not any(messages)
 
 
+class TestBesideThePage:
+    """A slow step while events are processed: the page stays alive."""
+
+    def test_busy_until_it_is_done(self) -> None:
+        """The sign and its button are visible until the result is, and then disappear."""
+        explorer = open_explorer()
+
+        async def change() -> None:
+            with explorer._data._lock:  # the step waits for it
+                await press_long_period(explorer)
+                assert is_visible(find(explorer.box, description="Cancel"))
+                assert "Assessing 80 jobs from 2026-08-01" in busy_text(explorer)
+                assert judged_start(explorer) == END - pd.Timedelta(days=7)
+            await until(lambda: not busy_text(explorer))
+            assert judged_start(explorer) == END - pd.Timedelta(days=100)
+            assert explorer.value.start == END - pd.Timedelta(days=100)
+
+        asyncio.run(change())
+
+    def test_cancel(self) -> None:
+        """Cancel returns to what is shown, at once."""
+        explorer = open_explorer()
+
+        async def change() -> None:
+            with explorer._data._lock:
+                await press_long_period(explorer)
+                find(explorer.box, description="Cancel").click()
+                assert busy_text(explorer) == ""
+                assert explorer.value == Selection(last="7d")
+            await asyncio.sleep(ENOUGH)
+            assert explorer.value == Selection(last="7d")
+            assert judged_start(explorer) == END - pd.Timedelta(days=7)
+
+        asyncio.run(change())
+
+    def test_another_change_meanwhile(self) -> None:
+        """A quick change replaces the slow one, and does not wait for it."""
+        explorer = open_explorer()
+
+        async def change() -> None:
+            with explorer._data._lock:
+                await press_long_period(explorer)
+                find(explorer.box, value=None, _model_name="ToggleButtonsModel").value = "24h"
+                await until(lambda: judged_start(explorer) == END - pd.Timedelta(days=1))
+                assert busy_text(explorer) == ""
+            await asyncio.sleep(ENOUGH)
+            assert explorer.value == Selection(last="24h")
+
+        asyncio.run(change())
+
+    def test_asked_meanwhile(self) -> None:
+        """Code that needs the jobs waits for the result."""
+        explorer = open_explorer()
+
+        async def change() -> None:
+            await press_long_period(explorer)
+            assert explorer.jobs["start_time"].min() == END - pd.Timedelta(days=39, hours=23)
+            assert busy_text(explorer) == ""
+
+        asyncio.run(change())
+
+    def test_many_jobs_are_searched(self) -> None:
+        """A search over many jobs has the sign, once for each text."""
+        fleet = fleet_of(10, 5_100)
+        frames = SimpleNamespace(
+            jobs=fleet.jobs,
+            polls=fleet.polls,
+            schedules=fleet.schedules,
+            observations=OBSERVATIONS.empty(),
+        )
+        data = ExplorerData(frames, Policy(), now=fleet.end)
+        explorer = Explorer(data, Selection(last="7d"), tab="Jobs")
+        messages = note_messages(explorer)
+
+        async def search() -> None:
+            find(explorer.box, placeholder=SEARCH).value = "NAS-"
+            await until(lambda: bool(messages) and messages[-1] == "")
+            assert any(f"Searching {len(fleet.jobs):,} jobs" in text for text in messages)
+            assert explorer.jobs["location"].str.contains("nas-").all()
+            assert len(explorer.jobs) > 50
+            messages.clear()
+            explorer.value = Selection(last="30d", text="NAS-")
+            assert not any(messages)
+
+        asyncio.run(search())
+
+    def test_an_error(self) -> None:
+        """An error of a slow step is shown."""
+        explorer = open_explorer()
+
+        async def change() -> None:
+            explorer._data.policy = None  # type: ignore[assignment] # breaks the next step
+            await press_long_period(explorer)
+            await until(lambda: not busy_text(explorer))
+            texts = [str(getattr(one, "value", "")) for one in walk(explorer.box)]
+            assert any("AttributeError" in text for text in texts)
+
+        asyncio.run(change())
+
+
+def open_explorer() -> Explorer:
+    """Return an explorer of its own data, of which the last 90 days are assessed."""
+    return Explorer(ExplorerData(Fleet(), POLICY, now=END), Selection(last="7d"), tab="Matrix")
+
+
+async def press_long_period(explorer: Explorer) -> None:
+    """Choose 100 days, as a click in a tab does, and wait until the slow step runs."""
+    explorer._change(start=END - pd.Timedelta(days=100))
+    await asyncio.sleep(ENOUGH / 4)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition is true."""
+    for _ in range(2_000):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not happen in time")
+
+
+def judged_start(explorer: Explorer) -> pd.Timestamp:
+    """Return the start of the period that is shown."""
+    assert explorer._view is not None
+    return explorer._view.start
+
+
+def is_visible(widget: ipywidgets.DOMWidget) -> bool:
+    """Return whether a widget is not hidden by itself."""
+    return bool(widget.layout.display != "none")
+
+
+def busy_text(explorer: Explorer) -> str:
+    """Return the text of the sign."""
+    return str(explorer._busy._text.value)
+
+
 def note_messages(explorer: Explorer) -> list[str]:
     """Return a list that gets each text above the tabs from now on."""
     texts: list[str] = []
     (tabs,) = (one for one in walk(explorer.box) if isinstance(one, ipywidgets.Tab))
     (column,) = (one for one in walk(explorer.box) if tabs in getattr(one, "children", ()))
-    column.children[column.children.index(tabs) - 1].observe(
-        lambda change: texts.append(change["new"]), names="value"
-    )
+    sign = column.children[column.children.index(tabs) - 1]
+    sign.children[0].observe(lambda change: texts.append(change["new"]), names="value")
     return texts

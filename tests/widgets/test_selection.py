@@ -37,3 +37,15 @@ class TestSelection:
         """A period that ends before it begins is an error."""
         with pytest.raises(SettingsError, match="empty"):
             Selection(start="2026-11-10T00:00:00Z").period(NOW)
+
+    @pytest.mark.parametrize(
+        ("wrong", "why"),
+        [
+            ({"states": ("broken",)}, "no such state: broken; there are: compliant, "),
+            ({"outcomes": ("failed", "failure")}, "no such outcome: failed; there are: success, "),
+        ],
+    )
+    def test_unknown_words(self, wrong: dict[str, tuple[str, ...]], why: str) -> None:
+        """A state or an outcome that does not exist is an error that names all."""
+        with pytest.raises(ValueError, match=why):
+            Selection(**wrong)  # type: ignore[arg-type] # lists only

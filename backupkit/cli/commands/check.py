@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 import backupkit as bk
-from backupkit.cli.options import AsJson, FleetOption, HistoryOption, echo, print_json
+from backupkit.cli.options import (
+    FLEET,
+    HISTORY,
+    AsJson,
+    FleetOption,
+    HistoryOption,
+    echo,
+    print_json,
+)
 from backupkit.errors import BackupkitError, SettingsError
 
 if TYPE_CHECKING:
@@ -19,8 +27,8 @@ UNKNOWN: Final = 3
 
 
 def check(
-    history: HistoryOption,
-    fleet: FleetOption,
+    history: HistoryOption = HISTORY,
+    fleet: FleetOption = FLEET,
     *,
     last: Annotated[str, typer.Option(metavar="DURATION", help="Period, back from now.")] = "30d",
     as_json: AsJson = False,
@@ -57,12 +65,12 @@ def check(
 
 
 def metrics(
-    history: HistoryOption,
-    fleet: FleetOption,
+    *,
+    history: HistoryOption = HISTORY,
+    fleet: FleetOption = FLEET,
     out: Annotated[
         Path, typer.Option(metavar="FILE", help="File in the textfile folder: backupkit.prom.")
     ],
-    *,
     last: Annotated[str, typer.Option(metavar="DURATION", help="Period, back from now.")] = "30d",
 ) -> None:
     """Write the assessment as OpenMetrics text, for the textfile collector of node_exporter."""

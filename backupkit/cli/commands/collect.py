@@ -13,6 +13,8 @@ import typer
 
 import backupkit as bk
 from backupkit.cli.options import (
+    FLEET,
+    HISTORY,
     MAX_APPLIANCES,
     AsJson,
     ConcurrencyOption,
@@ -57,8 +59,8 @@ _CONFLICT_COLUMNS: Final = (
 
 
 def collect(  # noqa: PLR0913 # one parameter per option
-    fleet: FleetOption,
-    history: HistoryOption,
+    fleet: FleetOption = FLEET,
+    history: HistoryOption = HISTORY,
     *,
     connect: ConnectOption = None,
     read: ReadOption = None,
@@ -124,13 +126,12 @@ def collect_and_store(
     strategy: "Strategy" = "auto",
     full: bool = False,
 ) -> tuple["Snapshot", "AppendResult"]:
-    """Collect, store the result, and print a summary."""
+    """Collect, store the result meanwhile, and print a summary."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", category=BackupkitWarning)
-        snapshot = bk.collect(
-            fleet, known=None if full else history, limits=limits, strategy=strategy
+        snapshot, added = bk.collect_into(
+            history, fleet, full=full, limits=limits, strategy=strategy
         )
-        added = history.append(snapshot)
     _echo_summary(snapshot, added)
     if snapshot.stopped or _count_read(snapshot):  # else the summary says that none was read
         for warning in caught:

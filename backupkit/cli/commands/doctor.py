@@ -12,6 +12,7 @@ import typer
 
 import backupkit as bk
 from backupkit.cli.options import (
+    FLEET,
     AsJson,
     ConcurrencyOption,
     ConnectOption,
@@ -37,13 +38,14 @@ __all__ = ["doctor"]
 SOME_FAILED: Final = 3
 ALL_FAILED: Final = 4
 MAX_NAMES: Final = 5
+MAX_ADVISED: Final = 20  # appliances that are named with one piece of advice
 MAX_WIDTH: Final = 110
 SYMBOLS: Final = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "-"}
 ASCII_SYMBOLS: Final = {"ok": "+", "warning": "!", "failed": "x", "skipped": "-"}
 
 
 def doctor(  # noqa: PLR0913 # one parameter per option
-    fleet: FleetOption,
+    fleet: FleetOption = FLEET,
     names: Annotated[
         list[str] | None, typer.Argument(metavar="NAME", help="Check only these appliances.")
     ] = None,
@@ -136,13 +138,31 @@ def _format_results(
         separated = has_details
     if not separated:
         yield ""
+    yield from _format_advice(checks)
     yield _format_summary(results)
+
+
+def _format_advice(checks: "pd.DataFrame") -> Iterator[str]:
+    """Yield each piece of advice once, with the appliances that it concerns, failures first."""
+    advised = checks[checks["advice"].notna()]
+    if advised.empty:
+        return
+    order = advised.assign(is_warning=advised["result"].ne("failed"))
+    groups = order.groupby("advice", sort=False)
+    first = groups["is_warning"].min().sort_values(kind="stable")
+    yield "What to do:"
+    for advice in first.index:
+        rows = groups.get_group(advice)
+        names = _join_first_names(list(dict.fromkeys(rows["appliance"])), limit=MAX_ADVISED)
+        yield from _wrap_text(f"{', '.join(dict.fromkeys(rows['check']))}: {names}", "  ")
+        yield from _wrap_text(str(advice), "    > ")
+    yield ""
 
 
 def _format_checks(
     rows: "pd.DataFrame", symbols: Mapping[str, str], *, show_all: bool
 ) -> Iterator[str]:
-    """Yield one line per check, with advice below it; skipped checks share one line."""
+    """Yield one line per check; skipped checks share one line."""
     width = max(len(check) for check in rows["check"])
     folded = [] if show_all else list(rows.loc[rows["result"] == "skipped", "check"])
     for row in rows.itertuples():
@@ -150,8 +170,6 @@ def _format_checks(
             continue
         prefix = f"  {symbols[str(row.result)]} {row.result:7}  {row.check:{width}}  "
         yield from _wrap_text(str(row.found), prefix)
-        if isinstance(row.advice, str):
-            yield from _wrap_text(row.advice, f"{'':{len(prefix)}}> ")
     if folded:
         yield from _wrap_text(", ".join(folded), f"  {symbols['skipped']} skipped  ")
 
@@ -180,9 +198,9 @@ def _format_summary(results: Mapping[str, set[str]]) -> str:
     return text + (f"; {len(failed)} failed: {_join_first_names(failed)}" if failed else "")
 
 
-def _join_first_names(names: Sequence[str]) -> str:
-    more = len(names) - MAX_NAMES
-    text = ", ".join(one_line(name) for name in names[:MAX_NAMES])
+def _join_first_names(names: Sequence[str], *, limit: int = MAX_NAMES) -> str:
+    more = len(names) - limit
+    text = ", ".join(one_line(name) for name in names[:limit])
     return f"{text} and {more:,} more" if more > 0 else text
 
 

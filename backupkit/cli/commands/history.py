@@ -8,7 +8,14 @@ import typer
 
 import backupkit as bk
 from backupkit.cli.commands.collect import SOME_UNREAD
-from backupkit.cli.options import AsJson, HistoryOption, echo, echo_by_appliance, print_json
+from backupkit.cli.options import (
+    HISTORY,
+    AsJson,
+    HistoryOption,
+    echo,
+    echo_by_appliance,
+    print_json,
+)
 from backupkit.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -27,12 +34,13 @@ history = typer.Typer(
 
 
 @history.command()
-def info(history: HistoryOption, *, as_json: AsJson = False) -> None:
+def info(history: HistoryOption = HISTORY, *, as_json: AsJson = False) -> None:
     """Show counts, times and size of a history, and its head digest."""
-    facts = bk.History(history, create=False).facts()
+    store = bk.History(history, create=False)
     if as_json:
-        print_json(facts)
+        print_json(store.info(), default=lambda time: time.isoformat())
     else:
+        facts = store.facts()
         width = max(map(len, facts))
         for name, value in facts.items():
             echo(f"{name:{width}}  {value}")
@@ -40,7 +48,7 @@ def info(history: HistoryOption, *, as_json: AsJson = False) -> None:
 
 @history.command()
 def verify(
-    history: HistoryOption,
+    history: HistoryOption = HISTORY,
     *,
     head: Annotated[
         str | None,
@@ -89,7 +97,8 @@ def _parse_digest(text: str) -> str:
 
 @history.command()
 def backup(
-    history: HistoryOption,
+    *,
+    history: HistoryOption = HISTORY,
     target: Annotated[str, typer.Argument(metavar="FILE", help="New file.")],
 ) -> None:
     """Copy the history to a new file; other processes may append meanwhile."""
@@ -98,11 +107,11 @@ def backup(
 
 @history.command()
 def export(
-    history: HistoryOption,
+    *,
+    history: HistoryOption = HISTORY,
     out: Annotated[
         str, typer.Option(metavar="DIR|URL", help="New folder; for parquet also a URL.")
     ],
-    *,
     kind: Annotated[
         Literal["parquet", "csv"], typer.Option("--format", help="File format.")
     ] = "parquet",
@@ -117,7 +126,8 @@ def export(
 
 @history.command("import")
 def import_(
-    history: HistoryOption,
+    *,
+    history: HistoryOption = HISTORY,
     source: Annotated[
         str,
         typer.Argument(
@@ -126,7 +136,6 @@ def import_(
             "saved answers of the API.",
         ),
     ],
-    *,
     observed_at: Annotated[
         str | None,
         typer.Option(
@@ -192,7 +201,8 @@ def _echo_added(store: "History", added: "AppendResult", source: str | Path) -> 
 
 @history.command()
 def prune(
-    history: HistoryOption,
+    *,
+    history: HistoryOption = HISTORY,
     older_than: Annotated[str, typer.Option(metavar="DURATION", help="Age, such as 400d or 104w.")],
 ) -> None:
     """Delete what is older than an age; the ledger records the removal.
@@ -208,9 +218,9 @@ def prune(
 
 @history.command()
 def forget(
-    history: HistoryOption,
-    appliance: Annotated[str, typer.Argument(metavar="NAME", help="Name in fleet.toml.")],
     *,
+    history: HistoryOption = HISTORY,
+    appliance: Annotated[str, typer.Argument(metavar="NAME", help="Name in fleet.toml.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not prompt.")] = False,
 ) -> int:
     """Delete everything about one appliance.

@@ -10,7 +10,15 @@ import typer
 
 import backupkit as bk
 from backupkit.cli.commands.check import assess, format_verdict, open_history
-from backupkit.cli.options import AsJson, FleetOption, HistoryOption, echo, print_json
+from backupkit.cli.options import (
+    FLEET,
+    HISTORY,
+    AsJson,
+    FleetOption,
+    HistoryOption,
+    echo,
+    print_json,
+)
 from backupkit.errors import CredentialError, MailError, SettingsError
 
 if TYPE_CHECKING:
@@ -35,8 +43,8 @@ class _EarlierReport(msgspec.Struct):
 
 
 def report(  # noqa: PLR0913 # one parameter per option
-    history: HistoryOption,
-    fleet: FleetOption,
+    history: HistoryOption = HISTORY,
+    fleet: FleetOption = FLEET,
     *,
     last: Annotated[
         str | None, typer.Option(metavar="DURATION", help="Period, back from now.  [default: 30d]")

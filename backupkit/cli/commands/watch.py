@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, Self
 
 import typer
@@ -10,6 +10,8 @@ import typer
 import backupkit as bk
 from backupkit.cli.commands.collect import interrupt_on_sigterm, open_fleet_and_history
 from backupkit.cli.options import (
+    FLEET,
+    HISTORY,
     AsJson,
     ConcurrencyOption,
     ConnectOption,
@@ -29,9 +31,12 @@ from backupkit.errors import BackupkitWarning, one_line
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["BarDisplay", "LogDisplay", "format_summary", "make_display", "watch"]
+__all__ = ["BarDisplay", "LogDisplay", "fit_titles", "format_summary", "make_display", "watch"]
 
-_BAR: Final = "{desc} |{bar:24}| "
+_LONG_BAR: Final = 24
+_SHORT_BAR: Final = 10
+_LONGEST_STATE: Final = 40  # "100 %, stalled, about 12 min 34 s left"; errors may be cut
+_SHORTEST_NAME: Final = 8
 _HOUR: Final = 3600  # s
 _OUTCOME_LABELS: Final = {"success": "succeeded", "failure": "FAILED"}
 """Label of a job that has ended, by outcome."""
@@ -40,8 +45,8 @@ Row = Mapping[Any, Any]
 
 
 def watch(  # noqa: PLR0913 # one parameter per option
-    fleet: FleetOption,
-    history: HistoryOption,
+    fleet: FleetOption = FLEET,
+    history: HistoryOption = HISTORY,
     *,
     every: Annotated[str, typer.Option(metavar="DURATION", help="Time between two polls.")] = "10s",
     connect: ConnectOption = None,
@@ -151,25 +156,63 @@ class BarDisplay:
     def show(self, frame: "pd.DataFrame") -> None:
         """Update the bars with the result of a poll."""
         rows = _frame_to_rows(frame)
-        width = max((len(_format_title(row)) for row in rows), default=0)
         for row in rows:
             key = (row["appliance"], row["job_id"])
             if key not in self._bars:
                 self._bars[key] = self._open_bar(
-                    total=100,
-                    desc=_format_title(row).ljust(width),
-                    bar_format=_BAR,
-                    position=len(self._bars),
+                    total=100, bar_format="{desc}", position=len(self._bars), dynamic_ncols=True
                 )
-            bar = self._bars[key]
+        bars = [self._bars[row["appliance"], row["job_id"]] for row in rows]
+        states = [_format_state(row) for row in rows]
+        columns = bars[0].format_dict["ncols"] if bars else None
+        titles, length = fit_titles(rows, states, columns)
+        shown_bar = f" |{{bar:{length}}}|" if length else ""
+        for bar, title, state, row in zip(bars, titles, states, rows, strict=True):
             bar.n = row["progress"] or 0
-            bar.bar_format = _BAR + _format_state(row).replace("{", "{{").replace("}", "}}")
+            text = state.replace("{", "{{").replace("}", "}}")
+            bar.set_description_str(title, refresh=False)
+            bar.bar_format = f"{{desc}}{shown_bar} {text}"
             bar.refresh()
 
     def warn(self, text: str) -> None:
         """Print a warning above the bars."""
         with self._open_bar.external_write_mode(file=sys.stderr):
             echo(text, err=True)
+
+
+def fit_titles(
+    rows: Sequence[Row], states: Sequence[str], columns: int | None
+) -> tuple[list[str], int]:
+    """Return titles of the same width, and the length of the bars, that leave room for the states.
+
+    In a narrow terminal the bar becomes shorter, then the title loses the job's id, then the bar is
+    left out, and at last the name is cut. Percent and time left stay. `columns` is None if the
+    width is not known.
+
+    Examples
+    --------
+    >>> row = {"appliance": "vc-hamburg-01", "job_id": "20261123-194500-24755230"}
+    >>> [fit_titles([row], ["40 %, about 3 min 4 s left"], width) for width in (55, 30)]
+    [(['vc-hamburg-01'], 10), (['vc-h...'], 0)]
+    """
+    names = [str(row["appliance"]) for row in rows]
+    titles = [_format_title(row) for row in rows]
+    needed = min(max(map(len, states), default=0), _LONGEST_STATE) + 2  # a blank, and the cursor
+    for texts, length in (
+        (titles, _LONG_BAR),
+        (titles, _SHORT_BAR),
+        (names, _SHORT_BAR),
+        (names, 0),
+    ):
+        width = max(map(len, texts), default=0)
+        if columns is None or width + (length + 3 if length else 0) + needed <= columns:
+            return [text.ljust(width) for text in texts], length
+    width = max(columns - needed, _SHORTEST_NAME)  # type: ignore[operator] # it is known here
+    return [_cut(name, width).ljust(width) for name in names], 0
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
 def format_summary(frame: "pd.DataFrame") -> str:

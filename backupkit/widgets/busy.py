@@ -1,0 +1,80 @@
+"""Sign of the explorer that a slow step runs beside the page, with a button to cancel it."""
+
+import asyncio
+from collections.abc import Callable
+from threading import Event
+from typing import TypeVar
+
+import ipywidgets
+
+from backupkit.widgets import view_html
+from backupkit.widgets.view import Cancelled
+
+__all__ = ["BusySign"]
+
+Result = TypeVar("Result")
+
+
+class BusySign:
+    """Sign that a slow step runs, as `box`; its button calls `on_cancel`."""
+
+    def __init__(self, on_cancel: Callable[[], None]) -> None:
+        self._text = ipywidgets.HTML()
+        self._button = ipywidgets.Button(
+            description="Cancel", icon="stop", layout=ipywidgets.Layout(width="auto")
+        )
+        self._on_cancel = on_cancel
+        self._button.on_click(lambda _button: self._cancel())
+        self._stop: Event | None = None
+        row = ipywidgets.Layout(flex_flow="row wrap", align_items="center", display="none")
+        self.box = ipywidgets.HBox([self._text, self._button], layout=row)
+
+    @property
+    def is_busy(self) -> bool:
+        """True while a step runs beside the page."""
+        return self._stop is not None
+
+    def show(self, text: str, *, can_cancel: bool = False) -> None:
+        """Show what is being computed."""
+        self._text.value = view_html.render_busy_message(text)
+        self._button.layout.display = "" if can_cancel else "none"
+        self.box.layout.display = "flex"
+
+    def clear(self) -> None:
+        """Remove the sign, and give up the step that runs, if any."""
+        if self._stop is not None:
+            self._stop.set()
+            self._stop = None
+        if self._text.value:
+            self._text.value = ""
+            self.box.layout.display = "none"
+
+    def run(
+        self,
+        text: str,
+        step: Callable[[Event], Result],
+        then: Callable[[Callable[[], Result]], None],
+    ) -> None:
+        """Run a step in a thread; afterwards call `then` in the event loop with its result.
+
+        The step gets an event that is set when its result is no longer wanted. Then `then` is not
+        called. Its argument returns the result of the step, or raises its error.
+        """
+        self.clear()
+        self._stop = stop = Event()
+        self.show(text, can_cancel=True)
+        future = asyncio.get_running_loop().run_in_executor(None, step, stop)
+
+        def finish(done: asyncio.Future[Result]) -> None:
+            error = done.exception()  # also marks it as seen
+            if not stop.is_set():
+                self.clear()
+                then(done.result)
+            elif error is not None and not isinstance(error, Cancelled):
+                raise error
+
+        future.add_done_callback(finish)
+
+    def _cancel(self) -> None:
+        self.clear()
+        self._on_cancel()

@@ -1,0 +1,400 @@
+"""Explorer widget: filters, verdict and tabs of a fleet."""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+from typing import Any, Final
+
+import ipywidgets
+import pandas as pd
+from IPython.display import display
+
+from backupkit.assessment import Assessment
+from backupkit.reports import report
+from backupkit.reports.columns import stream_csv
+from backupkit.reports.files import write_files
+from backupkit.tables import ASSESSED_JOBS
+from backupkit.widgets import view_html
+from backupkit.widgets.busy import BusySign
+from backupkit.widgets.explorer_data import ExplorerData
+from backupkit.widgets.figure import FigureWidget
+from backupkit.widgets.filters import Filters
+from backupkit.widgets.saving import choose_path, render_link
+from backupkit.widgets.selection import Selection
+from backupkit.widgets.still import render_hidden, render_hiding_style, render_still
+from backupkit.widgets.tab import Tab
+from backupkit.widgets.table_tabs import Appliances, Failures, Jobs
+from backupkit.widgets.tabs import Durations, Matrix, Overview, Timeline
+from backupkit.widgets.view import FilteredView
+
+__all__ = ["Explorer"]
+
+_DELAY: Final = 0.02
+"""Time for further changes to arrive before a selection is drawn [s]."""
+
+_NO_KERNEL: Final = "The explorer needs a running kernel. Its still picture is below."
+
+_BUTTON_TEXTS: Final = (
+    "Save the report of the selection as HTML, with its data",
+    "Save the selected jobs as CSV",
+    "Show the line of Python that opens this selection again",
+)
+
+_MAX_PAST: Final = 50
+"""Number of selections that the button Back returns to."""
+
+
+class Explorer:
+    """Explorer widget: verdict, filters and seven tabs of one fleet.
+
+    Parameters
+    ----------
+    data : ExplorerData
+        Data of the fleet and its assessment; several explorers may share it.
+    selection : Selection
+        Initial selection.
+    tab : str
+        Name of the tab to open first.
+    folder : str or Path
+        Folder of the exports.
+    theme : {"light", "dark"}
+        Colour theme of the figures. With anywidget, JupyterLab's theme replaces it.
+
+    Attributes
+    ----------
+    value : Selection
+        Current selection; it can be set.
+    jobs : DataFrame
+        Selected jobs, the newest first.
+    assessment : Assessment or None
+        Assessment of the selected appliances over the period; None if the selection is invalid.
+    box : ipywidgets.VBox
+        The widget, to embed in another one.
+    """
+
+    def __init__(
+        self,
+        data: ExplorerData,
+        selection: Selection,
+        *,
+        tab: str = "Overview",
+        folder: str | Path = ".",
+        theme: str = "light",
+    ) -> None:
+        self._data = data
+        self._folder, self._theme = Path(folder), theme
+        self._view: FilteredView | None = None
+        self._waiting: asyncio.TimerHandle | None = None
+        self._assessment: Assessment | None = None
+        self._past: list[Selection] = []
+        self._still_class = f"backupkit-still-{secrets.token_hex(8)}"
+        self._is_going_back = False
+        self._build()
+        self.tab = tab
+        self.value = selection
+
+    @property
+    def value(self) -> Selection:
+        """Current selection; it can be set."""
+        return self._filters.value
+
+    @value.setter
+    def value(self, selection: Selection) -> None:
+        self._data.check(selection)
+        self._select(selection)
+
+    @property
+    def tab(self) -> str:
+        """Name of the open tab."""
+        return self._tabs[self._stack.selected_index or 0].name
+
+    @tab.setter
+    def tab(self, name: str) -> None:
+        names = [tab.name for tab in self._tabs]
+        if name not in names:
+            raise ValueError(f'no such tab: "{name}"; there are {", ".join(names)}')
+        self._stack.selected_index = names.index(name)
+
+    @property
+    def jobs(self) -> pd.DataFrame:
+        """Selected jobs, the newest first, of `backupkit.tables.ASSESSED_JOBS`."""
+        self._finish()
+        return self._view.jobs if self._view is not None else ASSESSED_JOBS.empty()
+
+    @property
+    def assessment(self) -> Assessment | None:
+        """Assessment of the selected appliances over the period, computed on first access."""
+        self._finish()
+        if self._assessment is None and self._view is not None:
+            view = self._view
+            self._assessment = self._data.assess(tuple(view.states.index), view.start, view.end)
+        return self._assessment
+
+    def export_html(self) -> Path:
+        """Save the report of the selected appliances, with its data files.
+
+        Returns
+        -------
+        Path
+            The HTML file.
+
+        Raises
+        ------
+        OutputError
+            If a file cannot be written.
+        SettingsError
+            If the selection cannot be assessed.
+        ValueError
+            If the selection is invalid, so that nothing is shown.
+        """
+        if self.assessment is None:
+            raise ValueError("nothing can be exported: the selection cannot be shown")
+        return report(self.assessment).save(choose_path(self._folder, self._data.now, ".html"))[0]
+
+    def export_csv(self) -> Path:
+        """Save the selected jobs as CSV, one row per job, with uncut messages.
+
+        Returns
+        -------
+        Path
+            The CSV file, safe to open in a spreadsheet.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written.
+        """
+        path = choose_path(self._folder, self._data.now, "-selected.csv")
+        return write_files({path: stream_csv(self.jobs)})[0]
+
+    def _build(self) -> None:
+        self._filters = Filters(self._data, self._select_soon)
+        self._tabs: list[Tab] = [
+            Overview(self._change),
+            Appliances(self._change),
+            Timeline(self._change, self._observations),
+            Matrix(self._change),
+            Failures(self._change),
+            Durations(self._change),
+            Jobs(self._change),
+        ]
+        self._stack = ipywidgets.Tab(
+            children=[tab.box for tab in self._tabs], titles=[tab.name for tab in self._tabs]
+        )
+        self._stack.observe(lambda _change: self._show_errors(self._draw), names="selected_index")
+        self._verdict, self._error, self._message = (ipywidgets.HTML() for _ in range(3))
+        self._busy = BusySign(self._on_cancel)
+        # invisible; reports the page's theme
+        self._theme_listener = FigureWidget(on_theme=self._on_theme)
+        self._back = self._add_button("Back", "undo", self._go_back)
+        self._back.disabled = True
+        buttons = [
+            self._add_button("HTML", "download", lambda: self._save(self.export_html)),
+            self._add_button("CSV", "download", lambda: self._save(self.export_csv)),
+            self._add_button("Code", "code", self._show_code),
+        ]
+        for button, text in zip(buttons, _BUTTON_TEXTS, strict=True):
+            button.tooltip = text
+        self._filters.bar.children = (*self._filters.bar.children, self._back)
+        row_layout = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
+        self.box = ipywidgets.VBox(
+            [
+                self._verdict,
+                self._filters.bar,
+                ipywidgets.HBox([*self._filters.chips, *buttons], layout=row_layout),
+                self._filters.panel,
+                self._filters.active,
+                self._message,
+                self._error,
+                self._busy.box,
+                self._stack,
+                ipywidgets.HTML(render_hiding_style(self._still_class)),
+                self._theme_listener.widget,
+            ]
+        )
+
+    def _add_button(self, text: str, icon: str, step: Callable[[], None]) -> ipywidgets.Button:
+        button = ipywidgets.Button(
+            description=text, icon=icon, layout=ipywidgets.Layout(width="auto", height="26px")
+        )
+        button.on_click(lambda _button: self._show_errors(step))
+        return button
+
+    def _on_theme(self, dark: bool) -> None:  # noqa: FBT001 # a trait's value
+        self._theme = "dark" if dark else "light"
+        self._clear_inactive_tabs()
+        self._show_errors(self._draw)
+
+    def _change(self, **attributes: Any) -> None:  # noqa: ANN401 # those of Selection
+        """Change some attributes of the selection, after a click in a tab."""
+        self._select_soon(replace(self.value, **attributes))
+
+    def _go_back(self) -> None:
+        """Show the selection before the present one."""
+        self._is_going_back = True
+        self._select_soon(self._past.pop())
+
+    def _on_cancel(self) -> None:
+        """Return to the selection that is shown."""
+        if self._view is not None:
+            self._filters.value = self._view.selection
+
+    def _select_soon(self, selection: Selection) -> None:
+        """Show a selection after the changes that are already waiting: only the last is drawn."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # not in Jupyter
+            self._select(selection)
+            return
+        self._cancel_waiting()
+        self._show_errors(lambda: setattr(self._filters, "value", selection))
+        self._waiting = loop.call_later(_DELAY, self._begin)
+
+    def _begin(self) -> None:
+        """Show the selection that waits; compute it beside the page if that takes a while."""
+        self._show_errors(self._begin_step)
+
+    def _begin_step(self) -> None:
+        selection, previous = self.value, self._view
+        text = self._data.describe_slow_step(selection)
+        if not text:
+            self._select(selection)
+            return
+        self._waiting = None
+        self._busy.run(
+            text,
+            lambda stop: FilteredView(self._data, selection, previous=previous).prepare(stop),
+            lambda result: self._select(selection, result),
+        )
+
+    def _finish(self) -> None:
+        """Show the selection that waits, if any."""
+        if self._waiting is not None or self._busy.is_busy:
+            self._select(self.value)
+
+    def _cancel_waiting(self) -> None:
+        self._busy.clear()
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _select(
+        self, selection: Selection, prepared: Callable[[], FilteredView] | None = None
+    ) -> None:
+        """Show a selection, from the filters, a tab or the caller."""
+        self._cancel_waiting()
+        previous = self._view
+        self._view = self._assessment = None
+        self._error.value = self._message.value = ""
+        self._show_errors(lambda: self._show(selection, previous, prepared))
+        self._busy.clear()
+        if self._view is None:
+            self._verdict.value = ""
+            for tab in self._tabs:
+                tab.clear()
+
+    def _show(
+        self,
+        selection: Selection,
+        previous: FilteredView | None,
+        prepared: Callable[[], FilteredView] | None,
+    ) -> None:
+        self._filters.value = selection
+        if prepared is None:
+            if text := self._data.describe_slow_step(selection):
+                self._busy.show(text)
+            self._view = FilteredView(self._data, selection, previous=previous)
+        else:
+            self._view = prepared()
+        self._remember(previous)
+        self._clear_inactive_tabs()
+        self._draw()
+        self._verdict.value = view_html.render_verdict_bar(self._view)
+
+    def _remember(self, previous: FilteredView | None) -> None:
+        """Remember the selection that was shown before, for the button Back."""
+        if previous is not None and previous.selection != self.value and not self._is_going_back:
+            self._past = [*self._past, previous.selection][-_MAX_PAST:]
+        self._is_going_back = False
+        self._back.disabled = not self._past
+
+    def _clear_inactive_tabs(self) -> None:
+        """Clear the other tabs, so that none opens with outdated content."""
+        for index, tab in enumerate(self._tabs):
+            if index != self._stack.selected_index:
+                tab.clear()
+
+    def _draw(self) -> None:
+        """Draw the open tab only."""
+        if self._view is None:
+            return
+        index = self._view.index
+        if self.tab not in index.drawn_tabs:  # an assessment computes its frames when needed
+            self._busy.show(f"Drawing {self.tab} of {self._data.job_count:,} jobs …")
+        self._tabs[self._stack.selected_index or 0].show(self._view, self._theme)
+        index.drawn_tabs.add(self.tab)
+        self._busy.clear()
+
+    def _show_errors(self, step: Callable[[], None]) -> None:
+        """Execute a step and show any error, because Jupyter drops a callback's errors."""
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 # the user must see any error
+            self._error.value = view_html.render_error_message(error)
+
+    def _save(self, export: Callable[[], Path]) -> None:
+        self._message.value = render_link(export())
+
+    def _observations(self, view: FilteredView) -> pd.DataFrame:
+        observations = self._data.observations(view.drawn_states.index, view.start)
+        return (
+            observations[observations["observed_at"] <= view.end]
+            if view.end < view.now
+            else observations
+        )
+
+    def _show_code(self) -> None:
+        """Show the line of Python that restores what is shown."""
+        self._message.value = f"<code>{escape(self.code())}</code>"
+
+    def code(self) -> str:
+        """Return the line of Python that opens an explorer with this selection and tab.
+
+        Returns
+        -------
+        str
+            A call of `explore`; in it, `history` and `policy` stand for your own.
+
+        Examples
+        --------
+        >>>         >>> from backupkit.widgets import explore
+        >>> explorer = explore(
+        ...     "data/history.db", Policy(), now="2026-11-23T23:30:00Z", outcomes=["failure"]
+        ... )
+        >>> print(explorer.code())
+        bk.widgets.explore(history, policy, now='2026-11-23T23:30:00+00:00', outcomes=('failure',))
+        """
+        now = [] if self._data.at is None else [f"now='{self._data.at.isoformat()}'"]
+        tab = [] if self.tab == self._tabs[0].name else [f"tab={self.tab!r}"]
+        texts = ["history", "policy", *now, *tab, *self.value.format_arguments()]
+        return f"bk.widgets.explore({', '.join(texts)})"
+
+    def _ipython_display_(self) -> None:
+        """Display the widget, and a still picture that is visible only where the widget is not."""
+        display(self.box._repr_mimebundle_() | {"text/plain": _NO_KERNEL}, raw=True)
+        html = render_hidden(self._render_static_html(), self._still_class)
+        display({"text/html": html, "text/plain": ""}, raw=True)
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:  # noqa: ANN401 # as IPython asks
+        """Return the widget, with static HTML as a fallback."""
+        # not private: the method is part of IPython's display protocol
+        return {**self.box._repr_mimebundle_(**options), "text/html": self._render_static_html()}
+
+    def _render_static_html(self) -> str:
+        """Render the selection as static HTML."""
+        if self._view is None or self.assessment is None:
+            return str(self._error.value)
+        return render_still(self._view, self.assessment)

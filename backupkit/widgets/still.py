@@ -1,0 +1,49 @@
+"""Still picture of the explorer, for pages without a kernel."""
+
+from backupkit import plots
+from backupkit.assessment import Assessment
+from backupkit.reports.facts import build_data_uri
+from backupkit.reports.page import render, render_fragment
+from backupkit.widgets import view_html
+from backupkit.widgets.view import FilteredView
+
+__all__ = ["render_hidden", "render_hiding_style", "render_still"]
+
+_MAX_ROWS = 25
+
+
+def render_still(view: FilteredView, assessment: Assessment) -> str:
+    """Render verdict, worst appliances, timeline and newest jobs of a view as HTML."""
+    rows = view.drawn_states.index[:_MAX_ROWS]
+    ax = plots.timeline(
+        view.plot_frame(view.positions_of(rows), "appliance", "outcome"),
+        slots=view.slots_of(rows),
+        states=view.drawn_states,
+        start=view.start,
+        end=view.end,
+    )
+    timeline = render("image.html", src=build_data_uri(ax), alt="Timeline of the selection")
+    newest = view.jobs_at(view.positions[:_MAX_ROWS])
+    table = view_html.render_jobs_table(newest, view, order="newest first")
+    return "".join((render_fragment(assessment), timeline, table))
+
+
+def render_hidden(html: str, name: str) -> str:
+    """Put HTML into a box of a class, which `render_hiding_style` hides.
+
+    In a notebook without a kernel, JupyterLab shows an error in place of a widget. Its output has
+    a text alone, no element: that is hidden beside the box.
+    """
+    beside = f".jp-OutputArea:has(.{name}) .jp-OutputArea-output.jupyter-widgets:not(:has(*))"
+    return f"<style>{beside} {{ display: none; }}</style><div class='{name}'>{html}</div>"
+
+
+def render_hiding_style(name: str) -> str:
+    """Return a style that hides a box for as long as a page contains it.
+
+    Examples
+    --------
+    >>> render_hiding_style("still")
+    '<style>.still { display: none; }</style>'
+    """
+    return f"<style>.{name} {{ display: none; }}</style>"

@@ -1,0 +1,72 @@
+"""Base of the explorer's tabs: each shows a view and turns clicks into a selection."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+
+import ipywidgets
+import pandas as pd
+
+from backupkit.plots.picture import to_timestamp
+from backupkit.widgets.figure import FigureWidget, PageWidget
+from backupkit.widgets.view import FilteredView
+
+__all__ = ["Select", "Tab", "toggle"]
+
+Select = Callable[..., None]
+"""Changes some attributes of the selection, given by name."""
+
+
+class Tab(ABC):
+    """Tab of the explorer, with a title and a box of widgets."""
+
+    name: ClassVar[str]
+    box: ipywidgets.VBox
+    _view: FilteredView  # the view that clicks refer to
+    _rows: pd.Index  # appliances in the order of the drawn rows
+
+    def __init__(self, select: Select) -> None:
+        self._select = select
+
+    @abstractmethod
+    def show(self, view: FilteredView, theme: str) -> None:
+        """Draw a view."""
+
+    def clear(self) -> None:
+        """Remove the content."""
+        for part in self._parts:
+            if isinstance(part, FigureWidget | PageWidget):
+                part.clear()
+            elif isinstance(part, ipywidgets.HTML):
+                part.value = ""
+
+    def _arrange(self, *parts: FigureWidget | PageWidget | ipywidgets.Widget) -> None:
+        """Arrange the parts of the tab, from top to bottom."""
+        self._parts = parts
+        self.box = ipywidgets.VBox(
+            [part.widget if isinstance(part, FigureWidget | PageWidget) else part for part in parts]
+        )
+
+    def _on_span_drag(self, first: float, last: float) -> None:
+        """Select a span of the time axis as the period."""
+        start, end = (to_timestamp(day).floor("s") for day in (first, last))
+        start, end = max(start, self._view.start), min(end, self._view.end)
+        if start < end:
+            self._select(start=start, end=end)
+
+    def _on_row(self, row: int) -> None:
+        """Select the appliance of a row, or deselect it if it is selected."""
+        if 0 <= row < len(self._rows):
+            chosen = toggle(self._view.selection.appliances, str(self._rows[row]))
+            self._select(appliances=chosen)
+
+    def _on_row_click(self, _x: float, y: float) -> None:
+        """Select the appliance of a row that was clicked anywhere."""
+        self._on_row(round(y))
+
+
+def toggle(chosen: tuple[str, ...], value: str) -> tuple[str, ...]:
+    """Return the chosen values without a value, or with it if it is not among them."""
+    return (
+        tuple(other for other in chosen if other != value) if value in chosen else (*chosen, value)
+    )
