@@ -1,12 +1,15 @@
-"""Progress of long work: a bar in a terminal or a notebook, nothing elsewhere."""
+"""Progress of long work: a bar in a terminal or a notebook, some plain lines elsewhere."""
 
 import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
+from time import monotonic
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 __all__ = ["Bar", "is_notebook", "open_bar"]
+
+_PAUSE: Final = 30.0  # s
 
 
 class Bar(Protocol):
@@ -54,6 +57,23 @@ class HiddenBar(nullcontext[Any]):
         """Show nothing."""
 
 
+class LineBar(HiddenBar):
+    """Bar for a log or a pipe: a plain line on stderr, at most one each half minute."""
+
+    def __init__(self, total: int, title: str) -> None:
+        super().__init__()
+        self._total, self._title = total, title
+        self._next = monotonic() + _PAUSE
+
+    def update(self, n: float = 1) -> None:
+        """Add some finished items."""
+        super().update(n)
+        if (now := monotonic()) >= self._next:
+            self._next = now + _PAUSE
+            sys.stderr.write(f"{self._title}: {self.n:,} of {self._total:,} appliances\n")
+            sys.stderr.flush()
+
+
 def is_notebook() -> bool:
     """Return whether a Jupyter kernel runs this code.
 
@@ -77,7 +97,7 @@ def open_bar(total: int, title: str, *, progress: bool | None) -> Bar:
     title : str
         Text before the bar.
     progress : bool or None
-        Whether to show it; None: in a terminal or a notebook.
+        Whether to show it; None: in a terminal or a notebook, and elsewhere as plain lines.
 
     Examples
     --------
@@ -86,9 +106,9 @@ def open_bar(total: int, title: str, *, progress: bool | None) -> Bar:
     >>> bar.n
     1
     """
-    if progress is None:
-        progress = is_notebook() or sys.stderr.isatty()
-    if not progress:
+    if progress is None and not (is_notebook() or sys.stderr.isatty()):
+        return LineBar(total, title)
+    if progress is False:
         return HiddenBar()
     from tqdm.auto import tqdm  # noqa: PLC0415 # slow to import
 

@@ -1,5 +1,6 @@
 """Manners of the command line: defaults, help, completion, terminals, and the last report."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -144,6 +145,16 @@ class TestCompletion:
         assert done.stdout.split() == expected, done.stderr
 
 
+def read_terminal(primary: int) -> str:
+    """Return all that was written to a terminal whose writers have closed it."""
+    drawn = b""
+    with contextlib.suppress(OSError):  # the end
+        while chunk := os.read(primary, 65_536):
+            drawn += chunk
+    os.close(primary)
+    return drawn.decode()
+
+
 class TestTerminal:
     """Width and colours."""
 
@@ -167,10 +178,8 @@ class TestTerminal:
             monkeypatch.setattr(sys, "stderr", stream)
             with BarDisplay() as display:
                 display.show(frame)
-            stream.flush()
-            drawn = os.read(primary, 65_536).decode()
             monkeypatch.undo()
-        os.close(primary)
+        drawn = read_terminal(primary)
         assert "\x1b[3" not in drawn  # no colour, with NO_COLOR or without
         lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[A", "\n", drawn))
         return [line.rstrip() for line in lines if "%" in line][-2:]
@@ -229,8 +238,7 @@ class TestTerminal:
             env={**environment, "NO_COLOR": "1", "TERM": "xterm-256color"},
         )
         os.close(replica)
-        drawn = os.read(primary, 65_536).decode()
-        os.close(primary)
+        drawn = read_terminal(primary)
         assert "\x1b" not in drawn
         assert max(map(len, drawn.splitlines())) <= 60
 

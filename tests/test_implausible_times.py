@@ -254,6 +254,6 @@ def test_any_time(start: int | None, end: int | None, state: str) -> None:
     assert "fine" in report(a).html()
     document = parse_json(a)
     assert {row["appliance"] for row in document["jobs"]} == {"fine", "odd"}
-    assert {row["appliance"] for row in parse_csv(a.jobs)} == {"fine", "odd"}
+    assert {row["appliance"] for row in parse_csv(a.assessed_jobs)} == {"fine", "odd"}
     assert "odd" in openmetrics(a)
     draw_all(jobs, observations)

@@ -2,7 +2,6 @@
 
 import pandas as pd
 
-from backupkit.analysis import failure_parts
 from backupkit.assessment.result import Assessment
 
 __all__ = ["failures_by"]
@@ -40,5 +39,4 @@ def failures_by(assessment: Assessment, by: str = "appliance") -> pd.DataFrame:
     >>> failures_by(a, by="site").columns.to_list()
     ['signature', 'part', 'jobs', 'appliances']
     """
-    members = assessment.appliances[["site", "group"]]
-    return failure_parts(assessment.failure_counts, members, by=by)
+    return assessment.failures_by(by)

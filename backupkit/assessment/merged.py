@@ -92,6 +92,10 @@ class MergedFigures:
         period = self.context.period
         return analysis.failure_counts(*self._scoped_jobs, start=period.start, end=period.end)
 
+    def failures_by(self, by: str = "appliance") -> pd.DataFrame:
+        """Add up the failed jobs by error pattern and one more property; see `failures_by`."""
+        return analysis.failure_parts(self.failure_counts, self.figures[["site", "group"]], by=by)
+
     @cached_property
     def clusters(self) -> pd.DataFrame:
         """Values that failing appliances share, of ``CLUSTERS``."""

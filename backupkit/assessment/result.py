@@ -171,6 +171,17 @@ class Assessment(MergedFigures):
         return self.policy.at(self.now if self.as_if else end - _MICROSECOND)
 
     @property
+    def recovery_points(self) -> pd.DataFrame:
+        """The recovery points of all appliances, as `backupkit.analysis.recovery_points` has them.
+
+        Backups that were saved on the appliance itself count only if the policy counts them. Times
+        are those of the appliances' own clocks, as in `jobs`.
+        """
+        jobs = self.jobs[self.jobs["local"].ne(other=True)]
+        rules = self.policy_until(self.end).rules(self.figures.index)
+        return analysis.recovery_points(jobs, anchor=rules["anchor"])
+
+    @property
     def at_risk(self) -> pd.Index:
         """The compliant appliances that are in their grace time or have an open incident."""
         rows = self.figures

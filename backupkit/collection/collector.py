@@ -122,7 +122,8 @@ def collect(
         Timeouts, attempts and concurrency; default: those of the fleet. The limits of an
         appliance count more.
     progress : bool, optional
-        Whether to show a progress bar; default: in a terminal or a notebook.
+        Whether to show a progress bar; default: in a terminal or a notebook. In a log or a pipe,
+        a long run then has a line each half minute.
     clock : callable, optional
         Returns the current time as an aware datetime; default: the system clock. Workers in other
         processes must be able to import it.

@@ -57,7 +57,8 @@ def doctor(
     workers : int
         Number of appliances that are checked concurrently.
     progress : bool, optional
-        Whether to show a progress bar; default: in a terminal or a notebook.
+        Whether to show a progress bar; default: in a terminal or a notebook. In a log or a pipe,
+        a long run then has a line each half minute.
     clock : callable, optional
         Returns the current time as an aware datetime; default: the system clock.
 

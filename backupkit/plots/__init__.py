@@ -1,7 +1,8 @@
 """Figures of assessed frames, drawn on matplotlib axes without pyplot."""
 
-from backupkit.plots.compliance import compliance, exposure
+from backupkit.plots.compliance import compliance
 from backupkit.plots.durations import durations
+from backupkit.plots.exposure import exposure
 from backupkit.plots.failure_matrix import failure_matrix
 from backupkit.plots.failures import failures, failures_over_time
 from backupkit.plots.load import load

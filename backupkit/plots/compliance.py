@@ -1,43 +1,55 @@
-"""Compliance of the fleet and exposure of each appliance over time."""
+"""Compliance of the fleet over time, with its target."""
 
 from typing import Final
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
-from backupkit.plots import style
+from backupkit.plots import style, time_axis
+from backupkit.plots.sources import Source, check_columns, find_assessment
 from backupkit.plots.style import Floats
+from backupkit.plots.time_axis import MomentLike, to_moment
 from backupkit.tables import IN_SCOPE_STATES
 
-__all__ = ["compliance", "exposure"]
+__all__ = ["compliance"]
 
 _MAX_POINTS: Final = 4_000
 _BINS: Final = 1_000
-_HOUR: Final = 1 / 24
+_COLUMNS: Final = ("appliance", "state", "start", "end")
+_TARGET_METRIC: Final = "rpo_strict_micro"
+_TOLERANCE: Final = 1e-9
 
 
 def compliance(
-    intervals: pd.DataFrame,
+    intervals: Source,
     *,
     ax: Axes | None = None,
-    start: pd.Timestamp | None = None,
-    end: pd.Timestamp | None = None,
+    target: float | None = None,
+    start: MomentLike | None = None,
+    end: MomentLike | None = None,
+    figsize: style.Size | None = None,
     theme: str = "light",
 ) -> Axes:
     """Draw the share of compliant appliances over time.
 
     Parameters
     ----------
-    intervals : DataFrame
-        Reads ``appliance``, ``state``, ``start`` [UTC] and ``end`` [UTC] of
-        `backupkit.tables.INTERVALS`.
+    intervals : Assessment or DataFrame
+        An assessment also gives target and period. A frame has ``appliance``, ``state``, ``start``
+        [UTC] and ``end`` [UTC] of `backupkit.tables.INTERVALS`.
     ax : Axes, optional
         Axes to draw on; a new figure by default.
-    start, end : Timestamp, optional
+    target : float, optional
+        Share of the time that the policy demands, such as 0.99: drawn as a line. The title says
+        whether the time in the whole period meets it.
+    start, end : Timestamp or str, optional
         Period to show; by default that of the intervals.
-    theme : {"light", "dark"}
-        Colour theme.
+    figsize : tuple of float, optional
+        Width and height of the new figure [inch]; by default as the data needs.
+    theme : {"light", "dark", "rc"}
+        Colour theme; "rc" takes style and colours from matplotlib's settings.
 
     Returns
     -------
@@ -63,8 +75,16 @@ def compliance(
     >>> [float(line.get_ydata()[0]) for line in ax.lines]
     [100.0, 50.0]
     """
+    assessed = find_assessment(intervals, "compliance", "a.intervals")
+    if assessed is not None:
+        intervals = assessed.intervals
+        start, end = start or assessed.start, end or assessed.end
+        demanded = assessed.fleet["target"].get(_TARGET_METRIC)
+        target = target if target is not None or pd.isna(demanded) else float(demanded)
+    intervals = check_columns(intervals, _COLUMNS, "compliance", "a.intervals")
+    start, end = to_moment(start), to_moment(end)
     with style.apply_style(theme) as active_theme:
-        ax = style.prepare_axes(ax, height=2.8)
+        ax = style.prepare_axes(ax, height=2.8, figsize=figsize)
         in_scope = intervals[intervals["state"].isin(IN_SCOPE_STATES)]
         if in_scope.empty:
             return style.draw_message(ax, "No appliance was in scope in this period")
@@ -90,18 +110,48 @@ def compliance(
         for line, linestyle, name in ((observed, "--", "observed"), (strict, "-", "strict")):
             ax.step(days, line, where="post", color=blue, linestyle=linestyle, lw=1.5, label=name)
         ax.margins(x=0)
-        style.format_time_axis(ax, start, end)
+        time_axis.format_time_axis(ax, start, end)
         ax.set_ylim(-2, 103)
         ax.set_ylabel("compliant (%)")
         ax.grid(axis="y")
-        style.draw_title_and_legend(ax, "Compliance over time", [*ax.lines[::-1], *ax.collections])
+        handles = [*ax.lines[::-1], *ax.collections]
+        title = "Compliance over time"
+        if target is not None:
+            title += f": {_judge(in_scope, target)}"
+            handles.append(_draw_target(ax, target, active_theme))
+        style.draw_title_and_legend(ax, title, handles)
         style.draw_caption(ax, caption)
     return ax
 
 
+def _draw_target(ax: Axes, target: float, active_theme: style.Theme) -> Line2D:
+    """Draw the target as a line, and name it at the right."""
+    colour, percent = active_theme.of(style.ORANGE), 100 * target
+    style.draw_beside(ax, percent, f"target {percent:g} %", colour=colour)
+    return ax.axhline(percent, color=colour, lw=1, ls=":", label="target", gid="target")
+
+
+def _judge(in_scope: pd.DataFrame, target: float) -> str:
+    """Return whether the compliant share of the time in scope meets a target, in words."""
+    spans = (in_scope["end"] - in_scope["start"]).dt.total_seconds()
+    hours = spans.groupby(in_scope["state"].astype("str")).sum()
+    good, total = hours.get("compliant", 0.0), hours.sum()
+    undecided = hours.get("unknown", 0.0)
+    if not total:
+        return "no time in scope"
+    if good >= target * total * (1 - _TOLERANCE):
+        verdict = "met"
+    else:
+        verdict = "missed" if good + undecided < target * total else "not decided"
+    percent = 100 * good / total
+    # a missed target is not rounded up to it
+    shown = min(round(percent, 1), 100 * target - 0.1) if verdict != "met" else round(percent, 1)
+    return f"{shown:.1f} % of the time, target {100 * target:g} % {verdict}"
+
+
 def _count_states(intervals: pd.DataFrame) -> tuple[Floats, list[Floats]]:
     """Return the times at which a count changes, and the count of each state from then on."""
-    start_days, end_days = (style.to_day_numbers(intervals[name]) for name in ("start", "end"))
+    start_days, end_days = (time_axis.to_day_numbers(intervals[name]) for name in ("start", "end"))
     change_times, inverse = np.unique(np.concatenate([start_days, end_days]), return_inverse=True)
     counts = []
     for state in IN_SCOPE_STATES:
@@ -139,159 +189,3 @@ def _format_caption(good: float, bad: float, unknown: float) -> str:
     if not unknown:
         return f"at the end {strict}, all of them read"
     return f"at the end {strict}, {good:,.0f} of the {observed:,.0f} read (observed)"
-
-
-def exposure(
-    points: pd.DataFrame,
-    *,
-    ax: Axes | None = None,
-    threshold: pd.Timedelta | pd.Series | None = None,
-    start: pd.Timestamp | None = None,
-    end: pd.Timestamp | None = None,
-    limit: int = 6,
-    theme: str = "light",
-) -> Axes:
-    """Draw the exposure of each appliance over time, with its threshold.
-
-    Parameters
-    ----------
-    points : DataFrame
-        Recovery points from `backupkit.analysis.recovery_points`; reads ``appliance``,
-        ``available`` [UTC] and ``point`` [UTC].
-    ax : Axes, optional
-        Axes to draw on; a new figure by default.
-    threshold : Timedelta or Series of timedelta64, optional
-        RPO + grace. A Series is indexed by appliance; the caption counts its appliances without a
-        recovery point.
-    start, end : Timestamp, optional
-        Period to show; by default from the first to the last recovery point.
-    limit : int
-        Maximum number of appliances to draw, those with the highest exposure at the end; a caption
-        counts the rest.
-    theme : {"light", "dark"}
-        Colour theme.
-
-    Returns
-    -------
-    Axes
-        With one line per appliance [h]. It rises by 1 h per hour and falls when a recovery point
-        becomes available. The area between a line and a threshold below it is filled. If the
-        thresholds differ, lines are multiples of the appliance's threshold instead.
-
-    Examples
-    --------
-    >>> night = pd.Timestamp("2026-11-08T01:00Z")
-    >>> hour = pd.Timedelta(hours=1)
-    >>> points = pd.DataFrame({"appliance": ["vc-1"], "available": [night], "point": [night]})
-    >>> line = exposure(points, end=night + 6 * hour).lines[0]
-    >>> [round(float(y), 3) for y in line.get_ydata()]
-    [0.0, 6.0]
-    """
-    valid_points = points[points["available"].notna() & points["point"].notna()]
-    with style.apply_style(theme) as active_theme:
-        ax = style.prepare_axes(ax, height=3.4)
-        last = valid_points["available"].max() if end is None else end
-        if len(valid_points):
-            valid_points = valid_points[valid_points["available"] <= last]
-        if valid_points.empty:
-            return style.draw_message(ax, "No recovery point is known")
-        first = valid_points["available"].min() if start is None else start
-        newest = valid_points.groupby("appliance", observed=True)["point"].max()
-        newest.index = newest.index.astype("str")
-        thresholds = _get_threshold_hours(threshold, newest.index)
-        differ = len(set(thresholds.values())) > 1 and len(thresholds) == len(newest)
-        exposed = (last - newest).dt.total_seconds() / 3_600
-        if differ:
-            exposed /= pd.Series(thresholds)
-        drawn_names = list(exposed.sort_values(ascending=False, kind="stable").index[:limit])
-        for index, name in enumerate(drawn_names):
-            appliance_points = valid_points[valid_points["appliance"] == name].sort_values(
-                "available", kind="stable"
-            )
-            days, hours = _build_sawtooth(appliance_points, first, last)
-            if differ:
-                hours = hours / thresholds[name]
-            colour = active_theme.of(style.CURVES[index % len(style.CURVES)])
-            linestyle = ("-", "--", ":")[index // len(style.CURVES) % 3]
-            ax.plot(
-                days,
-                hours,
-                color=colour,
-                lw=1.3,
-                linestyle=linestyle,
-                label=style.sanitise_legend_label(name),
-                zorder=2 + 1 / (index + 1),  # highest exposure in front
-            )
-            if name in thresholds:
-                level = 1.0 if differ else thresholds[name]
-                ax.fill_between(
-                    *_cut_off_below(days, hours, level),
-                    level,
-                    color=active_theme.tint(active_theme.of(style.ORANGE)),
-                    zorder=0.5,
-                    linewidth=0,
-                )
-        drawn_thresholds = {thresholds[name] for name in drawn_names if name in thresholds}
-        for threshold_line in [1.0] if differ else sorted(drawn_thresholds):
-            orange = active_theme.of(style.ORANGE)
-            ax.axhline(threshold_line, color=orange, lw=1, ls="--", label="RPO + grace")
-        style.format_time_axis(ax, first, last)
-        ax.set_ylim(bottom=0)
-        ax.set_ylabel("exposure / (RPO + grace)" if differ else "exposure (h)")
-        ax.grid(axis="y")
-        ax.set_title("Age of the newest backup")
-        style.draw_legend_right(ax)
-        style.draw_caption(
-            ax,
-            style.count_omitted(len(newest) - len(drawn_names), "less exposed"),
-            _count_without_point(threshold, newest.index),
-        )
-    return ax
-
-
-def _count_without_point(threshold: pd.Timedelta | pd.Series | None, names: pd.Index) -> str:
-    """Return a caption that counts the appliances with a threshold but no recovery point."""
-    count = len(threshold.index.difference(names)) if isinstance(threshold, pd.Series) else 0
-    return f"{count:,} without any recovery point" if count else ""
-
-
-def _get_threshold_hours(
-    threshold: pd.Timedelta | pd.Series | None, names: pd.Index
-) -> dict[str, float]:
-    """Return the threshold of each appliance that has one [h]."""
-    if threshold is None:
-        return {}
-    if isinstance(threshold, pd.Series):
-        appliance_hours = threshold.reindex(names).dropna().dt.total_seconds() / 3_600
-        return {str(name): float(hours) for name, hours in appliance_hours.items()}
-    return dict.fromkeys(names, threshold.total_seconds() / 3_600)
-
-
-def _build_sawtooth(
-    appliance_points: pd.DataFrame, first: pd.Timestamp, last: pd.Timestamp
-) -> tuple[Floats, Floats]:
-    """Return times and exposures [h] before and after each fall, within the period."""
-    falls, points = (
-        style.to_day_numbers(appliance_points[name]) for name in ("available", "point")
-    )
-    start, end = style.to_day_numbers(pd.Series([first, last]))
-    count_before = np.searchsorted(falls, start, side="right")
-    first_point = points[count_before - 1] if count_before else np.nan
-    falls, points = falls[count_before:], points[count_before:]
-    corners = np.concatenate([[start], np.repeat(falls, 2), [end]])
-    point_times = np.repeat(np.concatenate([[first_point], points]), 2)
-    hours = (corners - point_times) / _HOUR
-    is_defined = ~np.isnan(hours)
-    return corners[is_defined], hours[is_defined]
-
-
-def _cut_off_below(days: Floats, hours: Floats, level: float) -> tuple[Floats, Floats]:
-    """Return a curve that follows another one above a level, and the level below it."""
-    above = hours - level
-    crossed = np.flatnonzero(above[:-1] * above[1:] < 0)
-    share = above[crossed] / (above[crossed] - above[crossed + 1])
-    crossings = days[crossed] + share * (days[crossed + 1] - days[crossed])
-    return (
-        np.insert(days, crossed + 1, crossings),
-        np.insert(np.maximum(hours, level), crossed + 1, level),
-    )

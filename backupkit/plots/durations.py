@@ -8,21 +8,25 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from backupkit.plots import style
+from backupkit.plots import style, time_axis
+from backupkit.plots.picture import to_timestamp
+from backupkit.plots.sources import Source, check_columns, find_assessment
 from backupkit.plots.style import Floats
 from backupkit.tables import TERMINAL
 from backupkit.tables.constants import BASELINE_RUNS
 
 __all__ = ["durations"]
 
+_COLUMNS: Final = ("appliance", "outcome", "start_time", "duration")
 _MAX_SERIES: Final = 6
 """Maximum number of appliances to draw as a series each; more are drawn as rows."""
 
 _MAX_POINTS: Final = 10_000
 """Maximum number of points to draw; more are drawn as a density."""
 
+_MIN_TICKS: Final = 3
 _BAND_SPREADS: Final = 3.5
 _MIN_SPREAD_SHARE: Final = 0.05
 _MAD_FACTOR: Final = 0.6745
@@ -36,19 +40,21 @@ Flags = npt.NDArray[np.bool_]
 
 
 def durations(
-    jobs: pd.DataFrame,
+    jobs: Source,
     *,
     ax: Axes | None = None,
     anomalies: pd.DataFrame | None = None,
     limit: int = 25,
+    figsize: style.Size | None = None,
     theme: str = "light",
 ) -> Axes:
     """Draw the duration of each finished job.
 
     Parameters
     ----------
-    jobs : DataFrame
-        Reads ``appliance``, ``outcome``, ``start_time`` [UTC] and ``duration`` of
+    jobs : Assessment or DataFrame
+        Of an assessment, the jobs of its period are drawn, with its anomalies. A frame has
+        ``appliance``, ``outcome``, ``start_time`` [UTC] and ``duration`` of
         `backupkit.tables.JOBS`.
     ax : Axes, optional
         Axes to draw on; a new figure by default.
@@ -57,16 +63,19 @@ def durations(
         [UTC] and ``kind`` of `backupkit.tables.ANOMALIES`.
     limit : int
         Maximum number of rows to draw; a caption counts the rest.
-    theme : {"light", "dark"}
-        Colour theme.
+    figsize : tuple of float, optional
+        Width and height of the new figure [inch]; by default as the data needs.
+    theme : {"light", "dark", "rc"}
+        Colour theme; "rc" takes style and colours from matplotlib's settings.
 
     Returns
     -------
     Axes
         Up to six appliances: duration [min] by start, one series each. A single appliance also has
-        the median of its ten newest successes, and a band of 3.5 times their robust spread about
-        it. The band shows how these ten vary; it is not the limit of an anomaly, which comes from
-        100 runs. More than six: one row each, with durations as multiples of the median of the
+        a band of 3.5 times the robust spread of its first ten successes about their median, and a
+        line of the median of the ten successes up to each time, the baseline. The caption names
+        both if the newest ones left the band. The band is not the limit of an anomaly, which comes
+        from 100 runs. More than six: one row each, with durations as multiples of the median of the
         appliance's successes; the row with the largest multiple is on top. Above 10,000 jobs: the
         number of jobs per cell, as colour.
 
@@ -90,6 +99,14 @@ def durations(
     >>> ax.get_ylabel()
     'duration (min)'
     """
+    assessed = find_assessment(jobs, "durations", "a.jobs")
+    if assessed is not None:
+        jobs = assessed.jobs[assessed.jobs["in_period"]]
+        anomalies = assessed.anomalies if anomalies is None else anomalies
+    jobs = check_columns(jobs, _COLUMNS, "durations", "a.jobs")
+    if anomalies is not None:
+        columns = ("appliance", "start_time", "kind")
+        check_columns(anomalies, columns, "durations", "a.anomalies", argument="anomalies")
     ended = jobs["outcome"].isin(TERMINAL) & jobs["duration"].notna() & jobs["start_time"].notna()
     finished = jobs[ended & (jobs["duration"] >= pd.Timedelta(0))]
     appliance_codes, uniques = pd.factorize(finished["appliance"], sort=True)
@@ -99,7 +116,7 @@ def durations(
         height = (
             3.6 if len(names) <= _MAX_SERIES else 1.4 + style.compute_height(min(len(names), limit))
         )
-        ax = style.prepare_axes(ax, height=height)
+        ax = style.prepare_axes(ax, height=height, figsize=figsize)
         if finished.empty:
             return style.draw_message(ax, "No job has finished in this period")
         count = f"{len(names):,} appliances" if len(names) > 1 else "1 appliance"
@@ -109,11 +126,13 @@ def durations(
                 ax, finished, appliance_codes, names, minutes, anomalies, limit, active_theme
             )
         elif len(finished) > _MAX_POINTS:
-            _draw_density(ax, style.to_day_numbers(finished["start_time"]), minutes, active_theme)
-            style.format_time_axis(ax)
+            _draw_density(
+                ax, time_axis.to_day_numbers(finished["start_time"]), minutes, active_theme
+            )
+            time_axis.format_time_axis(ax)
         else:
             _draw_series(ax, finished, appliance_codes, names, minutes, anomalies, active_theme)
-            style.format_time_axis(ax)
+            time_axis.format_time_axis(ax)
         style.draw_title_and_legend(
             ax, title, _list_legend_lines(ax) if len(names) > _MAX_SERIES else []
         )
@@ -135,10 +154,11 @@ def _draw_series(
     anomalies: pd.DataFrame | None,
     active_theme: style.Theme,
 ) -> None:
-    days = style.to_day_numbers(finished["start_time"])
+    days = time_axis.to_day_numbers(finished["start_time"])
     failed = finished["outcome"].eq("failure").to_numpy()
     if len(names) == 1:
-        _draw_band(ax, minutes[~failed][np.argsort(days[~failed])][-BASELINE_RUNS:], active_theme)
+        order = np.argsort(days[~failed], kind="stable")
+        _draw_band(ax, days[~failed][order], minutes[~failed][order], active_theme)
     for index, name in enumerate(names):
         colour, label = active_theme.of(style.CURVES[index]), style.sanitise_legend_label(name)
         failure_colour = colour if len(names) > 1 else active_theme.of(style.ORANGE)
@@ -163,12 +183,16 @@ def _draw_series(
     style.draw_legend_right(ax)
 
 
-def _draw_band(ax: Axes, newest: Floats, active_theme: style.Theme) -> None:
-    """Draw the median of the ten newest successes and their spread; nothing for fewer."""
-    if len(newest) < BASELINE_RUNS:
+def _draw_band(ax: Axes, days: Floats, minutes: Floats, active_theme: style.Theme) -> None:
+    """Draw what was usual at the start, and what is now; nothing for fewer than ten successes.
+
+    The band is the spread of the first ten, so that a slow growth leaves it.
+    """
+    if len(minutes) < BASELINE_RUNS:
         return
-    median = float(np.median(newest))
-    spread = max(float(np.median(np.abs(newest - median))), _MIN_SPREAD_SHARE * median)
+    first = minutes[:BASELINE_RUNS]
+    median = float(np.median(first))
+    spread = max(float(np.median(np.abs(first - median))), _MIN_SPREAD_SHARE * median)
     half_width = _BAND_SPREADS * spread / _MAD_FACTOR
     blue = active_theme.of(style.BLUE)
     ax.axhspan(
@@ -176,9 +200,25 @@ def _draw_band(ax: Axes, newest: Floats, active_theme: style.Theme) -> None:
         median + half_width,
         color=active_theme.tint(blue),
         zorder=0,
-        label="spread of the newest 10",
+        label=f"usual of the first {BASELINE_RUNS}",
     )
-    ax.axhline(median, color=blue, lw=0.8, ls="--", label="median of the newest 10")
+    windows = np.lib.stride_tricks.sliding_window_view(minutes, BASELINE_RUNS)
+    ax.plot(
+        days[BASELINE_RUNS - 1 :],
+        np.median(windows, axis=1),
+        color=blue,
+        lw=0.8,
+        ls="--",
+        label=f"median of {BASELINE_RUNS}",
+    )
+    newest = float(np.median(minutes[-BASELINE_RUNS:]))
+    since = f"{to_timestamp(days[BASELINE_RUNS - 1]):%Y-%m-%d}"
+    text = f"usual: {median:,.0f} min in the first {BASELINE_RUNS} successes, until {since}"
+    if newest > median + half_width:
+        text += f"; now {newest:,.0f} min, {newest / median:.1f} times as long"
+    elif newest < median - half_width:
+        text += f"; now {newest:,.0f} min, shorter than usual"
+    style.draw_caption(ax, text)
 
 
 def _draw_rows(
@@ -221,13 +261,22 @@ def _draw_rows(
         _circle_anomalies(ax, multiple[anomalous], rows[anomalous], active_theme)
     ax.set_xscale("log")
     ax.axvline(1, color=active_theme.muted, lw=0.8, zorder=0)
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=16))
+    ax.xaxis.set_major_locator(_choose_ticks(multiple))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}x"))
     ax.xaxis.set_minor_locator(NullLocator())
     style.label_rows(ax, [names[code] for code in worst], width=32)
-    ax.set_xlabel("duration, as a multiple of the appliance's own median")
+    ax.set_xlabel("multiple of the appliance's median")
     ax.grid(axis="x")
     style.draw_caption(ax, style.count_omitted(omitted, "with smaller multiples"), density)
+
+
+def _choose_ticks(multiples: Floats) -> LogLocator | MaxNLocator:
+    """Return ticks at 1, 2, 5, 10, ...; at even steps if fewer than three would be in sight."""
+    low, high = float(multiples.min()), float(multiples.max())
+    steps = np.outer(10.0 ** np.arange(-3, 9), (1, 2, 5))
+    if ((steps >= low) & (steps <= high)).sum() < _MIN_TICKS:
+        return MaxNLocator(nbins=6, min_n_ticks=_MIN_TICKS)
+    return LogLocator(subs=(1, 2, 5), numticks=16)
 
 
 def _compute_medians(

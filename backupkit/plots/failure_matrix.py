@@ -1,102 +1,133 @@
-"""Matrix of failure signatures by appliance, site or another property."""
+"""Heat map of failure causes by appliance, site or another property, with totals."""
 
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
 from backupkit.plots import style
+from backupkit.plots.sources import Source, check_columns, find_assessment
 from backupkit.plots.style import Floats
 
 __all__ = ["failure_matrix"]
 
+_COLUMNS: Final = ("signature", "part", "jobs")
 _LIGHTEST: Final = 0.06
 _DARKEST: Final = 0.45  # share of the colour in the paper, so that the numbers stay legible
+_NO_MESSAGE: Final = "(no message)"
 _NOT_KNOWN: Final = "(not known)"
+_ALL: Final = "all"
+_CELL: Final = 0.42  # width of a column [inch]
+_MIN_WIDTH: Final = 6.5
+_MAX_WIDTH: Final = 11.5
+_LABEL_WIDTH: Final = 4.4  # width of the labels of the rows [inch]
+
+Codes = npt.NDArray[np.intp]
 
 
 def failure_matrix(
-    parts: pd.DataFrame,
+    parts: Source,
     *,
     ax: Axes | None = None,
+    by: str = "appliance",
     limit: int = 10,
     columns: int = 15,
+    figsize: style.Size | None = None,
     theme: str = "light",
 ) -> Axes:
-    """Draw how often each failure signature occurred on each appliance, site, target, ...
+    """Draw how often each failure cause occurred on each appliance, site, target, ...
 
     Parameters
     ----------
-    parts : DataFrame
-        Reads ``signature``, ``part`` and ``jobs`` of `backupkit.tables.FAILURE_PARTS`, the result
-        of `backupkit.failures_by`.
+    parts : Assessment or DataFrame
+        A frame has ``signature``, ``part`` and ``jobs`` of `backupkit.tables.FAILURE_PARTS`, the
+        result of `backupkit.failures_by`; its rows are signatures. The rows of an assessment are
+        causes, each with its most frequent signature, and the signatures without a known cause.
     ax : Axes, optional
         Axes to draw on; a new figure by default.
+    by : str
+        Property of the columns, if `parts` is an assessment: appliance, site, group, target,
+        build, hour or day.
     limit : int
-        Maximum number of signatures, the most frequent on top; the others share the last row.
+        Maximum number of causes, the most frequent on top; the others share one row.
     columns : int
-        Maximum number of parts, the most frequent at the left; the others share the last column.
-    theme : {"light", "dark"}
-        Colour theme.
+        Maximum number of parts, the most frequent at the left; the others share one column.
+    figsize : tuple of float, optional
+        Width and height of the new figure [inch]; by default as the data needs.
+    theme : {"light", "dark", "rc"}
+        Colour theme; "rc" takes style and colours from matplotlib's settings.
 
     Returns
     -------
     Axes
         With one image; row and column n are at y = n and x = n. Each cell with failures has their
-        number as text. The more failures, the stronger the one colour.
+        number as text. The more failures, the stronger the one colour. The last row and the last
+        column, without a colour, are the totals.
+
+    Raises
+    ------
+    TableError
+        If `parts` is no such frame.
+    SettingsError
+        If `by` names no property.
 
     Examples
     --------
     >>> from backupkit.tables import FAILURE_PARTS
     >>> rows = {"signature": ["disk full"] * 2, "part": ["vc-1", "vc-2"], "jobs": [3, 1]}
-    >>> [text.get_text() for text in failure_matrix(FAILURE_PARTS.frame(rows)).texts[:2]]
-    ['3', '1']
+    >>> [text.get_text() for text in failure_matrix(FAILURE_PARTS.frame(rows)).texts]
+    ['3', '1', '3', '1', '4', '4']
     """
-    rows, row_codes = _rank(parts["signature"].fillna("(no message)"), parts["jobs"])
+    assessed = find_assessment(parts, "failure_matrix", "bk.failures_by(a)")
+    name, kind = ("pattern", "") if assessed is None else ("cause", f" and {by}")
+    if assessed is not None:
+        parts = assessed.failures_by(by)
+        labels = _label_causes(assessed.failures)
+        parts = parts.assign(signature=parts["signature"].map(labels))
+    parts = check_columns(parts, _COLUMNS, "failure_matrix", "bk.failures_by(a)")
+    rows, row_codes = _rank(parts["signature"].fillna(_NO_MESSAGE), parts["jobs"])
     names, column_codes = _rank(parts["part"].fillna(_NOT_KNOWN), parts["jobs"])
-    row_labels = _label(rows, limit, "other signature")
+    row_labels = _label(rows, limit, f"other {name}")
     column_labels = _label(names, columns, "other")
     counts = np.zeros((len(row_labels), len(column_labels)))
     jobs = parts["jobs"].to_numpy(dtype=np.float64)
     np.add.at(counts, (np.minimum(row_codes, limit), np.minimum(column_codes, columns)), jobs)
     with style.apply_style(theme) as active_theme:
-        ax = style.prepare_axes(ax, height=1.6 + 0.3 * max(len(row_labels), 2))
+        width = _LABEL_WIDTH + _CELL * (len(column_labels) + 1)
+        ax = style.prepare_axes(
+            ax,
+            height=1.9 + 0.3 * (len(row_labels) + 1),
+            width=min(max(width, _MIN_WIDTH), _MAX_WIDTH),
+            figsize=figsize,
+        )
         if not len(parts):
             return style.draw_message(ax, "No backup job failed in this period")
-        ax.imshow(_shade(counts, active_theme), aspect="auto", interpolation="nearest")
-        for row, column in zip(*np.nonzero(counts), strict=True):
-            ax.text(
-                column,
-                row,
-                f"{counts[row, column]:,.0f}",
-                color=active_theme.ink,
-                fontsize=8,
-                ha="center",
-                va="center",
-            )
-        style.label_rows(ax, row_labels, width=58)
-        ax.set_ylim(len(row_labels) - 0.5, -0.5)
-        ax.set_xticks(
-            range(len(column_labels)),
-            [style.sanitise_text(label, width=20) for label in column_labels],
-            ha="right",
-            rotation_mode="anchor",
-        )
-        for label in ax.get_xticklabels():
-            label.set_parse_math(False)
-        ax.set_xticks(np.arange(len(column_labels) + 1) - 0.5, minor=True)
-        ax.set_yticks(np.arange(len(row_labels) + 1) - 0.5, minor=True)
-        ax.grid(which="minor")
-        ax.tick_params(which="both", length=0)
-        ax.tick_params(axis="x", labelrotation=40)
-        ax.set_axisbelow(False)
-        ax.set_title("Failed jobs by error pattern")
+        named = counts[: min(limit, len(rows)), : min(columns, len(names))]
+        _draw_cells(ax, counts, named.max(), active_theme)
+        style.label_rows(ax, [*row_labels, _ALL], width=52)
+        _label_columns(ax, [*column_labels, _ALL])
+        _draw_grid(ax, counts.shape, active_theme)
+        style.draw_title_and_legend(ax, f"Failed jobs by {name}{kind}")
     return ax
 
 
-def _rank(labels: pd.Series, jobs: pd.Series) -> tuple[list[str], np.ndarray]:
+def _label_causes(failures: pd.DataFrame) -> dict[str, str]:
+    """Return the label of each signature: its cause and the cause's most frequent signature."""
+    ranked = failures.sort_values("jobs", ascending=False, kind="stable")
+    first: dict[str, str] = {}
+    labels = {}
+    for signature, cause in zip(ranked["signature"], ranked["cause_name"], strict=True):
+        if pd.notna(cause):
+            labels[signature] = f"{cause}: {first.setdefault(cause, signature)}"
+        else:
+            labels[signature] = signature
+    return labels
+
+
+def _rank(labels: pd.Series, jobs: pd.Series) -> tuple[list[str], Codes]:
     """Return the labels with the most jobs first, and the position of each row's label."""
     totals = jobs.astype("float64").groupby(labels.astype("str").to_numpy()).sum()
     ranked = totals.sort_values(ascending=False, kind="stable").index
@@ -110,9 +141,59 @@ def _label(names: list[str], limit: int, others: str) -> list[str]:
     return names if omitted <= 0 else [*names[:limit], f"{omitted:,} {others}{plural}"]
 
 
-def _shade(counts: Floats, active_theme: style.Theme) -> Floats:
+def _draw_cells(ax: Axes, counts: Floats, largest: float, active_theme: style.Theme) -> None:
+    """Draw cells as colours, the strongest for the largest one, and all numbers with totals."""
+    shades = _shade(np.pad(counts, (0, 1)), largest, active_theme)
+    ax.imshow(shades, aspect="auto", interpolation="nearest")
+    height, width = counts.shape
+    by_column = [(column, height, total) for column, total in enumerate(counts.sum(axis=0))]
+    by_row = [(width, row, total) for row, total in enumerate(counts.sum(axis=1))]
+    cells = [(column, row, counts[row, column]) for row, column in np.argwhere(counts > 0).tolist()]
+    totals = [*by_column, *by_row, (width, height, counts.sum())]
+    for values, weight in ((cells, "normal"), (totals, "bold")):
+        for column, row, count in values:
+            ax.text(
+                column,
+                row,
+                f"{count:,.0f}",
+                color=active_theme.ink,
+                fontsize=8,
+                fontweight=weight,
+                ha="center",
+                va="center",
+            )
+
+
+def _label_columns(ax: Axes, labels: list[str]) -> None:
+    ax.set_xticks(
+        range(len(labels)),
+        [style.sanitise_text(label, width=20) for label in labels],
+        ha="right",
+        rotation_mode="anchor",
+    )
+    for label in ax.get_xticklabels():
+        label.set_parse_math(False)
+    ax.tick_params(axis="x", labelrotation=40)
+
+
+def _draw_grid(ax: Axes, shape: tuple[int, ...], active_theme: style.Theme) -> None:
+    """Draw lines between the cells, and stronger ones before the totals."""
+    height, width = shape
+    ax.set_ylim(height + 0.5, -0.5)
+    ax.set_xlim(-0.5, width + 0.5)
+    ax.set_xticks(np.arange(width + 2) - 0.5, minor=True)
+    ax.set_yticks(np.arange(height + 2) - 0.5, minor=True)
+    ax.grid(visible=False)
+    ax.grid(which="minor", color=active_theme.line)
+    ax.tick_params(which="both", length=0)
+    ax.set_axisbelow(False)
+    ax.axhline(height - 0.5, color=active_theme.muted, lw=1)
+    ax.axvline(width - 0.5, color=active_theme.muted, lw=1)
+
+
+def _shade(counts: Floats, largest: float, active_theme: style.Theme) -> Floats:
     """Return the colour of each cell: the paper, and the more of the colour, the more failures."""
-    strength = np.log1p(counts) / np.log1p(counts.max())
+    strength = np.log1p(np.minimum(counts, largest)) / np.log1p(largest)
     share = np.where(counts > 0, _LIGHTEST + (_DARKEST - _LIGHTEST) * strength, 0)[:, :, np.newaxis]
     paper, colour = (
         np.array(to_rgb(name)) for name in (active_theme.paper, active_theme.of(style.ORANGE))

@@ -7,11 +7,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from backupkit.errors import TableError
-from backupkit.plots import style
+from backupkit.plots import style, time_axis
+from backupkit.plots.sources import Source, check_columns, find_assessment
 
 __all__ = ["failures", "failures_over_time"]
 
+_COLUMNS: Final = ("signature", "jobs", "appliances")
+_PART_COLUMNS: Final = ("signature", "part", "jobs")
 _MAX_PARTS: Final = 5
 _PART_PATTERNS: Final = ("", "/////", ".....", "xxxxx", "-----", "")
 _STACK_PATTERNS: Final = ("/////", ".....", "xxxxx", "-----", "\\\\\\\\\\", "")
@@ -20,29 +22,33 @@ _MAX_DAYS_DAILY: Final = 200
 
 
 def failures(
-    failures: pd.DataFrame,
+    failures: Source,
     *,
     ax: Axes | None = None,
-    by: pd.DataFrame | None = None,
+    by: str | pd.DataFrame | None = None,
     limit: int = 10,
+    figsize: style.Size | None = None,
     theme: str = "light",
 ) -> Axes:
     """Draw the failure signatures as a Pareto chart: jobs as bars, cumulative share as a line.
 
     Parameters
     ----------
-    failures : DataFrame
-        Reads ``signature``, ``jobs`` and ``appliances`` of `backupkit.tables.FAILURES`.
+    failures : Assessment or DataFrame
+        A frame has ``signature``, ``jobs`` and ``appliances`` of `backupkit.tables.FAILURES`.
     ax : Axes, optional
         Axes to draw on; a new figure by default.
-    by : DataFrame, optional
-        Breakdown of the jobs of each signature: ``signature``, ``part`` (an appliance, a group)
-        and ``jobs``, the result of `backupkit.failures_by`. Each of the five largest parts has
-        its own pattern; the others share one.
+    by : str or DataFrame, optional
+        Breakdown of the jobs of each signature: of an assessment the name of a property, as in
+        `backupkit.failures_by`; else its result, with ``signature``, ``part`` (an appliance, a
+        group) and ``jobs``. Each of the five largest parts has its own pattern; the others share
+        one.
     limit : int
         Maximum number of signatures to draw; the others share the last bar.
-    theme : {"light", "dark"}
-        Colour theme.
+    figsize : tuple of float, optional
+        Width and height of the new figure [inch]; by default as the data needs.
+    theme : {"light", "dark", "rc"}
+        Colour theme; "rc" takes style and colours from matplotlib's settings.
 
     Returns
     -------
@@ -53,7 +59,9 @@ def failures(
     Raises
     ------
     TableError
-        If `by` is no such frame.
+        If `failures` or `by` is no such frame.
+    SettingsError
+        If `by` names no property.
 
     Examples
     --------
@@ -62,15 +70,19 @@ def failures(
     >>> float(ax.patches[0].get_width())
     3.0
     """
-    if by is not None and not {"signature", "part", "jobs"} <= {*getattr(by, "columns", ())}:
-        raise TableError(
-            "by: must be a frame with signature, part and jobs; for example:"
-            ' by=backupkit.failures_by(a, by="site").'
-        )
+    assessed = find_assessment(failures, "failures", "a.failures")
+    if assessed is not None:
+        failures = assessed.failures
+        by = assessed.failures_by(by) if isinstance(by, str) else by
+    failures = check_columns(failures, _COLUMNS, "failures", "a.failures")
+    if by is not None:
+        expected = 'bk.failures_by(a, by="site")'
+        by = check_columns(by, _PART_COLUMNS, "failures", expected, argument="by")
     ranked = failures.sort_values("jobs", ascending=False, kind="stable")
     top, others = ranked.iloc[:limit], ranked.iloc[limit:]
     with style.apply_style(theme) as active_theme:
-        ax = style.prepare_axes(ax, height=1.3 + 0.34 * max(len(top) + (len(others) > 0), 2))
+        height = 1.6 + 0.34 * max(len(top) + (len(others) > 0), 2)
+        ax = style.prepare_axes(ax, height=height, figsize=figsize)
         if ranked.empty:
             return style.draw_message(ax, "No backup job failed in this period")
         labels = [str(text) for text in top["signature"].fillna("(no message)")]
@@ -131,20 +143,11 @@ def _draw_pareto(
     ax: Axes, labels: list[str], counts: list[float], remarks: list[str], active_theme: style.Theme
 ) -> None:
     positions = list(range(len(labels)))
-    # bars and line end before the remarks at the right
     for position, remark in zip(positions, remarks, strict=True):
-        ax.text(
-            1,
-            position,
-            remark,
-            color=active_theme.muted,
-            fontsize=8,
-            ha="right",
-            va="center",
-            transform=ax.get_yaxis_transform(),
-        )
+        style.draw_beside(ax, position, remark, colour=active_theme.muted)
     style.label_rows(ax, labels, width=58)
-    ax.set_xlim(0, max(counts) * 1.3)
+    style.draw_title_and_legend(ax, "Failed jobs by error pattern")
+    ax.set_xlim(0, max(counts) * 1.03)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
     ax.set_xlabel("failed jobs")
     ax.grid(axis="x")
@@ -154,7 +157,7 @@ def _draw_pareto(
     share_axes.plot(
         share, positions, color=active_theme.ink, marker="D", ms=4, lw=1, label="cumulative share"
     )
-    share_axes.set_xlim(0, 130)
+    share_axes.set_xlim(0, 103)
     share_axes.set_xticks([0, 25, 50, 75, 100])
     share_axes.set_xlabel("cumulative share of failed jobs (%)")
     share_axes.spines["top"].set_visible(True)
@@ -165,20 +168,28 @@ def _format_job_count(count: int) -> str:
 
 
 def failures_over_time(
-    jobs: pd.DataFrame, *, ax: Axes | None = None, limit: int = 5, theme: str = "light"
+    jobs: Source,
+    *,
+    ax: Axes | None = None,
+    limit: int = 5,
+    figsize: style.Size | None = None,
+    theme: str = "light",
 ) -> Axes:
     """Draw the number of failed jobs per day, stacked by signature.
 
     Parameters
     ----------
-    jobs : DataFrame
-        Failed jobs; reads ``signature`` and ``end_time`` [UTC].
+    jobs : Assessment or DataFrame
+        A frame of failed jobs has ``signature`` and ``end_time`` [UTC], as ``a.jobs``. Of an
+        assessment, the jobs that ended in its period are drawn.
     ax : Axes, optional
         Axes to draw on; a new figure by default.
     limit : int
         Maximum number of signatures to draw separately; the others share a part.
-    theme : {"light", "dark"}
-        Colour theme.
+    figsize : tuple of float, optional
+        Width and height of the new figure [inch]; by default as the data needs.
+    theme : {"light", "dark", "rc"}
+        Colour theme; "rc" takes style and colours from matplotlib's settings.
 
     Returns
     -------
@@ -197,15 +208,20 @@ def failures_over_time(
     >>> failures_over_time(jobs).patches[0].get_data()[0]
     array([ 1., nan, nan, nan,  1.])
     """
-    jobs = style.drop_implausible_times(jobs)
+    assessed = find_assessment(jobs, "failures_over_time", "a.jobs")
+    jobs = jobs if assessed is None else assessed.jobs
+    jobs = check_columns(jobs, ("signature", "end_time"), "failures_over_time", "a.jobs")
+    jobs = time_axis.drop_implausible_times(jobs)
     ended = jobs[jobs["end_time"].notna() & jobs["signature"].notna()]
+    if assessed is not None:
+        ended = ended[ended["end_time"].between(assessed.start, assessed.end, inclusive="left")]
     with style.apply_style(theme) as active_theme:
         codes, names = pd.factorize(ended["signature"])
         part_count = min(len(names), limit + 1)
-        ax = style.prepare_axes(ax, height=2.4 + 0.2 * part_count)
+        ax = style.prepare_axes(ax, height=2.4 + 0.2 * part_count, figsize=figsize)
         if ended.empty:
             return style.draw_message(ax, "No backup job failed in this period")
-        days = style.to_day_numbers(ended["end_time"])
+        days = time_axis.to_day_numbers(ended["end_time"])
         width, unit = _choose_bin_width(days.max() - days.min())
         first = np.floor(days.min() / width)
         column = (np.floor(days / width) - first).astype(np.int64)
@@ -235,11 +251,11 @@ def failures_over_time(
             )
             base = base + height  # a new array: the drawn part references the old one
         ax.set_ylim(0, 1.05 * base.max())
-        style.format_time_axis(ax)
+        time_axis.format_time_axis(ax)
         ax.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
         ax.set_ylabel(f"failed jobs a {unit}")
         ax.grid(axis="y")
-        ax.set_title("Failures over time")
+        style.draw_title_and_legend(ax, "Failures over time")
         style.draw_legend_below(ax, columns=1)
     return ax
 

@@ -7,8 +7,10 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from backupkit.plots import style
+from backupkit.plots import style, time_axis
+from backupkit.plots.sources import Source, check_columns, find_assessment
 from backupkit.plots.style import Floats
+from backupkit.tables.locations import target_of
 
 __all__ = ["load"]
 
@@ -21,20 +23,22 @@ Codes = npt.NDArray[np.intp]
 
 
 def load(
-    jobs: pd.DataFrame,
+    jobs: Source,
     *,
     ax: Axes | None = None,
     loads: pd.DataFrame | None = None,
     limit: int = 6,
+    figsize: style.Size | None = None,
     theme: str = "light",
 ) -> Axes:
     """Draw the number of concurrent jobs on each backup target.
 
     Parameters
     ----------
-    jobs : DataFrame
-        Reads ``target`` (from `backupkit.analysis.target_of`), ``start_time`` [UTC], ``end_time``
-        [UTC] and, if present, ``vanished_at`` [UTC].
+    jobs : Assessment or DataFrame
+        A frame has ``target`` or ``location``, ``start_time`` [UTC], ``end_time`` [UTC] and, if
+        present, ``vanished_at`` [UTC]. Without a target, that of the location counts. Of an
+        assessment, the jobs of its period are drawn, and its loads.
     ax : Axes, optional
         Axes to draw on; a new figure by default.
     loads : DataFrame, optional
@@ -42,8 +46,10 @@ def load(
         `backupkit.tables.LOADS`, indexed by target.
     limit : int
         Maximum number of targets to draw, those with the highest peaks; a caption counts the rest.
-    theme : {"light", "dark"}
-        Colour theme.
+    figsize : tuple of float, optional
+        Width and height of the new figure [inch]; by default as the data needs.
+    theme : {"light", "dark", "rc"}
+        Colour theme; "rc" takes style and colours from matplotlib's settings.
 
     Returns
     -------
@@ -71,25 +77,38 @@ def load(
     >>> load(jobs).get_yticklabels()[0].get_text()
     'nas-1: at most 2'
     """
-    jobs = style.drop_implausible_times(jobs)
+    assessed = find_assessment(jobs, "load", "a.jobs")
+    if assessed is not None:
+        jobs = assessed.jobs[assessed.jobs["in_period"]]
+        loads = assessed.loads if loads is None else loads
+    target = "target" if "target" in getattr(jobs, "columns", ()) else "location"
+    jobs = check_columns(jobs, (target, "start_time", "end_time"), "load", "a.jobs")
+    jobs = time_axis.drop_implausible_times(jobs)
+    if target == "location":
+        targets = {place: target_of(place) for place in jobs["location"].dropna().unique()}
+        jobs = jobs.assign(target=jobs["location"].map(targets))
+    if loads is not None:
+        check_columns(loads, ("planned_peak",), "load", "a.loads", argument="loads")
     started = jobs[jobs["start_time"].notna()]
     located = started[started["target"].notna()]
     codes, names = pd.factorize(located["target"])
     with style.apply_style(theme) as active_theme:
         if located.empty:
-            return style.draw_message(style.prepare_axes(ax, height=2), "No job has a known target")
+            ax = style.prepare_axes(ax, height=2, figsize=figsize)
+            return style.draw_message(ax, "No job has a known target")
         curves = _build_curves(located, codes, len(names))
         order = np.argsort([-curve[1].max() for curve in curves], kind="stable")[:limit]
-        ax = style.prepare_axes(ax, height=1.2 + 0.5 * max(len(order), 2))
+        height = 1.2 + 0.5 * max(len(order), 2)
+        ax = style.prepare_axes(ax, height=height, figsize=figsize)
         planned_peaks = [_get_planned_peak(loads, str(names[code])) for code in order]
         max_count = max(curves[order[0]][1].max(), *(plan or 0 for plan in planned_peaks), 1)
         labels = []
         for row, code in enumerate(order):
             times, job_counts = curves[code]
             colour = active_theme.of(style.CURVES[row % len(style.CURVES)])
-            height = row + 0.4 - 0.8 * job_counts / max_count
+            level = row + 0.4 - 0.8 * job_counts / max_count
             ax.fill_between(
-                times, row + 0.4, height, step="post", color=colour, linewidth=0.6, gid="load"
+                times, row + 0.4, level, step="post", color=colour, linewidth=0.6, gid="load"
             )
             label = f"{names[code]}: at most {job_counts.max():.0f}"
             planned_peak = planned_peaks[row]
@@ -99,9 +118,10 @@ def load(
                 ax.axhline(level, color=active_theme.ink, lw=0.8, ls=":", gid="planned")
             labels.append(label)
         style.label_rows(ax, labels, width=48)
-        style.format_time_axis(ax)
+        start, end = (None, None) if assessed is None else (assessed.start, assessed.end)
+        time_axis.format_time_axis(ax, start, end)
         ax.grid(axis="x")
-        ax.set_title("Concurrent jobs per target")
+        style.draw_title_and_legend(ax, "Concurrent jobs per target")
         without_target = len(started) - len(located)
         plural = "" if without_target == 1 else "s"
         style.draw_caption(
@@ -125,8 +145,8 @@ def _build_curves(jobs: pd.DataFrame, codes: Codes, count: int) -> list[tuple[Fl
     order = np.argsort(codes.astype(np.min_scalar_type(count)), kind="stable")
     bounds = np.searchsorted(codes[order], np.arange(1, count))
     start, end = (
-        style.to_day_numbers(jobs["start_time"]),
-        style.to_day_numbers(style.find_job_ends(jobs)),
+        time_axis.to_day_numbers(jobs["start_time"]),
+        time_axis.to_day_numbers(time_axis.find_job_ends(jobs)),
     )
     last = np.fmax(start.max(), np.fmax.reduce(end))
     end = np.maximum(end, start)

@@ -13,12 +13,15 @@ from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from backupkit.plots import style
+from backupkit.errors import TableError
+from backupkit.plots import style, time_axis
+from backupkit.plots.sources import Source, check_columns, find_assessment
 from backupkit.plots.style import Floats
-from backupkit.tables import MISSED_SLOTS
+from backupkit.tables import MISSED_SLOTS, SLOT_STATES
 
 __all__ = ["CELL_STYLES", "matrix", "nights"]
 
+_COLUMNS: Final = ("appliance", "slot", "state")
 _UNDECIDED: Final = ("unknown", "late", "rescued", "pending")
 CELL_STYLES: Final[Mapping[str, style.StatusStyle]] = MappingProxyType(
     {
@@ -151,20 +154,22 @@ def _to_cell_codes(states: pd.Series) -> Codes:
 
 
 def matrix(
-    slots: pd.DataFrame,
+    slots: Source,
     *,
     ax: Axes | None = None,
     states: pd.Series | None = None,
     intervals: pd.DataFrame | None = None,
     limit: int = 40,
+    figsize: style.Size | None = None,
     theme: str = "light",
 ) -> Axes:
     """Draw one symbol per appliance and day, the appliances with the most missed days on top.
 
     Parameters
     ----------
-    slots : DataFrame
-        Reads ``appliance``, ``slot`` [UTC] and ``state`` of `backupkit.tables.SLOTS`.
+    slots : Assessment or DataFrame
+        An assessment also gives states and intervals. A frame has ``appliance``, ``slot`` [UTC]
+        and ``state`` of `backupkit.tables.SLOTS`.
     ax : Axes, optional
         Axes to draw on; a new figure by default.
     states : Series of str, optional
@@ -174,8 +179,10 @@ def matrix(
         As in `nights`: appliances without a slot get the symbols of their own states.
     limit : int
         Maximum number of rows to draw; a caption counts the rest.
-    theme : {"light", "dark"}
-        Colour theme.
+    figsize : tuple of float, optional
+        Width and height of the new figure [inch]; by default as the data needs.
+    theme : {"light", "dark", "rc"}
+        Colour theme; "rc" takes style and colours from matplotlib's settings.
 
     Returns
     -------
@@ -192,6 +199,20 @@ def matrix(
     >>> [line.get_label() for line in ax.lines]
     ['met']
     """
+    assessed = find_assessment(slots, "matrix", "a.slots")
+    if assessed is not None:
+        slots = assessed.slots
+        states = assessed.figures["state"] if states is None else states
+        intervals = assessed.intervals if intervals is None else intervals
+    slots = check_columns(slots, _COLUMNS, "matrix", "a.slots")
+    if len(slots) and not slots["state"].isin(SLOT_STATES).any():  # of jobs
+        raise TableError(
+            "plots.matrix: the states are not those of slots, such as met and missed_failed. "
+            "Call plots.matrix(a) or plots.matrix(a.slots)."
+        )
+    if intervals is not None:
+        columns = ("appliance", "state", "start", "end")
+        check_columns(intervals, columns, "matrix", "a.intervals", argument="intervals")
     if states is not None:
         drawn = list(states.index[:limit])
         slots = slots[slots["appliance"].isin(drawn)]
@@ -201,17 +222,18 @@ def matrix(
     order = [str(name) for name in (appliances if states is None else states.index)]
     drawn_names = order[:limit]
     with style.apply_style(theme) as active_theme:
-        ax = style.prepare_axes(ax, height=1.5 + style.compute_height(max(len(drawn_names), 3)))
+        height = 1.5 + style.compute_height(max(len(drawn_names), 3))
+        ax = style.prepare_axes(ax, height=height, figsize=figsize)
         if appliances.empty:
             return style.draw_message(ax, "No backup run was expected in this period")
         # the last row, index -1, is for appliances without slots
         codes = np.vstack([codes, np.full(len(days), len(CELL_STYLES), dtype=np.int8)])
         codes = codes[appliances.get_indexer(pd.Index(drawn_names))]
-        day_numbers = style.to_day_numbers(days)
+        day_numbers = time_axis.to_day_numbers(days)
         draw = _draw_image if codes.size > _MAX_SYMBOLS else _draw_markers
         handles = draw(ax, day_numbers, codes, active_theme)
         style.label_rows(ax, drawn_names, width=32)
-        style.format_time_axis(ax)
+        time_axis.format_time_axis(ax)
         ax.set_xlim(day_numbers[0] - 0.7, day_numbers[-1] + 0.7)
         ax.set_xlabel("day of the expected run (UTC)")
         ax.tick_params(length=0)

@@ -1,8 +1,10 @@
 """Figures without pyplot: margins, reproducible SVG and PNG, and positions in the image."""
 
 import io
+import sys
 from collections.abc import Callable
-from typing import Final, cast
+from types import FrameType
+from typing import Any, Final, cast
 
 import matplotlib as mpl
 import pandas as pd
@@ -12,12 +14,16 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.dates import num2date
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import LayoutEngine
+from matplotlib.legend import Legend
+from matplotlib.text import Text
 
 from backupkit.plots.text_images import TextImageCanvas
 
 __all__ = [
+    "ChartAxes",
     "FixedMargins",
     "NotebookFigure",
+    "create_figure",
     "render_png",
     "render_svg",
     "to_data_coords",
@@ -27,13 +33,17 @@ __all__ = [
 CAPTION_GID: Final = "note"
 """Group id of the caption below the axes."""
 
+BESIDE_GID: Final = "beside"
+"""Group id of texts at the right of the axes."""
+
+_DPI: Final = 110
+
 # heights and widths in points
 _EDGE: Final = 5
 _GAP: Final = 4  # between axes and tick labels, and around a legend
 _TICK_HEIGHT: Final = 18  # a row of tick labels
 _LABEL_HEIGHT: Final = 16  # a line of an axis label
-_TITLE_HEIGHT: Final = 20
-_LEGEND_HEIGHT: Final = 16  # a legend of one line between axes and title
+_TITLE_GAP: Final = 8  # below and above a title
 _CAPTION_DEPTH: Final = 45  # depth of a caption below the axes
 _TICK_OVERHANG: Final = 30  # half of a tick label at the end of an axis, or the year there
 _MIN_DATA_SHARE: Final = 0.25  # minimum share of the figure for the data
@@ -43,7 +53,58 @@ class NotebookFigure(Figure):
     """Figure that a notebook displays without pyplot."""
 
     def _repr_png_(self) -> bytes:
-        return _png(self, dpi=110)
+        return _png(self, dpi=_DPI)
+
+
+class ChartAxes(Axes):
+    """Axes that a notebook displays as the picture of their figure.
+
+    Their title is at the left by default, also one that is set later.
+    """
+
+    def set_title(self, label: str, *args: Any, **options: Any) -> Text:  # noqa: ANN401 # as matplotlib's
+        """Set the title, at the left by default."""
+        return super().set_title(label, *args, **{"loc": "left", **options})
+
+    def _repr_png_(self) -> bytes | None:
+        """Return the picture; None if a window of pyplot shows the figure."""
+        figure, pyplot = _get_figure(self), sys.modules.get("matplotlib.pyplot")
+        if pyplot is not None and getattr(figure, "number", 0) in pyplot.get_fignums():
+            backend = mpl.get_backend().lower()
+            if backend != "agg" and "inline" not in backend:
+                return None
+            picture = _png(figure, dpi=_DPI)
+            pyplot.close(figure)  # else the end of the cell would show it again
+            return picture
+        return _png(figure, dpi=_DPI)
+
+
+def create_figure(figsize: tuple[float, float]) -> ChartAxes:
+    """Create a figure of a size [inch], and return its axes.
+
+    If the user has imported pyplot and calls a plot, it is pyplot's current figure. The figures of
+    reports and widgets never are.
+    """
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    layout = FixedMargins()
+    figure: Figure
+    if pyplot is None or _is_called_by_package():
+        figure = NotebookFigure(figsize=figsize, layout=layout)
+    else:
+        figure = pyplot.figure(FigureClass=NotebookFigure, figsize=figsize, layout=layout)
+    return cast("ChartAxes", figure.add_subplot(axes_class=ChartAxes))
+
+
+def _is_called_by_package() -> bool:
+    """Return whether another part of this package, not the user, calls a plot."""
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001 # inspect.stack() reads source files
+    package = __name__.partition(".")[0]
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if not name.startswith((f"{package}.plots", "contextlib")):
+            return bool(name.startswith(f"{package}."))
+        frame = frame.f_back
+    return False
 
 
 class FixedMargins(LayoutEngine):
@@ -70,6 +131,7 @@ class FixedMargins(LayoutEngine):
 
         margins = [_measure_margins(ax, measure) for ax in fig.axes]
         left, right, below, above = (max(side) + _EDGE for side in zip(*margins, strict=True))
+        above += max(_measure_head(ax, measure) for ax in fig.axes)
         below += sum(measure(legend)[1] + _GAP for legend in fig.legends)
         width, height = fig.get_size_inches() * 72
         right = min(right, (1 - _MIN_DATA_SHARE) * width / 2)
@@ -83,6 +145,7 @@ class FixedMargins(LayoutEngine):
         )
         for ax in fig.axes:
             ax.set_position(position)
+            _move_head_to_edge(ax, -(left - _EDGE) / (width - left - right))
 
 
 def _measure_margins(
@@ -104,13 +167,43 @@ def _measure_margins(
         if {"rotation", "labelrotation"} & ax.xaxis.get_tick_params().keys():
             tallest = max(measure(label)[1] for label in ax.get_xticklabels())
             below = max(below, tallest + 2 * _GAP)
-    above += _TITLE_HEIGHT if ax.get_title("left") else 0
+    beside = [measure(text)[0] for text in ax.texts if text.get_gid() == BESIDE_GID]
+    right = max([right, *(width + 2 * _GAP for width in beside)])
     legend = ax.get_legend()
-    if legend is not None and legend.get_bbox_to_anchor().x0 > ax.bbox.x0:
+    if legend is not None and not _is_above(legend, ax):
         right = max(right, measure(legend)[0] + 3 * _GAP)
-    elif legend is not None:
-        above += _LEGEND_HEIGHT
     return left, right, below, above
+
+
+def _measure_head(ax: Axes, measure: Callable[[Artist], tuple[float, float]]) -> float:
+    """Return the height of the title, and of a legend between it and the axes [pt]."""
+    if not ax.axison:
+        return 0
+    height = max((measure(title)[1] + _TITLE_GAP for title in _list_titles(ax)), default=0.0)
+    legend = ax.get_legend()
+    if legend is not None and _is_above(legend, ax):
+        height += measure(legend)[1] + _GAP
+    return height
+
+
+def _move_head_to_edge(ax: Axes, x: float) -> None:
+    """Move title and legend to the edge of the figure, where there is most room for them."""
+    for title in _list_titles(ax):
+        if title.get_horizontalalignment() == "left":
+            title.set_x(x)
+    legend = ax.get_legend()
+    if legend is not None and _is_above(legend, ax):
+        legend.set_bbox_to_anchor((x, 1), transform=ax.transAxes)
+
+
+def _list_titles(ax: Axes) -> list[Text]:
+    """Return the titles in the middle and at the left that have a text."""
+    titles = (ax.title, ax._left_title)  # type: ignore[attr-defined] # noqa: SLF001 # has no public name
+    return [title for title in titles if title.get_text()]
+
+
+def _is_above(legend: Legend, ax: Axes) -> bool:
+    return bool(legend.get_bbox_to_anchor().x0 <= ax.bbox.x0 + 1)
 
 
 def render_svg(ax: Axes) -> bytes:
@@ -130,7 +223,7 @@ def render_svg(ax: Axes) -> bytes:
     return buffer.getvalue()
 
 
-def render_png(ax: Axes, *, dpi: int = 110) -> bytes:
+def render_png(ax: Axes, *, dpi: int = _DPI) -> bytes:
     """Render the figure of some drawn axes as a PNG image.
 
     Examples
@@ -177,9 +270,12 @@ def to_timestamp(day: float) -> pd.Timestamp:
 
 def _png(figure: Figure, *, dpi: int) -> bytes:
     buffer = io.BytesIO()
+    canvas = figure.canvas
     figure.set_dpi(dpi)
     options = {"compress_level": 1}  # slightly larger, but three times as fast
     TextImageCanvas(figure).print_png(buffer, metadata={"Software": None}, pil_kwargs=options)
+    if canvas.manager is not None:  # of pyplot, which draws on its own canvas
+        figure.set_canvas(canvas)
     return buffer.getvalue()
 
 

@@ -6,12 +6,19 @@ from typing import Final
 import pandas as pd
 from matplotlib.axes import Axes
 
-from backupkit.plots import style
-from backupkit.tables.estimates import stall_limit, time_left, typical_duration
+from backupkit.plots import style, time_axis
+from backupkit.plots.sources import check_columns
+from backupkit.tables.estimates import stall_limit, time_left, typical_duration, usual_durations
 
 __all__ = ["progress"]
 
+_COLUMNS: Final = (
+    *("appliance", "job_id", "state", "observed_at", "start_time", "end_time", "progress"),
+)
 _COMPLETE: Final = 100.0
+_MAX_BANDS: Final = 3
+"""Maximum number of jobs with a band of earlier runs; more bands would hide each other."""
+
 _JOB_KEY: Final = ["appliance", "job_id"]
 
 
@@ -22,6 +29,7 @@ def progress(
     now: pd.Timestamp | None = None,
     stall: timedelta | None = None,
     limit: int = 12,
+    figsize: style.Size | None = None,
     theme: str = "light",
 ) -> Axes:
     """Draw the progress of each job that was observed running, one curve per job.
@@ -40,13 +48,17 @@ def progress(
         the typical duration if that is longer.
     limit : int
         Maximum number of jobs to draw, those observed last; a caption counts the rest.
-    theme : {"light", "dark"}
-        Colour theme.
+    figsize : tuple of float, optional
+        Width and height of the new figure [inch]; by default as the data needs.
+    theme : {"light", "dark", "rc"}
+        Colour theme; "rc" takes style and colours from matplotlib's settings.
 
     Returns
     -------
     Axes
-        With one line per job, from its start through each observation to its end. A dashed line
+        With one line per job, from its start through each observation to its end. For up to three
+        running jobs, a band spans the paces of the middle 80 % of the appliance's earlier runs, if
+        the frame has ten of them. A dashed line
         extends a running job to 100 % at its expected end. A level dotted line extends a stalled
         job to `now`. Periods without progress are bold.
 
@@ -73,12 +85,14 @@ def progress(
     >>> [float(y) for y in ax.lines[0].get_ydata()]
     [0.0, 45.0]
     """
-    observations = style.drop_implausible_times(observations)
+    expected = "history.observations()"
+    check_columns(observations, _COLUMNS, "progress", expected, assessed=False)
+    observations = time_axis.drop_implausible_times(observations)
     points = _list_progress_points(observations)
     newest = points.groupby(_JOB_KEY)["observed_at"].max()
     newest = newest.sort_values(ascending=False, kind="stable")
     with style.apply_style(theme) as active_theme:
-        ax = style.prepare_axes(ax, height=3.6)
+        ax = style.prepare_axes(ax, height=3.6, figsize=figsize)
         if newest.empty:
             return style.draw_message(ax, "No job was observed running in this period")
         current = newest.iloc[0] if now is None else now
@@ -86,16 +100,27 @@ def progress(
         for index, (appliance, job_id) in enumerate(newest.index[:limit]):
             curve = by_job.get_group((appliance, job_id))
             name = style.sanitise_legend_label(f"{appliance}  {job_id}", width=48)
-            typical = _compute_typical_duration(observations, appliance)
+            earlier = _list_earlier_durations(observations, appliance)
+            typical = typical_duration(earlier)
             stalled_after = stall_limit(typical) if stall is None else stall
             _draw_job(ax, curve, name, index, typical, current, stalled_after, active_theme)
-        style.format_time_axis(ax)
+            if index < _MAX_BANDS:
+                colour = active_theme.of(style.CURVES[index])
+                _draw_band(ax, curve, earlier, active_theme.tint(colour))
+        time_axis.format_time_axis(ax)
         ax.set_ylim(-2, 104)
         ax.set_ylabel("progress (%)")
         ax.grid()
-        ax.set_title(f"Progress of {len(newest):,} job{'s' if len(newest) > 1 else ''}")
+        style.draw_title_and_legend(
+            ax, f"Progress of {len(newest):,} job{'s' if len(newest) > 1 else ''}"
+        )
         style.draw_legend_right(ax)
-        style.draw_caption(ax, style.count_omitted(len(newest) - limit, "observed earlier"))
+        bands = any(shape.get_gid() == "usual" for shape in ax.collections)
+        style.draw_caption(
+            ax,
+            style.count_omitted(len(newest) - limit, "observed earlier"),
+            "band: at an even pace, as long as 80 % of the earlier runs" if bands else "",
+        )
     return ax
 
 
@@ -110,7 +135,7 @@ def _draw_job(
     active_theme: style.Theme,
 ) -> None:
     colour = active_theme.of(style.CURVES[index % len(style.CURVES)])
-    days, percent = style.to_day_numbers(curve["time"]), curve["progress"].astype("float64")
+    days, percent = time_axis.to_day_numbers(curve["time"]), curve["progress"].astype("float64")
     ax.plot(
         days,
         percent,
@@ -133,7 +158,7 @@ def _draw_job(
                 gid="stall",
             )
     last = curve.iloc[-1]
-    if last["state"] == "INPROGRESS" and pd.isna(last["end_time"]):
+    if _is_running(last):
         _draw_forecast(ax, last, colour, typical, now=now, stall=stall)
 
 
@@ -156,7 +181,7 @@ def _draw_forecast(
         if left is None:
             return
         times, end_progress, linestyle = [last_time, last_time + left], _COMPLETE, "--"
-    days = style.to_day_numbers(pd.Series(times))
+    days = time_axis.to_day_numbers(pd.Series(times))
     ax.plot(
         days, [percent, end_progress], color=colour, linestyle=linestyle, lw=1.2, gid="expected"
     )
@@ -174,13 +199,28 @@ def _draw_forecast(
     )
 
 
-def _compute_typical_duration(observations: pd.DataFrame, appliance: str) -> timedelta | None:
-    """Return the median duration of an appliance's ten newest successes; None without any."""
+def _draw_band(ax: Axes, curve: pd.DataFrame, earlier: list[timedelta], colour: str) -> None:
+    """Draw where a running job would be if it took as long as 80 % of the earlier runs."""
+    last, usual = curve.iloc[-1], usual_durations(earlier)
+    if usual is None or not _is_running(last) or pd.isna(last["start_time"]):
+        return
+    start = last["start_time"]
+    first, latest = (time_axis.to_day_number(start + duration) for duration in usual)
+    begin = time_axis.to_day_number(start)
+    ax.fill_betweenx([0, _COMPLETE], [begin, first], [begin, latest], color=colour, gid="usual")
+
+
+def _is_running(last: pd.Series) -> bool:
+    return bool(last["state"] == "INPROGRESS" and pd.isna(last["end_time"]))
+
+
+def _list_earlier_durations(observations: pd.DataFrame, appliance: str) -> list[timedelta]:
+    """Return the durations of an appliance's successes, the oldest first."""
     successes = observations[
         (observations["appliance"] == appliance) & (observations["state"] == "SUCCEEDED")
     ]
     jobs = successes.drop_duplicates("job_id", keep="last").sort_values("end_time", kind="stable")
-    return typical_duration((jobs["end_time"] - jobs["start_time"]).dropna().to_list())
+    return list((jobs["end_time"] - jobs["start_time"]).dropna())
 
 
 def _list_progress_points(observations: pd.DataFrame) -> pd.DataFrame:

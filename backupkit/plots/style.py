@@ -1,11 +1,11 @@
-"""Style of the figures: themes, styles of states, sanitised text and shared drawing functions."""
+"""Style of the figures: themes, styles of states, and shared drawing functions."""
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from types import MappingProxyType
-from typing import cast
+from typing import Any, Final, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -13,18 +13,32 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont
-from matplotlib.ft2font import FT2Font
 from matplotlib.legend import Legend
 
-from backupkit.plots.picture import CAPTION_GID, FixedMargins, NotebookFigure
-from backupkit.tables import find_implausible_times
+from backupkit.plots.fonts import list_fonts, sanitise_legend_label, sanitise_text
+from backupkit.plots.picture import (
+    BESIDE_GID,
+    CAPTION_GID,
+    ChartAxes,
+    create_figure,
+)
 
-__all__ = ["OUTCOME_STYLES", "SLOT_STYLES", "THEMES", "StatusStyle", "Theme", "sanitise_text"]
+__all__ = [
+    "OUTCOME_STYLES",
+    "SLOT_STYLES",
+    "THEMES",
+    "StatusStyle",
+    "Theme",
+    "sanitise_legend_label",
+    "sanitise_text",
+]
 
 Floats = npt.NDArray[np.float64]
+
+Size = tuple[float, float]
+"""Width and height of a figure [inch]."""
 
 INK = "#1d2125"
 MUTED = "#595959"
@@ -35,10 +49,23 @@ BROWN = "#8A5A00"
 PURPLE = "#6A3D9A"
 CURVES = (BLUE, ORANGE, PURPLE, BROWN, MUTED, INK)
 
-_MICROSECONDS_PER_DAY = 86_400_000_000
-_FONT = "DejaVu Sans"
 _MAX_NAMED_ROWS = 60
 """Maximum number of rows with a name each."""
+
+_LEGEND_ENTRY: Final = 105  # width of an entry [pt]
+_TITLE_LETTER: Final = 7.8  # mean width of a letter [pt]
+_MIN_TITLE_LETTERS: Final = 12
+_DATA_SHARE: Final = 0.7  # of the width of given axes, the part beside labels and legend
+_LEGEND_LINE: Final = 14  # height of a line [pt]
+_MESSAGE_HEIGHT: Final = 0.55  # of a figure without data [inch]
+_NOT_OF_A_STYLE: Final = (
+    *("backend", "date.epoch", "docstring", "figure.max_open_warning", "figure.raise_window"),
+    *("interactive", "savefig.", "timezone", "tk.", "toolbar", "webagg."),
+)
+"""First letters of the settings that do not belong to the style of a figure."""
+
+_DARKEST_PAPER: Final = 0.4
+"""Brightness below which a background is dark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +164,9 @@ SLOT_STYLES: Mapping[str, StatusStyle] = MappingProxyType(
 def apply_style(theme: str = "light") -> Iterator[Theme]:
     """Set backupkit's matplotlib style within a context, and restore it afterwards.
 
+    "light" and "dark" depend on no setting of matplotlib and on no style sheet. "rc" changes no
+    setting, and takes the colours of background, texts and guide lines from ``rcParams``.
+
     Raises
     ------
     ValueError
@@ -147,12 +177,18 @@ def apply_style(theme: str = "light") -> Iterator[Theme]:
     >>> with apply_style("dark"):
     ...     mpl.rcParams["axes.spines.top"], mpl.rcParams["figure.facecolor"]
     (False, '#1b1f23')
+    >>> with mpl.rc_context({"axes.facecolor": "black"}), apply_style("rc") as active_theme:
+    ...     active_theme.paper, active_theme.of(BLUE)
+    ('#000000', '#71bdec')
     """
+    if theme == "rc":
+        yield _read_theme()
+        return
     if theme not in THEMES:
-        raise ValueError(f'theme: "{theme}" must be one of {", ".join(THEMES)}.')
+        raise ValueError(f'theme: "{theme}" must be one of {", ".join(THEMES)}, rc.')
     colours = THEMES[theme]
     settings = {
-        "font.family": _FONT,
+        "font.family": list(list_fonts()),
         "font.size": 9,
         "axes.edgecolor": colours.line,
         "axes.facecolor": colours.paper,
@@ -160,7 +196,6 @@ def apply_style(theme: str = "light") -> Iterator[Theme]:
         "axes.spines.right": False,
         "axes.spines.top": False,
         "axes.titlecolor": colours.ink,
-        "axes.titlelocation": "left",
         "axes.titlesize": 10.5,
         "axes.titleweight": "bold",
         "axes.axisbelow": True,
@@ -176,59 +211,68 @@ def apply_style(theme: str = "light") -> Iterator[Theme]:
         "ytick.labelcolor": colours.ink,
         "ytick.left": False,
     }
-    with mpl.rc_context(settings):
+    with mpl.rc_context(_list_changed_settings() | settings):
         yield colours
 
 
-# --- text ----------------------------------------------------------------------------------------
+def _list_changed_settings() -> dict[str, Any]:
+    """Return matplotlib's own value of each setting that a user or a style sheet has changed."""
+    return {
+        name: value
+        for name, value in mpl.rcParamsDefault.items()
+        if not name.startswith(_NOT_OF_A_STYLE) and mpl.rcParams[name] != value
+    }
 
 
-@cache
-def _find_figure_font() -> FT2Font:
-    return FT2Font(findfont(_FONT))
-
-
-def sanitise_text(text: str, *, width: int) -> str:
-    r"""Sanitise untrusted text for a figure: one line, limited length, characters of the font.
-
-    A cut text ends with an ellipsis. U+FFFD replaces characters that the font does not have.
-
-    Examples
-    --------
-    >>> sanitise_text("no space\n  left on device", width=12)
-    'no space le…'
-    """
-    line = " ".join(text[: 8 * width].split())
-    short = line if len(line) <= width else line[: width - 1] + "…"
-    return "".join(
-        char if _find_figure_font().get_char_index(ord(char)) else "\ufffd" for char in short
+def _read_theme() -> Theme:
+    """Return the theme of the present settings of matplotlib."""
+    settings = mpl.rcParams
+    paper, ink, muted, line = (
+        to_hex(settings[name])
+        for name in ("axes.facecolor", "text.color", "axes.labelcolor", "grid.color")
     )
-
-
-def sanitise_legend_label(name: str, *, width: int = 40) -> str:
-    """Sanitise an untrusted name for a legend, which ignores labels that begin with "_".
-
-    Examples
-    --------
-    >>> sanitise_legend_label("_vc-1")
-    'vc-1'
-    """
-    return sanitise_text(name, width=width).lstrip("_") or "?"
+    is_dark = sum(to_rgb(paper)) / 3 < _DARKEST_PAPER
+    colours = THEMES["dark" if is_dark else "light"].colours
+    return Theme(paper, ink, muted, line, MappingProxyType({**colours, INK: ink, MUTED: muted}))
 
 
 # --- axes, title, legend and caption -------------------------------------------------------------
 
 
-def prepare_axes(ax: Axes | None, *, height: float, width: float = 9.0) -> Axes:
-    """Return the given axes, or those of a new figure that pyplot does not manage [inch]."""
-    if ax is not None:
-        return ax
-    return NotebookFigure(figsize=(width, height), layout=FixedMargins()).subplots()
+def prepare_axes(
+    ax: Axes | None, *, height: float, width: float = 9.0, figsize: Size | None = None
+) -> Axes:
+    """Return the given axes, or those of a new figure of a size [inch].
+
+    A figure of given axes without a layout engine gets one, so that no text is cut.
+    """
+    if ax is None:
+        return create_figure(figsize or (width, height))
+    figure = _get_figure(ax)
+    if figure.get_layout_engine() is None and ax.get_subplotspec() is not None:
+        figure.set_layout_engine("constrained")
+    return ax
+
+
+def _get_figure(ax: Axes) -> Figure:
+    return cast("Figure", ax.get_figure(root=True))  # only removed axes have none
+
+
+def get_width(ax: Axes) -> float:
+    """Return the width that a chart has, with its labels [inch]."""
+    width: float = _get_figure(ax).get_figwidth()
+    return width if isinstance(ax, ChartAxes) else width * ax.get_position().width
 
 
 def draw_message(ax: Axes, message: str) -> Axes:
-    """Draw one sentence in place of data: the reason why there is nothing to draw."""
+    """Draw one sentence in place of data: the reason why there is nothing to draw.
+
+    A figure of our own becomes as small as the sentence.
+    """
     ax.set_axis_off()
+    if isinstance(ax, ChartAxes):
+        figure = _get_figure(ax)
+        figure.set_size_inches(figure.get_figwidth(), _MESSAGE_HEIGHT)
     ax.text(
         0.5,
         0.5,
@@ -238,13 +282,18 @@ def draw_message(ax: Axes, message: str) -> Axes:
         va="center",
         transform=ax.transAxes,
         parse_math=False,
+        wrap=True,
     )
     return ax
 
 
-def draw_title_and_legend(ax: Axes, title: str, handles: Sequence[Artist]) -> None:
-    """Draw the title, and below it the legend in one line, if it has entries."""
-    ax.set_title(title, pad=22 if handles else None)
+def draw_title_and_legend(ax: Axes, title: str, handles: Sequence[Artist] = ()) -> None:
+    """Draw the title, and below it the legend, if it has entries."""
+    columns = max(int(72 * get_width(ax) / _LEGEND_ENTRY), 1)
+    lines = -(-len(handles) // columns)
+    width = 72 * get_width(ax) * (1 if isinstance(ax, ChartAxes) else _DATA_SHARE)
+    wrapped = textwrap.fill(title, max(int(width / _TITLE_LETTER), _MIN_TITLE_LETTERS))
+    ax.set_title(wrapped, pad=8 + _LEGEND_LINE * lines if handles else None)
     if handles:
         ax.legend(
             handles=handles,
@@ -256,8 +305,28 @@ def draw_title_and_legend(ax: Axes, title: str, handles: Sequence[Artist]) -> No
             fontsize=8,
             handlelength=1.4,
             handletextpad=0.4,
-            ncols=len(handles),
+            ncols=min(columns, len(handles)),
         )
+
+
+def draw_beside(ax: Axes, y: float, text: str, *, colour: str, x: float = 1.0) -> None:
+    """Draw a text at the right of the axes, beside a row; untrusted text must be sanitised.
+
+    `x` is a fraction of the width of the axes. The figure leaves room for the text.
+    """
+    ax.annotate(
+        text,
+        (x, y),
+        (5, 0),
+        xycoords=ax.get_yaxis_transform(),
+        textcoords="offset points",
+        color=colour,
+        fontsize=8,
+        va="center",
+        annotation_clip=False,
+        gid=BESIDE_GID,
+        parse_math=False,
+    )
 
 
 def draw_caption(ax: Axes, *parts: str) -> None:
@@ -310,7 +379,7 @@ def draw_legend_right(ax: Axes) -> None:
 
 def draw_legend_below(ax: Axes, *, columns: int) -> None:
     """Draw the legend below the axes; labels may be untrusted text."""
-    figure = cast("Figure", ax.get_figure(root=True))  # only removed axes have none
+    figure = _get_figure(ax)
     handles, labels = ax.get_legend_handles_labels()
     _disable_math(
         figure.legend(handles, labels, loc="outside lower left", ncols=columns, fontsize=8)
@@ -348,65 +417,3 @@ def label_rows(ax: Axes, labels: list[str], *, width: int = 60) -> None:
     ax.set_yticks(range(len(labels)), [sanitise_text(label, width=width) for label in labels])
     for label in ax.get_yticklabels():
         label.set_parse_math(False)
-
-
-# --- time ----------------------------------------------------------------------------------------
-
-
-def format_time_axis(
-    ax: Axes, start: pd.Timestamp | None = None, end: pd.Timestamp | None = None
-) -> None:
-    """Format the horizontal axis as UTC time, and label it.
-
-    By default, or if the period is empty, the axis shows that of the data.
-    """
-    if start is not None and start != end:
-        ax.set_xlim(left=to_day_number(start))
-    if end is not None and start != end:
-        ax.set_xlim(right=to_day_number(end))
-    locator = AutoDateLocator(tz="UTC", minticks=3, maxticks=9)
-    ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz="UTC"))
-    ax.set_xlabel("time (UTC)")
-
-
-def to_day_number(time: pd.Timestamp) -> float:
-    """Convert a time to matplotlib's day number: days since 1970 UTC."""
-    return float(date2num(time.tz_convert("UTC").tz_localize(None).to_datetime64()))
-
-
-def to_day_numbers(times: pd.Series | pd.DatetimeIndex) -> Floats:
-    """Convert UTC times to matplotlib's day numbers; NaN where the time is missing."""
-    naive = pd.DatetimeIndex(times).tz_localize(None).to_numpy("datetime64[us]")
-    # date2num is ten times slower
-    numbers = naive.view(np.int64) / _MICROSECONDS_PER_DAY
-    numbers[np.isnat(naive)] = np.nan
-    return numbers
-
-
-def drop_implausible_times(jobs: pd.DataFrame) -> pd.DataFrame:
-    """Return jobs without the times that cannot be right, which would stretch an axis.
-
-    Reads ``last_seen_at`` of jobs, or ``observed_at`` of observations, if there.
-    """
-    seen = next((jobs[name] for name in ("last_seen_at", "observed_at") if name in jobs), None)
-    seen_at = np.array("NaT", "datetime64[us]") if seen is None else _to_naive(seen)
-    implausible = {
-        name: find_implausible_times(_to_naive(jobs[name]), seen_at)
-        for name in ("start_time", "end_time")
-        if name in jobs
-    }
-    return jobs.assign(
-        **{name: jobs[name].mask(flags) for name, flags in implausible.items() if flags.any()}
-    )
-
-
-def _to_naive(times: pd.Series) -> npt.NDArray[np.datetime64]:
-    naive: npt.NDArray[np.datetime64] = times.dt.tz_localize(None).to_numpy("datetime64[us]")
-    return naive
-
-
-def find_job_ends(jobs: pd.DataFrame) -> pd.Series:
-    """Return when each job ended, or vanished from its appliance's list without an end."""
-    ends = jobs["end_time"]
-    return ends.fillna(jobs["vanished_at"]) if "vanished_at" in jobs else ends

@@ -1,57 +1,70 @@
-"""Timeline of the jobs: start, duration and outcome."""
+"""Timeline of the jobs: start, duration, outcome and progress."""
 
-from typing import Any
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.collections import PolyCollection
-from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from backupkit.plots import style
+from backupkit.plots import style, time_axis
+from backupkit.plots.density import draw_density, encode_outcomes
+from backupkit.plots.running import RunningJob, draw_running_jobs, find_running_jobs
+from backupkit.plots.sources import Source, check_columns, find_assessment
+from backupkit.plots.time_axis import MomentLike, to_day_number, to_moment
 from backupkit.tables import SLOTS
+from backupkit.tables.constants import OUTCOME_BY_STATUS
 
 __all__ = ["timeline"]
 
 Rows = npt.NDArray[np.intp]
 
+_COLUMNS: Final = ("appliance", "outcome", "start_time", "end_time")
+
 _MAX_BARS = 10_000
 """Maximum number of jobs to draw as bars; more are drawn as a density."""
 
-_DENSITY_COLUMNS = 480
-"""Number of cells across the density, about two pixels each."""
+_MAX_ROOM: Final = 0.25
+"""Maximum room for estimated ends after the end of the period, as a share of it."""
 
 _MIN_HATCHED_WIDTH = 1.5
 """Minimum width of the widest bar to draw a hatch [pixel]."""
 
-_BY_SEVERITY = ("void", "success", "open", "other", "failure")
 _HALF_HEIGHT = {"success": 0.24, "failure": 0.38}
 _OTHER_HALF_HEIGHT = 0.31
 _Z_ORDER = {"open": 1.5, "failure": 2.5}  # a long running bar must not hide a failure
 
 
-def timeline(
-    jobs: pd.DataFrame,
+def timeline(  # noqa: PLR0913 # the options of a figure
+    jobs: Source,
     *,
     ax: Axes | None = None,
     slots: pd.DataFrame | None = None,
     states: pd.Series | None = None,
-    start: pd.Timestamp | None = None,
-    end: pd.Timestamp | None = None,
+    anomalies: pd.DataFrame | None = None,
+    start: MomentLike | None = None,
+    end: MomentLike | None = None,
+    last: str | timedelta | None = None,
     limit: int = 25,
+    figsize: style.Size | None = None,
     theme: str = "light",
 ) -> Axes:
-    """Draw each job as a bar in the row of its appliance.
+    """Draw each job as a bar in the row of its appliance, running ones filled by their progress.
 
     Parameters
     ----------
-    jobs : DataFrame
-        Reads ``appliance``, ``outcome``, ``start_time`` [UTC], ``end_time`` [UTC] and, if there,
-        ``last_seen_at`` and ``vanished_at`` [UTC] of `backupkit.tables.JOBS`.
+    jobs : Assessment or DataFrame
+        An assessment also gives slots, states, anomalies and period. A frame has ``appliance``,
+        ``outcome``, ``start_time`` [UTC], ``end_time`` [UTC] and, if there, ``progress`` [%],
+        ``last_seen_at`` and ``vanished_at`` [UTC] of `backupkit.tables.JOBS`; or it is of
+        ``RUNNING``, as `backupkit.watch` has it.
     ax : Axes, optional
         Axes to draw on; a new figure by default.
     slots : DataFrame, optional
@@ -61,23 +74,34 @@ def timeline(
         State of each appliance in the order of the rows, such as ``a.appliances["state"]``. The
         caption counts the states of the rows that are not drawn. By default, rows are sorted by
         the start of the newest success: none first, then the oldest.
-    start, end : Timestamp, optional
+    anomalies : DataFrame, optional
+        Anomalies, of which those of kind stall and overrun are written beside running jobs; reads
+        ``appliance``, ``start_time`` and ``kind`` of `backupkit.tables.ANOMALIES`.
+    start, end : Timestamp or str, optional
         Period to show; by default that of the data.
+    last : str or timedelta, optional
+        Length of the part before the end to show, such as "3d", in place of `start`.
     limit : int
         Maximum number of rows to draw; a caption counts the rest.
-    theme : {"light", "dark"}
-        Colour theme.
+    figsize : tuple of float, optional
+        Width and height of the new figure [inch]; by default as the data needs.
+    theme : {"light", "dark", "rc"}
+        Colour theme; "rc" takes style and colours from matplotlib's settings.
 
     Returns
     -------
     Axes
         With one collection per outcome; row n is at y = n. Above 10,000 jobs, with one image
         instead: the colour of a cell shows its most serious outcome, its depth the number of jobs.
+        Cells are whole hours or days.
 
     Notes
     -----
-    A running job extends to `end`, or to the last time in the data, and ends with an arrow. A job
-    that vanished from its appliance's list without an end extends to that time.
+    The newest running job of a row reaches to its estimated end; the filled share is its progress.
+    The estimate is that of `backupkit.watch`. With ten successes of the appliance in the frame, a
+    line spans the ends by the 10 % and the 90 % quantile of their durations. Without an estimate,
+    it reaches to `end`, or to the last time in the data, and ends with an arrow. A job that
+    vanished from its appliance's list without an end extends to that time.
 
     Examples
     --------
@@ -94,40 +118,79 @@ def timeline(
     ... ).get_title("left")
     'Backup jobs of 1 appliance'
     """
-    jobs = style.drop_implausible_times(jobs)
-    started = jobs[jobs["start_time"].notna()]
-    expected = SLOTS.empty() if slots is None else slots
+    assessed = find_assessment(jobs, "timeline", "a.jobs")
+    if assessed is not None:
+        jobs = assessed.jobs
+        slots = assessed.slots if slots is None else slots
+        states = assessed.figures["state"] if states is None else states
+        anomalies = assessed.anomalies if anomalies is None else anomalies
+        start, end = start or assessed.start, end or assessed.end
+    started, expected = _check_frames(jobs, slots, anomalies)
+    start, end = to_moment(start), to_moment(end)
     order = (
         _sort_worst_first(started, expected) if states is None else [str(n) for n in states.index]
     )
     drawn_names = order[:limit]
     with style.apply_style(theme) as active_theme:
-        ax = style.prepare_axes(ax, height=1.4 + style.compute_height(max(len(drawn_names), 4)))
+        height = 1.4 + style.compute_height(max(len(drawn_names), 4))
+        ax = style.prepare_axes(ax, height=height, figsize=figsize)
         if not order or (started.empty and expected.empty):
             return style.draw_message(ax, "No backup job in this period")
+        now = end or _find_newest_times(started, expected)
+        start = now - pd.Timedelta(last) if last is not None else start
         rows = _find_rows(started, drawn_names)
         is_drawn = (rows >= 0) & _mark_overlapping_jobs(started, start, end)
+        running = find_running_jobs(started, drawn_names, now, anomalies)
+        is_drawn[[job.place for job in running]] = False  # drawn apart from the others
         drawn_jobs, rows = started[is_drawn], rows[is_drawn]
-        now = end or _find_newest_times(started, expected)
-        slot_handles = _draw_slots(ax, expected, drawn_names, active_theme)
+        handles: list[Artist] = []
         if len(drawn_jobs) > _MAX_BARS:
-            job_handles = _draw_density(
-                ax, drawn_jobs, rows, since=start, now=now, active_theme=active_theme
-            )
+            handles += draw_density(ax, drawn_jobs, rows, since=start, now=now, theme=active_theme)
         else:
-            job_handles = _draw_bars(ax, drawn_jobs, rows, now=now, active_theme=active_theme)
+            handles += _draw_bars(ax, drawn_jobs, rows, now=now, active_theme=active_theme)
+        handles += draw_running_jobs(ax, running, now, active_theme)
+        handles += _draw_slots(ax, expected, drawn_names, active_theme)
         style.label_rows(ax, drawn_names, width=32)
         ax.autoscale_view(scaley=False)
-        style.format_time_axis(ax, start, end)
+        shown_end = _find_shown_end(running, start, end)
+        time_axis.format_time_axis(ax, start, shown_end)
+        if shown_end != end:
+            ax.axvline(to_day_number(now), color=active_theme.muted, lw=0.8, gid="now", zorder=1)
         ax.grid(axis="x")
-        style.draw_title_and_legend(
-            ax,
-            f"Backup jobs of {len(order):,} appliance{'s' if len(order) > 1 else ''}",
-            [*job_handles, *slot_handles],
-        )
+        plural = "s" if len(order) > 1 else ""
+        style.draw_title_and_legend(ax, f"Backup jobs of {len(order):,} appliance{plural}", handles)
         omitted = len(order) - len(drawn_names)
         style.draw_caption(ax, style.count_omitted(omitted, "with a newer success", states))
     return ax
+
+
+def _check_frames(
+    jobs: Source, slots: pd.DataFrame | None, anomalies: pd.DataFrame | None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the jobs with a start, and the slots."""
+    if isinstance(jobs, pd.DataFrame) and {"time_left", "state"} <= {*jobs.columns}:  # of watch
+        jobs = jobs.assign(outcome=jobs["state"].map(OUTCOME_BY_STATUS).fillna("other"))
+    jobs = check_columns(jobs, _COLUMNS, "timeline", "a.jobs")
+    if anomalies is not None:
+        columns = ("appliance", "start_time", "kind")
+        check_columns(anomalies, columns, "timeline", "a.anomalies", argument="anomalies")
+    if slots is None:
+        slots = SLOTS.empty()
+    slots = check_columns(slots, ("appliance", "slot"), "timeline", "a.slots", argument="slots")
+    jobs = time_axis.drop_implausible_times(jobs)
+    return jobs[jobs["start_time"].notna()], slots
+
+
+def _find_shown_end(
+    running: Sequence[RunningJob], start: pd.Timestamp | None, end: pd.Timestamp | None
+) -> pd.Timestamp | None:
+    """Return the end of the axis: later than that of the period if running jobs end later."""
+    if end is None:
+        return None
+    ends = [job.latest_end for job in running if job.latest_end is not None]
+    latest = max([end, *ends])
+    room = end + _MAX_ROOM * (end - start) if start is not None else latest
+    return min(latest, room)
 
 
 def _sort_worst_first(jobs: pd.DataFrame, slots: pd.DataFrame) -> list[str]:
@@ -153,7 +216,7 @@ def _mark_overlapping_jobs(
     """Return a mask of the jobs that overlap the period."""
     overlaps = np.ones(len(jobs), dtype=bool)
     if start is not None:
-        overlaps &= ~style.find_job_ends(jobs).lt(start).to_numpy()
+        overlaps &= ~time_axis.find_job_ends(jobs).lt(start).to_numpy()
     if end is not None:
         overlaps &= jobs["start_time"].lt(end).to_numpy()
     return overlaps
@@ -165,15 +228,6 @@ def _find_newest_times(jobs: pd.DataFrame, slots: pd.DataFrame) -> pd.Timestamp:
     return newest
 
 
-def _encode_outcomes(jobs: pd.DataFrame) -> Rows:
-    """Return the position of each outcome in `style.OUTCOME_STYLES`; unknown ones are ``other``."""
-    codes, uniques = pd.factorize(jobs["outcome"])
-    names = list(style.OUTCOME_STYLES)
-    positions = pd.Index(names).get_indexer(pd.Index(uniques.astype("str")))
-    outcome_codes: Rows = np.append(positions, -1)[codes]
-    return np.where(outcome_codes < 0, names.index("other"), outcome_codes)
-
-
 def _draw_slots(
     ax: Axes, slots: pd.DataFrame, drawn_names: list[str], active_theme: style.Theme
 ) -> list[Line2D]:
@@ -181,7 +235,7 @@ def _draw_slots(
     if not (rows >= 0).any():
         return []
     return ax.plot(
-        style.to_day_numbers(slots["slot"][rows >= 0]),
+        time_axis.to_day_numbers(slots["slot"][rows >= 0]),
         rows[rows >= 0] + 0.42,
         linestyle="none",
         marker="|",
@@ -195,7 +249,7 @@ def _draw_slots(
 def _draw_bars(
     ax: Axes, jobs: pd.DataFrame, rows: Rows, *, now: pd.Timestamp, active_theme: style.Theme
 ) -> list[Patch]:
-    codes = _encode_outcomes(jobs)
+    codes = encode_outcomes(jobs)
     return [
         _draw_outcome(
             ax,
@@ -221,10 +275,10 @@ def _draw_outcome(
 ) -> Patch:
     status_style = style.OUTCOME_STYLES[outcome]
     colour = active_theme.of(status_style.colour)
-    ends = style.find_job_ends(jobs)
+    ends = time_axis.find_job_ends(jobs)
     running = ends.isna().to_numpy()
-    left = style.to_day_numbers(jobs["start_time"])
-    right = style.to_day_numbers(ends.fillna(now))
+    left = time_axis.to_day_numbers(jobs["start_time"])
+    right = time_axis.to_day_numbers(ends.fillna(now))
     half_height = _HALF_HEIGHT.get(outcome, _OTHER_HALF_HEIGHT)
     corners: Any = np.stack(  # an array is faster than the sequence that is declared
         [
@@ -275,45 +329,3 @@ class _Bars(PolyCollection):
                 self.set_hatch("")
         super().draw(renderer)
         self.set_hatch(hatch)
-
-
-def _draw_density(
-    ax: Axes,
-    jobs: pd.DataFrame,
-    rows: Rows,
-    *,
-    since: pd.Timestamp | None,
-    now: pd.Timestamp,
-    active_theme: style.Theme,
-) -> list[Patch]:
-    """Draw the number of jobs per row and time, coloured by the most serious outcome."""
-    start = style.to_day_numbers(jobs["start_time"])
-    if since is not None:
-        start = np.maximum(start, style.to_day_number(since))
-    first, last = start.min(), max(style.to_day_number(now), start.max() + 1e-3)
-    column = np.minimum(
-        (start - first) / (last - first) * _DENSITY_COLUMNS, _DENSITY_COLUMNS - 1
-    ).astype(np.int64)
-    height = int(rows.max()) + 1
-    cells, codes = rows * _DENSITY_COLUMNS + column, _encode_outcomes(jobs)
-    pixels = np.zeros((height * _DENSITY_COLUMNS, 4))
-    handles = []
-    names = list(style.OUTCOME_STYLES)
-    for outcome in _BY_SEVERITY:
-        outcome_cells = cells[codes == names.index(outcome)]
-        if not len(outcome_cells):
-            continue
-        counts = np.bincount(outcome_cells, minlength=height * _DENSITY_COLUMNS)
-        colour = active_theme.of(style.OUTCOME_STYLES[outcome].colour)
-        opacity = 0.35 + 0.65 * counts / counts.max()
-        pixels[counts > 0, :3] = to_rgb(colour)
-        pixels[counts > 0, 3] = opacity[counts > 0]
-        handles.append(Patch(facecolor=colour, label=style.OUTCOME_STYLES[outcome].label))
-    ax.imshow(
-        pixels.reshape(height, _DENSITY_COLUMNS, 4),
-        aspect="auto",
-        interpolation="nearest",
-        extent=(first, last, height - 0.5, -0.5),
-        zorder=2,
-    )
-    return handles[::-1]

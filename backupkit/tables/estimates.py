@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from statistics import median
+from statistics import median, quantiles
 from typing import Final
 
-from backupkit.tables.constants import BASELINE_RUNS
+from backupkit.tables.constants import BASELINE_RUNS, SPREAD_RUNS
 
 __all__ = [
     "MIN_STALL",
@@ -14,6 +14,7 @@ __all__ = [
     "stall_limit",
     "time_left",
     "typical_duration",
+    "usual_durations",
 ]
 
 MIN_PROGRESS: Final = 5.0
@@ -36,6 +37,24 @@ def typical_duration(earlier: Sequence[timedelta]) -> timedelta | None:
     """
     newest = [duration.total_seconds() for duration in earlier[-BASELINE_RUNS:]]
     return timedelta(seconds=median(newest)) if newest else None
+
+
+def usual_durations(earlier: Sequence[timedelta]) -> tuple[timedelta, timedelta] | None:
+    """Return the 10 % and the 90 % quantile of the newest 100 successes, given oldest first.
+
+    Without ten successes, as in a baseline, there is no basis for it: None.
+
+    Examples
+    --------
+    >>> low, high = usual_durations([timedelta(minutes=m) for m in range(20, 31)])
+    >>> low.seconds / 60, high.seconds / 60
+    (21.0, 29.0)
+    """
+    if len(earlier) < BASELINE_RUNS:
+        return None
+    seconds = [duration.total_seconds() for duration in earlier[-SPREAD_RUNS:]]
+    deciles = quantiles(seconds, n=10, method="inclusive")
+    return timedelta(seconds=deciles[0]), timedelta(seconds=deciles[-1])
 
 
 def time_left(

@@ -31,10 +31,14 @@ def render_still(view: FilteredView, assessment: Assessment) -> str:
 def render_hidden(html: str, name: str) -> str:
     """Put HTML into a box of a class, which `render_hiding_style` hides.
 
-    In a notebook without a kernel, JupyterLab shows an error in place of a widget. Its output has
-    a text alone, no element: that is hidden beside the box.
+    In a notebook without the widget's kernel, JupyterLab shows an error in its place. Its output
+    has a text alone, no element: that is hidden beside the box.
     """
-    beside = f".jp-OutputArea:has(.{name}) .jp-OutputArea-output.jupyter-widgets:not(:has(*))"
+    beside = (
+        f".jp-OutputArea:has(.{name}) "
+        '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.widget-view+json"]'
+        ":not(:has(*))"
+    )
     return f"<style>{beside} {{ display: none; }}</style><div class='{name}'>{html}</div>"
 
 

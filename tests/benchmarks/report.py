@@ -69,7 +69,7 @@ def _report(fleet: Fleet, folder: Path, turns: int) -> Section:
     small = len(a.appliances) < SMALL
     worst = a.replaced(appliances=_all_in_breach(a))
     return Section(
-        f"The report of {len(a.appliances):,} appliances, {len(a.jobs):,} jobs, "
+        f"The report of {len(a.appliances):,} appliances, {len(a.assessed_jobs):,} jobs, "
         f"{len(a.slots):,} expected runs; median of {turns} turns",
         timings,
         [
@@ -96,7 +96,7 @@ def _all_in_breach(a: Assessment) -> pd.DataFrame:
 def _count(make: Callable[[], object], a: Assessment) -> int:
     """Make a report, and return the number of jobs."""
     make()
-    return len(a.jobs)
+    return len(a.assessed_jobs)
 
 
 def _mailed(message: EmailMessage) -> float:

@@ -127,7 +127,7 @@ def judged(folder: Path, way: str) -> dict[str, Any]:
         "seconds": seconds,
         "peak": peak_memory() / 1024,
         "workers": workers,
-        "jobs": len(a.jobs),
+        "jobs": len(a.assessed_jobs),
         "verdict": a.verdict.sentence,
         "figures": _digest(a),
     }
@@ -135,7 +135,7 @@ def judged(folder: Path, way: str) -> dict[str, Any]:
 
 def _digest(assessment: bk.Assessment) -> str:
     """Sum up every figure; the jobs by their number."""
-    digest = hashlib.sha256(str(len(assessment.jobs)).encode())
+    digest = hashlib.sha256(str(len(assessment.assessed_jobs)).encode())
     for name in FRAMES:
         frame = getattr(assessment, name)
         if name != "jobs":

@@ -50,9 +50,36 @@ class TestFew:
         ax = durations(jobs(*(("a", "success", m) for m in minutes)))
         (band,) = ax.patches
         assert band.get_y() == pytest.approx(20 - 5.189, abs=1e-3)  # type: ignore[attr-defined] # a rectangle
-        assert band.get_label() == "spread of the newest 10"
-        assert series(ax)["median of the newest 10"] == [20, 20]
+        assert band.get_label() == "usual of the first 10"
+        assert series(ax)["median of 10"] == [20]
+        assert ax.texts[0].get_text() == (
+            "usual: 20 min in the first 10 successes, until 2026-11-17"
+        )
         assert not durations(jobs(*(("a", "success", m) for m in minutes[:9]))).patches
+
+    def test_growth_leaves_the_band(self) -> None:
+        """Runs that grow from 90 to 215 min in a month leave the band of the first ten.
+
+        The first ten take 90 to 126 min, median 108, MAD 10: up to 108 + 3.5 x 10 / 0.6745 = 159.9.
+        The newest ten take 174 to 210 min, median 192: 1.8 times as long.
+        """
+        grown = [90 + 4 * night for night in range(31)]
+        ax = durations(jobs(*(("a", "success", minutes) for minutes in grown)))
+        (band,) = ax.patches
+        assert band.get_y() + band.get_height() == pytest.approx(159.9, abs=0.1)  # type: ignore[attr-defined] # a rectangle
+        medians = series(ax)["median of 10"]
+        assert (medians[0], medians[-1]) == (108, 192)
+        assert "; now 192 min, 1.8 times as long" in ax.texts[0].get_text()
+        shrunk = durations(jobs(*(("a", "success", minutes) for minutes in grown[::-1])))
+        assert "; now 108 min, shorter than usual" in shrunk.texts[0].get_text()
+
+    def test_ticks_of_similar_durations(self) -> None:
+        """An axis of multiples has at least three ticks, also if all are near to 1."""
+        rows = [(f"vc-{n}", "success", 20 + night) for n in range(7) for night in range(3)]
+        for given in (rows, [*rows, ("vc-0", "success", 200)]):
+            ax = durations(jobs(*given))
+            low, high = ax.get_xlim()
+            assert sum(low <= tick <= high for tick in ax.get_xticks()) >= 3
 
     def test_failures_of_one_stand_out(self) -> None:
         """The failures of a single appliance have the colour of failures."""

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 
 from backupkit.errors import TableError
 from backupkit.plots import failures
-from backupkit.plots.picture import NotebookFigure, render_png, render_svg
+from backupkit.plots.picture import ChartAxes, NotebookFigure, render_png, render_svg
 from backupkit.tables import FAILURES
 
 
@@ -49,6 +49,17 @@ class TestFailures:
         frame = FAILURES.frame({"signature": ["a", "b"], "jobs": [3, 1], "appliances": [2, 1]})
         remarks = [text.get_text() for text in failures(frame).texts]
         assert remarks == ["3 (2 appliances)", "1 (1 appliance)"]
+
+    def test_the_number_is_beside_the_longest_bar(self) -> None:
+        """The number of the longest bar lies at the right of it, and inside the figure."""
+        frame = FAILURES.frame({"signature": ["x" * 70], "jobs": [75], "appliances": [58]})
+        ax = failures(frame)
+        render_png(ax)
+        (remark,), (bar,) = ax.texts, ax.patches
+        box = remark.get_window_extent()
+        assert remark.get_text() == "75 (58 appliances)"
+        assert box.x0 >= bar.get_window_extent().x1
+        assert box.x1 <= ax.figure.bbox.x1
 
     def test_untrusted_text_cannot_break_the_picture(self) -> None:
         """Formulas, markup and foreign characters are drawn as text."""
@@ -118,12 +129,15 @@ class TestNotebookFigure:
 
     def test_a_new_figure_shows_itself(self) -> None:
         """A new figure is a picture in a notebook's cell."""
-        figure = chart([1]).figure
+        ax = chart([1])
+        figure = ax.figure
         assert isinstance(figure, NotebookFigure)
+        assert isinstance(ax, ChartAxes)
         assert figure._repr_png_().startswith(b"\x89PNG")
+        assert ax._repr_png_() == figure._repr_png_()
 
     @pytest.mark.parametrize("by", ["site", pd.DataFrame({"signature": ["a"], "jobs": [1]})])
     def test_no_parts(self, by: Any) -> None:  # noqa: ANN401 # a wrong argument
         """Another argument is an error that says how to get the parts."""
-        with pytest.raises(TableError, match=r"for example: by=backupkit\.failures_by"):
+        with pytest.raises(TableError, match=r"by=bk\.failures_by\(a, by=.site.\)"):
             failures(FAILURES.frame({"signature": ["a"], "jobs": [1]}), by=by)

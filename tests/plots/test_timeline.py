@@ -3,17 +3,20 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.dates import date2num
+from matplotlib.patches import Rectangle
 
 from backupkit.plots import timeline
 from backupkit.plots.picture import render_png
-from backupkit.plots.style import OUTCOME_STYLES
-from backupkit.tables import JOBS, SLOTS
+from backupkit.plots.style import ORANGE, OUTCOME_STYLES
+from backupkit.tables import ANOMALIES, JOBS, RUNNING, SLOTS
 
 NIGHT = pd.Timestamp("2026-11-08T01:00Z")
 HOUR = pd.Timedelta(hours=1)
+DAY = pd.Timedelta(days=1)
 
 
 def jobs(*rows: tuple[str, str, pd.Timestamp | None, pd.Timestamp | None]) -> pd.DataFrame:
@@ -33,6 +36,12 @@ def collections(jobs: pd.DataFrame, **options: object) -> dict[str, PolyCollecti
     """Draw and return the bars by outcome."""
     drawn = timeline(jobs, **options).collections  # type: ignore[arg-type] # options are limit or slots
     return {str(bars.get_gid()): bars for bars in drawn if isinstance(bars, PolyCollection)}
+
+
+def patches(ax: Axes, gid: str) -> list[Rectangle]:
+    """Return the rectangles of a kind, in the order of the rows."""
+    found = [patch for patch in ax.patches if patch.get_gid() == gid]
+    return sorted((patch for patch in found if isinstance(patch, Rectangle)), key=Rectangle.get_y)
 
 
 class TestTimeline:
@@ -67,8 +76,8 @@ class TestTimeline:
     def test_a_running_job_is_open_ended(self) -> None:
         """A job without an end reaches to the last time in the data and has an arrow."""
         ax = timeline(jobs(("vc-1", "open", NIGHT, None)))
-        (running,) = ax.collections
-        assert bars(running)[0][1] == date2num(NIGHT + 3 * HOUR)  # type: ignore[arg-type] # the one collection is of bars
+        (running,) = patches(ax, "open")
+        assert running.get_x() + running.get_width() == date2num(NIGHT + 3 * HOUR)
         (arrow,) = (line for line in ax.lines if line.get_marker() == ">")
         assert np.ravel(arrow.get_xdata()).tolist() == [date2num(NIGHT + 3 * HOUR)]
 
@@ -148,8 +157,8 @@ class TestTimeline:
         """Start and end are the limits of the axis; a running job reaches to the end."""
         ax = timeline(jobs(("vc-1", "open", NIGHT, None)), start=NIGHT - HOUR, end=NIGHT + 5 * HOUR)
         assert ax.get_xlim() == (date2num(NIGHT - HOUR), date2num(NIGHT + 5 * HOUR))
-        (running,) = ax.collections
-        assert bars(running)[0][1] == date2num(NIGHT + 5 * HOUR)  # type: ignore[arg-type] # the one collection is of bars
+        (running,) = patches(ax, "open")
+        assert running.get_x() + running.get_width() == date2num(NIGHT + 5 * HOUR)
 
     def test_only_what_is_in_the_period_is_drawn(self) -> None:
         """Jobs outside the period have no bar, but order the rows."""
@@ -203,7 +212,7 @@ class TestTimeline:
 
     def test_the_cells_are_those_of_the_period(self) -> None:
         """Only jobs in the period are counted; one from before is at its edge."""
-        count = 10_001
+        count = 10_002  # the newest one is drawn as running
         given = JOBS.frame(
             {
                 "appliance": ["vc-1"] * count,
@@ -215,3 +224,134 @@ class TestTimeline:
         (image,) = timeline(given, start=start).images
         assert image.get_extent()[0] == date2num(start)
         assert not timeline(given, end=NIGHT + HOUR).images
+
+    def test_nightly_jobs_have_no_gaps(self) -> None:
+        """In a year of nightly jobs each night has a cell: no empty column between others."""
+        nights = pd.date_range(NIGHT - 400 * DAY, periods=401, freq="D")
+        given = pd.concat(
+            JOBS.frame(
+                {
+                    "appliance": [f"vc-{n:02}"] * 401,
+                    "outcome": ["success"] * 401,
+                    "start_time": (nights + pd.Timedelta(minutes=n)).to_series(),
+                }
+            )
+            for n in range(26)
+        )
+        ax = timeline(given, limit=26)
+        (image,) = ax.images
+        cells = np.asarray(image.get_array())
+        assert (cells[:, :, 3] > 0).all()
+        left, right, _, _ = image.get_extent()
+        assert (right - left) / cells.shape[1] == 1
+
+
+PAST = [("vc-1", "success", NIGHT - n * DAY, NIGHT - n * DAY + HOUR) for n in range(1, 11)]
+"""Ten runs of an hour each."""
+
+
+def running(progress: float | None) -> pd.DataFrame:
+    """Build the ten runs, and one that began at NIGHT and was seen half an hour later."""
+    frame = jobs(*PAST, ("vc-1", "open", NIGHT, None))
+    frame["progress"] = pd.Series([100.0] * 10 + [progress], dtype="Float64")
+    frame["last_seen_at"] = NIGHT + HOUR / 2
+    return frame
+
+
+class TestRunning:
+    """Running jobs in the timeline."""
+
+    def test_the_filled_part_is_the_progress(self) -> None:
+        """At 50 % after half an hour, the end is in half an hour, and half of the bar is filled.
+
+        Own pace and earlier runs agree: 0.5 x 30 min + 0.5 x (60 - 30) min are left.
+        """
+        ax = timeline(running(50), end=NIGHT + HOUR / 2)
+        (bar,), (done,) = patches(ax, "open"), patches(ax, "progress")
+        assert bar.get_x() == date2num(NIGHT)
+        assert bar.get_width() == pytest.approx(1 / 24)
+        assert done.get_width() == pytest.approx(bar.get_width() / 2)
+        assert [text.get_text() for text in ax.texts] == ["50 %, done 02:00"]
+        assert ax.get_xlim()[1] == pytest.approx(date2num(NIGHT + HOUR))
+        (now,) = (line for line in ax.lines if line.get_gid() == "now")
+        assert np.ravel(now.get_xdata())[0] == date2num(NIGHT + HOUR / 2)
+
+    def test_the_range_is_of_the_own_past(self) -> None:
+        """With runs of 50 to 68 min, the whisker spans their 10 % and 90 % quantile.
+
+        At 50 % after 30 min the own pace has half of the weight: 30 min left. The quantiles are
+        51.8 and 66.2 min: 0.5 x 30 + 0.5 x 21.8 = 25.9 and 0.5 x 30 + 0.5 x 36.2 = 33.1 min.
+        """
+        frame = running(50)
+        frame.loc[range(10), "end_time"] = [
+            start + pd.Timedelta(minutes=50 + 2 * n)
+            for n, start in enumerate(frame["start_time"][:10])
+        ]
+        ax = timeline(frame, end=NIGHT + HOUR / 2)
+        (whisker,) = (line for line in ax.lines if line.get_gid() == "usual end")
+        minutes = (np.ravel(whisker.get_xdata()) - date2num(NIGHT)) * 24 * 60
+        assert minutes == pytest.approx([55.9, 63.1])
+        assert ax.texts[0].get_text() == "50 %, done 01:59 (01:55 to 02:03)"
+
+    def test_no_range_without_enough_runs(self) -> None:
+        """With nine earlier runs, the end has no range; without any and without progress no end."""
+        ax = timeline(running(50).iloc[1:])
+        assert not [line for line in ax.lines if line.get_gid() == "usual end"]
+        assert ax.texts[0].get_text() == "50 %, done 02:00"
+        alone = timeline(running(None).iloc[10:])
+        assert alone.texts[0].get_text() == "running"
+        assert not patches(alone, "progress")
+
+    @pytest.mark.parametrize(
+        ("kind", "text"),
+        [("stall", "! stalled, 50 %"), ("overrun", "! longer than usual, 50 %")],
+    )
+    def test_what_is_wrong(self, kind: str, text: str) -> None:
+        """A stalled job, and one that takes unusually long, say so in another colour."""
+        anomalies = ANOMALIES.frame({"appliance": ["vc-1"], "start_time": [NIGHT], "kind": [kind]})
+        ax = timeline(running(50), anomalies=anomalies, end=NIGHT + HOUR / 2)
+        (bar,) = patches(ax, "open")
+        assert ax.texts[0].get_text() == text
+        assert to_hex(bar.get_edgecolor()) == ORANGE.lower()
+
+    def test_an_old_observation_has_its_time(self) -> None:
+        """If the progress was seen some time ago, the text says when; a day ago, with the date."""
+        late = timeline(running(50), end=NIGHT + 2 * HOUR)
+        assert late.texts[0].get_text() == "50 % at 01:30, end expected 02:00"
+        later = timeline(running(50), end=NIGHT + 2 * DAY)
+        assert later.texts[0].get_text() == (
+            "50 % at 2026-11-08 01:30, end expected 2026-11-08 02:00"
+        )
+
+    def test_jobs_of_watch(self) -> None:
+        """Jobs that are watched have their own estimates and stalls."""
+        frame = RUNNING.frame(
+            {
+                "appliance": ["vc-1", "vc-2", "vc-3"],
+                "job_id": ["1", "2", "3"],
+                "state": ["INPROGRESS", "INPROGRESS", "SUCCEEDED"],
+                "progress": [40, 60, 100],
+                "start_time": [NIGHT] * 3,
+                "end_time": [None, None, NIGHT + HOUR],
+                "observed_at": [NIGHT + HOUR] * 3,
+                "time_left": [HOUR, None, None],
+                "stalled": [False, True, False],
+            }
+        )
+        ax = timeline(frame)
+        texts = [text.get_text() for text in ax.texts]
+        assert sorted(texts) == ["! stalled, 60 %", "40 %, done 03:00"]
+
+    def test_an_older_open_job_is_a_plain_bar(self) -> None:
+        """Of several open jobs of an appliance, only the newest has progress."""
+        frame = jobs(("vc-1", "open", NIGHT - DAY, None), ("vc-1", "open", NIGHT, None))
+        ax = timeline(frame)
+        assert len(patches(ax, "open")) == 1
+        (older,) = ax.collections
+        assert older.get_gid() == "open"
+
+    def test_the_last_part(self) -> None:
+        """`last` shows the part before the end; times may be texts."""
+        ax = timeline(running(50), end="2026-11-08T04:00Z", last="6h")
+        end = pd.Timestamp("2026-11-08T04:00Z")
+        assert ax.get_xlim() == (date2num(end - 6 * HOUR), date2num(end))

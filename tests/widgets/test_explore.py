@@ -3,6 +3,7 @@
 import base64
 import csv
 import importlib
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -899,6 +900,21 @@ class TestDisplay:
         assert "data:image/" in bundle["text/html"]
         assert "<table" in bundle["text/html"]
         assert "&lt;div" not in bundle["text/html"]  # escaped once, not twice
+
+    def test_hidden_still(self, explorer: Explorer, capsys: pytest.CaptureFixture[str]) -> None:
+        """IPython gets the widget, then the still, which a style in the widget hides."""
+        explorer._ipython_display_()
+        first, second = capsys.readouterr().out.split("'text/html'")
+        assert explorer.box.model_id in first
+        assert "needs a running kernel" in first
+        (style,) = re.findall(
+            r"<style>\.(backupkit-still-\w+) { display: none; }", texts_of(explorer)
+        )
+        assert f"<div class=\\'{style}\\'>" in second
+        assert "BREACH 1 of 2" in second
+        explorer.value = Selection(last="soon")
+        explorer._ipython_display_()
+        assert "SettingsError" in capsys.readouterr().out
 
     def test_hostile_text_is_text(self, explorer: Explorer) -> None:
         """Markup in a message is text, wherever it is shown."""

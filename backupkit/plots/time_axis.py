@@ -1,0 +1,126 @@
+"""Times of the figures: axes in UTC, and times as matplotlib's day numbers."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+
+from backupkit.tables import find_implausible_times
+
+__all__ = [
+    "MomentLike",
+    "drop_implausible_times",
+    "find_job_ends",
+    "format_time_axis",
+    "to_day_number",
+    "to_day_numbers",
+    "to_moment",
+]
+
+Floats = npt.NDArray[np.float64]
+
+MomentLike = pd.Timestamp | datetime | str
+"""A time, also as text; without a time zone it is UTC."""
+
+_MICROSECONDS_PER_DAY: Final = 86_400_000_000
+_MIN_TICKS: Final = 3
+
+
+class _DateLocator(AutoDateLocator):  # type: ignore[misc] # its module has no types
+    """Places of ticks: at least three, unless matplotlib has no step that is short enough."""
+
+    def __init__(self) -> None:
+        super().__init__(tz="UTC", minticks=_MIN_TICKS, maxticks=9)
+
+    def tick_values(self, vmin: object, vmax: object) -> Sequence[float]:
+        """Return the ticks between two times; with a shorter step if they are too few."""
+        ticks: Sequence[float] = super().tick_values(vmin, vmax)
+        low, high = date2num([vmin, vmax])
+        for minticks in (5, 8):
+            inside = np.asarray(ticks)
+            if ((inside >= low) & (inside <= high)).sum() >= _MIN_TICKS:
+                break
+            finer = AutoDateLocator(tz="UTC", minticks=minticks, maxticks=3 * minticks)
+            finer.set_axis(self.axis)
+            ticks = finer.tick_values(vmin, vmax)
+        return ticks
+
+
+def format_time_axis(
+    ax: Axes, start: pd.Timestamp | None = None, end: pd.Timestamp | None = None
+) -> None:
+    """Format the horizontal axis as UTC time, and label it.
+
+    By default, or if the period is empty, the axis shows that of the data.
+    """
+    if start is not None and start != end:
+        ax.set_xlim(left=to_day_number(start))
+    if end is not None and start != end:
+        ax.set_xlim(right=to_day_number(end))
+    locator = _DateLocator()
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz="UTC"))
+    ax.set_xlabel("time (UTC)")
+
+
+def to_moment(time: MomentLike | None) -> pd.Timestamp | None:
+    """Convert a time to UTC; None stays None.
+
+    Examples
+    --------
+    >>> to_moment("2026-11-08T01:00+01:00")
+    Timestamp('2026-11-08 00:00:00+0000', tz='UTC')
+    >>> to_moment("2026-11-08")
+    Timestamp('2026-11-08 00:00:00+0000', tz='UTC')
+    """
+    if time is None:
+        return None
+    moment = pd.Timestamp(time)
+    return moment.tz_localize("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
+
+
+def to_day_number(time: pd.Timestamp) -> float:
+    """Convert a time to matplotlib's day number: days since 1970 UTC."""
+    return float(date2num(time.tz_convert("UTC").tz_localize(None).to_datetime64()))
+
+
+def to_day_numbers(times: pd.Series | pd.DatetimeIndex) -> Floats:
+    """Convert UTC times to matplotlib's day numbers; NaN where the time is missing."""
+    naive = pd.DatetimeIndex(times).tz_localize(None).to_numpy("datetime64[us]")
+    # date2num is ten times slower
+    numbers = naive.view(np.int64) / _MICROSECONDS_PER_DAY
+    numbers[np.isnat(naive)] = np.nan
+    return numbers
+
+
+def drop_implausible_times(jobs: pd.DataFrame) -> pd.DataFrame:
+    """Return jobs without the times that cannot be right, which would stretch an axis.
+
+    Reads ``last_seen_at`` of jobs, or ``observed_at`` of observations, if there.
+    """
+    seen = next((jobs[name] for name in ("last_seen_at", "observed_at") if name in jobs), None)
+    seen_at = np.array("NaT", "datetime64[us]") if seen is None else _to_naive(seen)
+    implausible = {
+        name: find_implausible_times(_to_naive(jobs[name]), seen_at)
+        for name in ("start_time", "end_time")
+        if name in jobs
+    }
+    return jobs.assign(
+        **{name: jobs[name].mask(flags) for name, flags in implausible.items() if flags.any()}
+    )
+
+
+def _to_naive(times: pd.Series) -> npt.NDArray[np.datetime64]:
+    naive: npt.NDArray[np.datetime64] = times.dt.tz_localize(None).to_numpy("datetime64[us]")
+    return naive
+
+
+def find_job_ends(jobs: pd.DataFrame) -> pd.Series:
+    """Return when each job ended, or vanished from its appliance's list without an end."""
+    ends = jobs["end_time"]
+    return ends.fillna(jobs["vanished_at"]) if "vanished_at" in jobs else ends
