@@ -67,7 +67,7 @@ def build_trend(assessment: Assessment) -> Trend:
             f"Worst on {format_day(worst)}: {_compute_share(low)} of the time inside the RPO, "
             f"strict{ending}"
         )
-    ax = plots.compliance(assessment.intervals, start=assessment.start, end=assessment.end)
+    ax = plots.compliance(assessment)
     return Trend(
         picture=Picture.of(ax, f"Share of the appliances that were compliant. {finding}"),
         finding=finding,

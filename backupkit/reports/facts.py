@@ -6,12 +6,13 @@ The fields of a row stand in the order of the columns of its table.
 import base64
 import io
 from itertools import groupby
-from typing import NamedTuple
+from typing import Final, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
 from pandas.api.typing import NaTType, NAType
 from PIL import Image
 
@@ -20,6 +21,8 @@ from backupkit.display.format import Ratio, Size, format_relative, format_timest
 from backupkit.plots.picture import render_png, render_svg
 
 __all__ = [
+    "COLUMN_WIDTH",
+    "PAGE_WIDTH",
     "ActionItem",
     "Advice",
     "Aged",
@@ -66,6 +69,8 @@ __all__ = [
 Time = pd.Timestamp | NaTType
 Duration = pd.Timedelta | NaTType
 
+COLUMN_WIDTH: Final = 7.6  # of a figure with text beside it [inch]
+PAGE_WIDTH: Final = 12.5  # of a figure across the page [inch]
 _MAX_SVG_BYTES = 36_000  # bytes
 _SVG_POINT_BYTES = 20  # bytes of a point in SVG, at least
 _COLOURS = 64  # of an image: few hues, and the edges of texts
@@ -100,7 +105,9 @@ class Named(NamedTuple):
 
     def __html__(self) -> str:
         more = f" and {self.omitted:,} more" if self.omitted else ""
-        return Markup("{:,}: {}{}").format(self.total, Markup(", ").join(self.links), more)
+        names = [Markup('<span class="name">{},</span>').format(link) for link in self.links[:-1]]
+        names += [Markup('<span class="name">{}</span>').format(link) for link in self.links[-1:]]
+        return Markup("{:,}: {}{}").format(self.total, Markup(" ").join(names), more)
 
 
 class Aged(NamedTuple):
@@ -172,15 +179,20 @@ class Picture(NamedTuple):
 
     @classmethod
     def of(cls, ax: Axes, alt: str) -> "Picture":
-        """Draw axes; the same figures must be in a table below."""
-        return cls(build_data_uri(ax), f"{alt} The same figures are in the table below.")
+        """Draw axes with text beside them; the same figures must be in a table below."""
+        uri = build_data_uri(ax, width=COLUMN_WIDTH)
+        return cls(uri, f"{alt} The same figures are in the table below.")
 
 
-def build_data_uri(ax: Axes) -> str:
+def build_data_uri(ax: Axes, *, width: float | None = None) -> str:
     """Return a drawn figure as a data URI: SVG, or PNG if the SVG exceeds 36,000 bytes.
 
-    Of a figure with many points, which would exceed it, no SVG is rendered.
+    Of a figure with many points, which would exceed it, no SVG is rendered. With a width [inch],
+    its texts have their usual size where the page shows it.
     """
+    if width is not None:
+        figure = cast("Drawing", ax.get_figure(root=True))  # only removed axes have none
+        figure.set_size_inches(width, figure.get_size_inches()[1])
     paths = [path for shape in ax.collections for path in shape.get_paths()]
     points = sum(np.shape(path.vertices)[0] for path in paths)
     if points * _SVG_POINT_BYTES <= _MAX_SVG_BYTES:

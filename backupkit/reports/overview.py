@@ -14,6 +14,7 @@ from backupkit.display.format import STATE_LABELS, format_count
 from backupkit.reports.cards import Card, build_cards
 from backupkit.reports.days import summarise_days
 from backupkit.reports.facts import (
+    PAGE_WIDTH,
     Details,
     Figure,
     Link,
@@ -24,7 +25,7 @@ from backupkit.reports.facts import (
     build_data_uri,
 )
 from backupkit.reports.heat_map import HeatMap, build_heat_map
-from backupkit.reports.period import find_period_jobs
+from backupkit.reports.period import find_period_jobs, select_period_jobs
 from backupkit.reports.sparks import draw_days, draw_shares
 from backupkit.reports.summary import build_figures, build_links
 
@@ -143,15 +144,16 @@ def _draw_runs(assessment: Assessment) -> tuple[Picture | None, str]:
     )
     drawn = assessment.appliances.index[:_MAX_RUN_ROWS]
     ax = plots.timeline(
-        jobs[jobs["appliance"].isin(drawn)],
+        select_period_jobs(assessment, drawn),
         slots=slots[slots["appliance"].isin(drawn)],
         states=assessment.appliances["state"],
+        anomalies=assessment.anomalies,
         start=start,
         end=assessment.end,
         limit=_MAX_RUN_ROWS,
     )
     alt = f"Timeline of the runs, the worst appliances on top. {finding}"
-    return Picture(build_data_uri(ax), alt), finding
+    return Picture(build_data_uri(ax, width=PAGE_WIDTH), alt), finding
 
 
 def _count_outcomes(outcomes: pd.Series) -> list[str]:

@@ -15,7 +15,7 @@ from backupkit.display import style_sheet, table
 from backupkit.display.format import FILTERS, format_timestamp
 from backupkit.policy.policy import digest_of
 from backupkit.reports.details import build_details
-from backupkit.reports.facts import Summary, build_data_uri
+from backupkit.reports.facts import COLUMN_WIDTH, Summary, build_data_uri
 from backupkit.reports.overview import build_overview
 from backupkit.reports.period import find_period_jobs
 from backupkit.reports.sparks import draw_meter
@@ -119,4 +119,6 @@ def _hash_text(text: str) -> str:
 
 def _draw_pareto(assessment: Assessment) -> str:
     """Draw the failure signatures as a data URI; return "" if no job failed."""
-    return "" if assessment.failures.empty else build_data_uri(plots.failures(assessment.failures))
+    if assessment.failures.empty:
+        return ""
+    return build_data_uri(plots.failures(assessment.failures), width=COLUMN_WIDTH)
