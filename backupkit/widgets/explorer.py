@@ -373,10 +373,11 @@ class Explorer:
 
         Examples
         --------
-        >>>         >>> from backupkit.widgets import explore
-        >>> explorer = explore(
-        ...     "data/history.db", Policy(), now="2026-11-23T23:30:00Z", outcomes=["failure"]
-        ... )
+        >>> from backupkit.policy import Policy
+        >>> from backupkit.tables import JOBS, POLLS, SCHEDULES, HistoryView
+        >>> from backupkit.widgets import explore
+        >>> history = HistoryView(JOBS.empty(), POLLS.empty(), SCHEDULES.empty())
+        >>> explorer = explore(history, Policy(), now="2026-11-23T23:30:00Z", outcomes=["failure"])
         >>> print(explorer.code())
         bk.widgets.explore(history, policy, now='2026-11-23T23:30:00+00:00', outcomes=('failure',))
         """
