@@ -218,8 +218,10 @@ def render_svg(ax: Axes) -> bytes:
     """
     buffer = io.BytesIO()
     figure = _get_figure(ax)
+    canvas = figure.canvas
     with mpl.rc_context({"svg.hashsalt": "backupkit", "svg.fonttype": "none"}):
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+    figure.set_canvas(canvas)
     return buffer.getvalue()
 
 
@@ -274,8 +276,7 @@ def _png(figure: Figure, *, dpi: int) -> bytes:
     figure.set_dpi(dpi)
     options = {"compress_level": 1}  # slightly larger, but three times as fast
     TextImageCanvas(figure).print_png(buffer, metadata={"Software": None}, pil_kwargs=options)
-    if canvas.manager is not None:  # of pyplot, which draws on its own canvas
-        figure.set_canvas(canvas)
+    figure.set_canvas(canvas)
     return buffer.getvalue()
 
 
