@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -167,6 +168,19 @@ class TestText:
         with pytest.raises(SettingsError, match="name: the text has a control char") as caught:
             run("--fleet", idle(tmp_path, "vc\x1b[2J"))
         assert "\x1b" not in str(caught.value)
+
+    def test_advice_for_many(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """Advice that differs only in name and address is one, without them."""
+        scenario = Scenario.steady(appliances=3, jobs=3, seed=1, epoch=EPOCH)
+        with simulated(scenario, tmp_path, clock=None) as running:
+            text = running.path.read_text(encoding="utf-8")
+            shifted = re.sub(r'(name = "vc-\d+"\n)', r'\1timezone = "Asia/Tokyo"\n', text)
+            running.path.write_text(shifted, encoding="utf-8")
+            assert run("--fleet", str(running.path)) == 0
+        lines = capsys.readouterr().out.splitlines()
+        at = lines.index("  time zone: vc-0001, vc-0002")
+        assert "Correct timezone for APPLIANCE in fleet.toml" in lines[at + 1]
+        assert "https://APPLIANCE:5480" in lines[at + 1]
 
 
 class TestStreams:

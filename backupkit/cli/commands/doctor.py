@@ -1,6 +1,7 @@
 """Command ``backupkit doctor``: checks of each appliance, with the next step."""
 
 import difflib
+import re
 import shutil
 import sys
 import textwrap
@@ -40,6 +41,7 @@ ALL_FAILED: Final = 4
 MAX_NAMES: Final = 5
 MAX_ADVISED: Final = 20  # appliances that are named with one piece of advice
 MAX_WIDTH: Final = 110
+_MANAGEMENT: Final = re.compile(r"https://[^\s/]+:5480")  # address of the management interface
 SYMBOLS: Final = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "-"}
 ASCII_SYMBOLS: Final = {"ok": "+", "warning": "!", "failed": "x", "skipped": "-"}
 
@@ -147,16 +149,33 @@ def _format_advice(checks: "pd.DataFrame") -> Iterator[str]:
     advised = checks[checks["advice"].notna()]
     if advised.empty:
         return
-    order = advised.assign(is_warning=advised["result"].ne("failed"))
-    groups = order.groupby("advice", sort=False)
+    general = [
+        _generalize(advice, name)
+        for advice, name in zip(advised["advice"], advised["appliance"], strict=True)
+    ]
+    order = advised.assign(general=general, is_warning=advised["result"].ne("failed"))
+    groups = order.groupby("general", sort=False)
     first = groups["is_warning"].min().sort_values(kind="stable")
     yield "What to do:"
-    for advice in first.index:
-        rows = groups.get_group(advice)
+    for text in first.index:
+        rows = groups.get_group(text)
         names = _join_first_names(list(dict.fromkeys(rows["appliance"])), limit=MAX_ADVISED)
+        texts = rows["advice"].unique()
         yield from _wrap_text(f"{', '.join(dict.fromkeys(rows['check']))}: {names}", "  ")
-        yield from _wrap_text(str(advice), "    > ")
+        yield from _wrap_text(str(texts[0] if len(texts) == 1 else text), "    > ")
     yield ""
+
+
+def _generalize(advice: str, name: str) -> str:
+    """Return advice without the name and the address of an appliance, to compare it.
+
+    Examples
+    --------
+    >>> _generalize("Set time servers at https://10.0.0.7:5480 for vc-1.", "vc-1")
+    'Set time servers at https://APPLIANCE:5480 for APPLIANCE.'
+    """
+    text = _MANAGEMENT.sub("https://APPLIANCE:5480", advice)
+    return re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "APPLIANCE", text)
 
 
 def _format_checks(
