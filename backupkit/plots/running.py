@@ -23,6 +23,9 @@ _HALF_HEIGHT: Final = 0.31
 _OLD: Final = timedelta(minutes=10)
 """Age of an observation from which its time is shown."""
 
+_WIDE: Final = 5.5
+"""Width of a chart from which the estimated end is written beside a job [inch]."""
+
 _DAY: Final = timedelta(days=1)
 _NO_TIME: Final = timedelta(0)
 
@@ -208,7 +211,10 @@ def draw_running_jobs(
                 zorder=2.8,
             )
         shade = alarm if job.remark else active_theme.muted
-        style.draw_beside(ax, job.row, job.describe(now), colour=shade)
+        text = job.describe(now)
+        if style.get_width(ax) < _WIDE:
+            text = text.partition(" (")[0].partition(", end")[0].partition(", done")[0]
+        style.draw_beside(ax, job.row, text, colour=shade)
     return _list_handles(running, colour, active_theme)
 
 
