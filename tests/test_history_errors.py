@@ -18,6 +18,7 @@ import pytest
 from backupkit.cli import main
 from backupkit.errors import HistoryError
 from backupkit.history import AppendResult, History, databases, postgresql, sqlite
+from backupkit.history.schema import SCHEMA_VERSION
 from tests import raw
 from tests.builders import FIRST, SECOND, observation, snapshot
 from tests.postgres import PostgresServer
@@ -121,7 +122,9 @@ class TestNoHistory:
         """A history of a later version is refused."""
         raw.run(str(path), "PRAGMA user_version = 99")
         before = path.read_bytes()
-        assert "schema 99; this one knows schema 2). Update backupkit" in fail(str(path))
+        assert f"schema 99; this one knows schema {SCHEMA_VERSION}). Update backupkit" in fail(
+            str(path)
+        )
         assert path.read_bytes() == before
 
     @pytest.mark.parametrize("place", ["s3://bucket/history", "https://host/h.db", "mysql://h/d"])
@@ -506,7 +509,9 @@ class TestServer:
         """A history of a later version is refused."""
         History(postgres_url)
         raw.run(postgres_url, "UPDATE history SET schema_version = 99")
-        assert "schema 99; this one knows schema 2). Update backupkit" in fail(postgres_url)
+        assert f"schema 99; this one knows schema {SCHEMA_VERSION}). Update backupkit" in fail(
+            postgres_url
+        )
 
     def test_driver(self, fail: Fail, monkeypatch: pytest.MonkeyPatch) -> None:
         """Missing packages are an error that names the command which installs them."""

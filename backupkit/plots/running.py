@@ -15,11 +15,15 @@ from backupkit.plots import style
 from backupkit.plots.time_axis import find_job_ends, to_day_number
 from backupkit.tables.estimates import time_left, typical_duration, usual_durations
 
-__all__ = ["RunningJob", "draw_running_jobs", "find_running_jobs"]
+__all__ = ["RunningJob", "draw_running_jobs", "find_running_jobs", "find_shown_end"]
 
 STALLED: Final = "stalled"
 
 _HALF_HEIGHT: Final = 0.31
+
+_MAX_ROOM: Final = 0.25
+"""Maximum room for estimated ends after the end of the period, as a share of it."""
+
 _OLD: Final = timedelta(minutes=10)
 """Age of an observation from which its time is shown."""
 
@@ -173,6 +177,18 @@ def _estimate(
 def _format_time(time: pd.Timestamp, now: pd.Timestamp) -> str:
     near = abs(time - now) < _DAY
     return f"{time:%H:%M}" if near else f"{time:%Y-%m-%d %H:%M}"
+
+
+def find_shown_end(
+    running: Sequence[RunningJob], start: pd.Timestamp | None, end: pd.Timestamp | None
+) -> pd.Timestamp | None:
+    """Return the end of the axis: later than that of the period if running jobs end later."""
+    if end is None:
+        return None
+    ends = [job.latest_end for job in running if job.latest_end is not None]
+    latest = max([end, *ends])
+    room = end + _MAX_ROOM * (end - start) if start is not None else latest
+    return min(latest, room)
 
 
 def draw_running_jobs(

@@ -1,6 +1,5 @@
 """Timeline of the jobs: start, duration, outcome and progress."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -16,7 +15,7 @@ from matplotlib.patches import Patch
 
 from backupkit.plots import style, time_axis
 from backupkit.plots.density import draw_density, encode_outcomes
-from backupkit.plots.running import RunningJob, draw_running_jobs, find_running_jobs
+from backupkit.plots.running import draw_running_jobs, find_running_jobs, find_shown_end
 from backupkit.plots.sources import Source, check_columns, find_assessment
 from backupkit.plots.time_axis import MomentLike, to_day_number, to_moment, to_span
 from backupkit.tables import SLOTS
@@ -30,9 +29,6 @@ _COLUMNS: Final = ("appliance", "outcome", "start_time", "end_time")
 
 _MAX_BARS = 10_000
 """Maximum number of jobs to draw as bars; more are drawn as a density."""
-
-_MAX_ROOM: Final = 0.25
-"""Maximum room for estimated ends after the end of the period, as a share of it."""
 
 _MIN_HATCHED_WIDTH = 1.5
 """Minimum width of the widest bar to draw a hatch [pixel]."""
@@ -152,7 +148,7 @@ def timeline(  # noqa: PLR0913 # the options of a figure
         handles += _draw_slots(ax, expected, drawn_names, active_theme)
         style.label_rows(ax, drawn_names, width=32)
         ax.autoscale_view(scaley=False)
-        shown_end = _find_shown_end(running, start, end)
+        shown_end = find_shown_end(running, start, end)
         time_axis.format_time_axis(ax, start, shown_end)
         if shown_end != end:
             ax.axvline(to_day_number(now), color=active_theme.muted, lw=0.8, gid="now", zorder=1)
@@ -179,18 +175,6 @@ def _check_frames(
     slots = check_columns(slots, ("appliance", "slot"), "timeline", "a.slots", argument="slots")
     jobs = time_axis.drop_implausible_times(jobs)
     return jobs[jobs["start_time"].notna()], slots
-
-
-def _find_shown_end(
-    running: Sequence[RunningJob], start: pd.Timestamp | None, end: pd.Timestamp | None
-) -> pd.Timestamp | None:
-    """Return the end of the axis: later than that of the period if running jobs end later."""
-    if end is None:
-        return None
-    ends = [job.latest_end for job in running if job.latest_end is not None]
-    latest = max([end, *ends])
-    room = end + _MAX_ROOM * (end - start) if start is not None else latest
-    return min(latest, room)
 
 
 def _sort_worst_first(jobs: pd.DataFrame, slots: pd.DataFrame) -> list[str]:

@@ -9,12 +9,15 @@ import pandas as pd
 
 from backupkit.plots.picture import to_timestamp
 from backupkit.widgets.figure import FigureWidget, PageWidget
+from backupkit.widgets.run_timeline import RunTimeline
 from backupkit.widgets.view import FilteredView
 
 __all__ = ["Select", "Tab", "toggle"]
 
 Select = Callable[..., None]
 """Changes some attributes of the selection, given by name."""
+
+_Part = FigureWidget | PageWidget | RunTimeline
 
 
 class Tab(ABC):
@@ -35,21 +38,25 @@ class Tab(ABC):
     def clear(self) -> None:
         """Remove the content."""
         for part in self._parts:
-            if isinstance(part, FigureWidget | PageWidget):
+            if isinstance(part, _Part):
                 part.clear()
             elif isinstance(part, ipywidgets.HTML):
                 part.value = ""
 
-    def _arrange(self, *parts: FigureWidget | PageWidget | ipywidgets.Widget) -> None:
+    def _arrange(self, *parts: _Part | ipywidgets.Widget) -> None:
         """Arrange the parts of the tab, from top to bottom."""
         self._parts = parts
         self.box = ipywidgets.VBox(
-            [part.widget if isinstance(part, FigureWidget | PageWidget) else part for part in parts]
+            [part.widget if isinstance(part, _Part) else part for part in parts]
         )
 
     def _on_span_drag(self, first: float, last: float) -> None:
         """Select a span of the time axis as the period."""
-        start, end = (to_timestamp(day).floor("s") for day in (first, last))
+        self._on_span(to_timestamp(first), to_timestamp(last))
+
+    def _on_span(self, start: pd.Timestamp, end: pd.Timestamp) -> None:
+        """Select a span as the period."""
+        start, end = (time.floor("s") for time in (start, end))
         start, end = max(start, self._view.start), min(end, self._view.end)
         if start < end:
             self._select(start=start, end=end)

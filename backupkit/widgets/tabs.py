@@ -12,6 +12,7 @@ from backupkit.plots.picture import to_timestamp
 from backupkit.plots.style import THEMES
 from backupkit.widgets import view_html
 from backupkit.widgets.figure import FigureWidget
+from backupkit.widgets.run_timeline import RunTimeline
 from backupkit.widgets.tab import Select, Tab, toggle
 from backupkit.widgets.view import FilteredView
 
@@ -125,8 +126,11 @@ class Timeline(Tab):
     ) -> None:
         super().__init__(select)
         self._observations = observations
-        self._bars = FigureWidget(
+        picture = FigureWidget(
             on_click=self._on_row_click, on_brush=self._on_span_drag, on_row=self._on_row
+        )
+        self._bars = RunTimeline(
+            on_row=self._on_row, on_span=self._on_span, picture=picture, draw=show_timeline
         )
         self._progress = FigureWidget(on_brush=self._on_span_drag)
         self._hint = ipywidgets.HTML()
@@ -135,7 +139,7 @@ class Timeline(Tab):
     def show(self, view: FilteredView, theme: str) -> None:
         """Draw the jobs as bars; for up to 12 appliances also their progress."""
         self._view, self._rows = view, view.drawn_states.index[:_MAX_ROWS]
-        show_timeline(self._bars, view, self._rows, theme)
+        self._bars.show(view, self._rows, theme)
         draw_progress = len(view.drawn_states) <= _MAX_CURVES
         self._hint.value = "" if draw_progress else _PROGRESS_HINT
         if draw_progress:

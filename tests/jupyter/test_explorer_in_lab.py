@@ -46,6 +46,13 @@ def picture(explorer: Locator) -> Locator:
     return explorer.locator(".backupkit-picture img:visible").first
 
 
+def timeline(explorer: Locator) -> Locator:
+    """Find the timeline of the open tab."""
+    canvas = explorer.locator(".backupkit-runs canvas:visible")
+    expect(canvas).to_have_attribute("data-drawn", re.compile(r"\d"))
+    return canvas
+
+
 def changed(image: Locator, before: str | None) -> str:
     """Wait until a picture has changed, and return it."""
     expect(image).not_to_have_attribute("src", before or "")
@@ -67,12 +74,11 @@ class TestExplorer:
         """Verdict and every tab follow the choice."""
         notebook.shot("explorer-overview", of=explorer)
         explorer.get_by_role("tab", name="Timeline").click()
-        before = picture(explorer).get_attribute("src")
+        expect(timeline(explorer)).to_have_attribute("aria-label", re.compile("of 12 appliances"))
         notebook.shot("explorer-timeline", of=explorer)
         choose(explorer, "vc-tyo-02")
         expect(explorer.get_by_text("1 of 1 in scope breaches its RPO")).to_be_visible()
-        changed(picture(explorer), before)
-        expect(picture(explorer)).to_have_attribute("alt", re.compile("of 1 appliance"))
+        expect(timeline(explorer)).to_have_attribute("aria-label", re.compile("of 1 appliance"))
         explorer.get_by_role("tab", name="Jobs").click()
         expect(explorer.get_by_text("page 1 of 2, 30 jobs")).to_be_visible()
         rows = explorer.get_by_role("row").filter(has_text="vc-tyo-02")
@@ -117,10 +123,9 @@ class TestExplorer:
     def test_brush_a_span(self, explorer: Locator) -> None:
         """Dragging over the timeline selects the period."""
         explorer.get_by_role("tab", name="Timeline").click()
-        image = picture(explorer)
-        expect(image).to_be_visible()
-        image.scroll_into_view_if_needed()
-        before, box = image.get_attribute("src"), image.bounding_box()
+        canvas = timeline(explorer)
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
         assert box is not None
         mouse, y = explorer.page.mouse, box["y"] + box["height"] / 2
         mouse.move(box["x"] + 0.4 * box["width"], y)
@@ -128,8 +133,21 @@ class TestExplorer:
         mouse.move(box["x"] + 0.5 * box["width"], y, steps=4)
         mouse.move(box["x"] + 0.6 * box["width"], y, steps=4)
         mouse.up()
-        changed(image, before)
-        expect(explorer.get_by_text(re.compile(r"2026-11-0\d .* to 2026-11-1\d"))).to_be_visible()
+        period = re.compile(r"2026-1[01]-\d\d .* to 2026-11-0\d|2026-11-0\d .* to 2026-11-1\d")
+        expect(explorer.get_by_text(period)).to_be_visible()
+
+    def test_ask_for_a_run(self, explorer: Locator) -> None:
+        """The timeline tells the run under the keyboard, and the kernel its job and its cause."""
+        explorer.get_by_role("tab", name="Timeline").click()
+        canvas = timeline(explorer)
+        canvas.focus()
+        canvas.press("ArrowRight")
+        tip = explorer.locator(".backupkit-runs-tip:visible")
+        expect(tip).to_contain_text(re.compile(r"^vc-\S+: (failed|succeeded)"))
+        expect(tip).to_contain_text(re.compile(r"\njob \d{8}-\d{6}"))
+        canvas.press("ArrowDown")
+        canvas.press("Enter")
+        expect(timeline(explorer)).to_have_attribute("aria-label", re.compile("of 1 appliance"))
 
     def test_search(self, explorer: Locator) -> None:
         """The one search filters the jobs, and a name chooses its appliance."""

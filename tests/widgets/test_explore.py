@@ -12,6 +12,7 @@ from typing import Any
 
 import html5lib
 import ipywidgets
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -113,6 +114,12 @@ def texts_of(explorer: Explorer) -> str:
     return "\n".join(str(one.value) for one in walk(explorer.box) if type(one).__name__ in kinds)
 
 
+def canvas(explorer: Explorer) -> Any:  # noqa: ANN401 # anywidget says no types
+    """Return the timeline that the page draws."""
+    (found,) = (widget for widget in walk(explorer.box) if hasattr(widget, "runs"))
+    return found
+
+
 def pictures(explorer: Explorer) -> list[Any]:
     """Return the visible pictures of the open tab."""
     box = find(explorer.box, selected_index=TABS.index(explorer.tab))
@@ -175,7 +182,7 @@ class TestSelection:
             snapshot, Policy(), appliances=["vc-ham"], last="24h", now=END, tab="Timeline"
         )
         assert chosen.value.appliances == ("vc-ham",)
-        assert len(pictures(chosen)) == 2
+        assert len(pictures(chosen)) == 1
 
     def test_the_past_is_asked_for(self) -> None:
         """The history is read once, as it was known at the given time."""
@@ -410,7 +417,7 @@ class TestTabs:
         """Above twelve appliances the timeline has no progress curves, and says so."""
         policy = Policy(members=[Member(appliance=f"vc-{n:02}") for n in range(13)])
         explorer = explore(Fleet(), policy, now=END, tab="Timeline")
-        assert len(pictures(explorer)) == 1
+        assert len(pictures(explorer)) == 0
         assert "Choose up to 12 appliances" in texts_of(explorer)
 
     def test_worst_first(self, explorer: Explorer) -> None:
@@ -502,7 +509,7 @@ class TestLinks:
         assert explorer.value.signatures == (signature,)
         assert set(explorer.jobs["appliance"]) == {"vc-nyc"}
         explorer.tab = "Timeline"
-        assert "of the jobs of 1 appliance" in pictures(explorer)[0].alt
+        assert "of the jobs of 1 appliance" in canvas(explorer).label
 
     def test_no_failure(self, explorer: Explorer) -> None:
         """A selection without failed jobs has a sentence in place of the table."""
@@ -523,13 +530,10 @@ class TestLinks:
 
     def test_a_row_clicked(self, explorer: Explorer) -> None:
         """A click on a row selects its appliance."""
-        for tab in ("Overview", "Timeline"):
-            explorer.value = Selection(last="7d")
-            explorer.tab = tab
-            click(explorer, 0, days(END - DAY), 1.55)  # below the last row
-            assert not explorer.value.appliances
-            click(explorer, 0, days(END - DAY), 1)
-            assert explorer.value == Selection(last="7d", appliances=("vc-ham",))
+        click(explorer, 0, days(END - DAY), 1.55)  # below the last row
+        assert not explorer.value.appliances
+        click(explorer, 0, days(END - DAY), 1)
+        assert explorer.value == Selection(last="7d", appliances=("vc-ham",))
 
     def test_a_cell_clicked(self, explorer: Explorer) -> None:
         """A click on a cell of the matrix selects its appliance and its UTC day."""
@@ -570,7 +574,7 @@ class TestLinks:
     def test_a_name_chosen(self, explorer: Explorer) -> None:
         """The name of a row selects it, and chosen names are marked."""
         ham = {"appliances": ("vc-ham",)}
-        for tab, number in (("Overview", 0), ("Timeline", 0), ("Matrix", 0)):
+        for tab, number in (("Overview", 0), ("Matrix", 0)):
             explorer.value = Selection(last="7d")
             explorer.tab = tab
             shown = pictures(explorer)[number]
@@ -627,7 +631,6 @@ class TestLinks:
             ("Appliances", 0),
             ("Appliances", 1),
             ("Timeline", 0),
-            ("Timeline", 1),
             ("Matrix", 0),
             ("Failures", 1),
             ("Durations", 1),
@@ -836,13 +839,95 @@ class TestErrors:
             importlib.import_module("backupkit.widgets")
 
 
+class TestTimeline:
+    """The timeline, which the page draws."""
+
+    @pytest.fixture
+    def timeline(self, explorer: Explorer) -> Any:  # noqa: ANN401 # anywidget says no types
+        """Open the tab, and return the widget."""
+        explorer.tab = "Timeline"
+        return canvas(explorer)
+
+    def test_a_row(self, explorer: Explorer, timeline: Any) -> None:  # noqa: ANN401 # as above
+        """A row selects its appliance and marks it, a second click deselects it."""
+        assert timeline.runs["labels"] == ["vc-nyc", "vc-ham"]
+        timeline._handle_custom_msg({"kind": "click", "row": 2}, [])
+        assert explorer.value == Selection(last="7d")
+        timeline._handle_custom_msg({"kind": "click", "row": 1}, [])
+        assert explorer.value == Selection(last="7d", appliances=("vc-ham",))
+        assert timeline.runs["labels"] == ["vc-ham"]
+        assert timeline.runs["chosen"] == [True]
+        timeline._handle_custom_msg({"kind": "click", "row": 0}, [])
+        assert explorer.value == Selection(last="7d")
+
+    def test_a_span(self, explorer: Explorer, timeline: Any) -> None:  # noqa: ANN401 # as above
+        """A span becomes the period, within the present one; an empty one changes nothing."""
+        times = {"from": 1e3 * (END - 9 * DAY).timestamp(), "to": 1e3 * (END - DAY).timestamp()}
+        timeline._handle_custom_msg({"kind": "brush", **times}, [])
+        assert explorer.value == Selection(last="7d", start=END - 7 * DAY, end=END - DAY)
+        timeline._handle_custom_msg({"kind": "brush", "from": times["to"], "to": times["to"]}, [])
+        assert explorer.value == Selection(last="7d", start=END - 7 * DAY, end=END - DAY)
+
+    def test_a_run(self, explorer: Explorer, timeline: Any) -> None:  # noqa: ANN401 # as above
+        """The kernel tells job, size, cause and message of a run."""
+        answers: list[dict[str, Any]] = []
+        timeline.send = answers.append
+        codes = list(timeline.runs["outcomes"])
+        names = [style["name"] for style in timeline.runs["styles"]]
+        failed = codes.index(names.index("failure"))
+        timeline._handle_custom_msg({"kind": "describe", "run": failed}, [])
+        (answer,) = answers
+        starts = np.frombuffer(timeline.runs["starts"])
+        jobs = explorer.jobs
+        (job,) = jobs[
+            (jobs["appliance"] == "vc-nyc")
+            & (jobs["start_time"] == pd.Timestamp(starts[failed], unit="ms", tz="UTC"))
+        ].itertuples()
+        assert answer["text"].startswith(f"job {job.job_id}")
+        assert "script" in answer["text"]
+
+    def test_blank_rows(self) -> None:
+        """The row of an appliance without a job and a slot says so, and the rest is counted."""
+        policy = Policy(members=[Member(appliance=name) for name in ("vc-ham", "vc-new")])
+        explorer = explore(Fleet(), policy, now=END, tab="Timeline")
+        runs = canvas(explorer).runs
+        notes = dict(zip(runs["labels"], runs["notes"], strict=True))
+        assert notes["vc-new"] == "no job and no expected run in this period: unknown"
+        assert notes["vc-ham"] == runs["caption"] == ""
+
+    def test_a_running_job(self, sample: ExplorerData) -> None:
+        """Its end is estimated from all earlier runs, also from those before the period."""
+        runs = canvas(Explorer(sample, Selection(last="24h"), tab="Timeline")).runs
+        (running,) = runs["running"]
+        row = np.frombuffer(runs["rows"], "uint16")[running["run"]]
+        assert runs["labels"][row] == "vc-ham-04"
+        assert runs["now"] < running["earliest"] <= running["end"] <= running["latest"]
+        assert runs["end"] >= running["latest"]
+        assert running["text"].startswith("63 %, done 23:3")
+
+    def test_many(self) -> None:
+        """Above 25 rows the other appliances are counted."""
+        policy = Policy(members=[Member(appliance=f"vc-{number:02}") for number in range(30)])
+        runs = canvas(explore(Fleet(), policy, now=END, tab="Timeline")).runs
+        assert len(runs["labels"]) == 25
+        assert runs["caption"].startswith("and 7 more")  # two more have jobs
+
+    def test_cleared(self, explorer: Explorer, timeline: Any) -> None:  # noqa: ANN401 # as above
+        """An impossible selection leaves nothing behind, and late messages change nothing."""
+        explorer.value = Selection(last="soon")
+        assert timeline.runs == {}
+        timeline._handle_custom_msg({"kind": "describe", "run": 0}, [])
+        assert explorer.jobs.empty
+
+
 class TestWithoutAnywidget:
     """The explorer without anywidget."""
 
     def test_pictures_are_plain(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Figures are images; signatures, appliances and periods are selected on the lists."""
         monkeypatch.setitem(sys.modules, "anywidget", None)
-        monkeypatch.delitem(sys.modules, "backupkit.widgets.clickable", raising=False)
+        for name in ("clickable", "run_canvas"):
+            monkeypatch.delitem(sys.modules, f"backupkit.widgets.{name}", raising=False)
         explorer = explore(Fleet(), POLICY, now=END, tab="Timeline")
         assert texts_of(explorer).count("data:image/png;base64,") == 2
         explorer.tab = "Appliances"
