@@ -44,7 +44,7 @@ def lines(frame: pd.DataFrame) -> dict[str, list[float]]:
         (0.75, "75.0 % of the time, target 75 % met"),
         (0.85, "75.0 % of the time, target 85 % not decided"),
         (0.99, "75.0 % of the time, target 99 % missed"),
-        (0.7501, "74.9 % of the time, target 75.01 % not decided"),
+        (0.7501, "75.0 % of the time, target 75.01 % not decided"),
     ],
 )
 def test_the_target(target: float, words: str) -> None:
@@ -66,6 +66,13 @@ def test_the_target_of_an_assessment() -> None:
     title = compliance(a).get_title("left")
     assert f"target {100 * row['target']:g} % {row['target_state']}" in title
     assert f"{100 * row['value']:.1f} %" in title
+
+
+def test_a_missed_target_is_not_rounded_up() -> None:
+    """A share of 98.97 % reads 98.9 % against a target of 99 %."""
+    given = intervals(("a", "compliant", 0, 98.97), ("a", "breach", 98.97, 100))
+    title = compliance(given, target=0.99).get_title("left")
+    assert title.endswith("98.9 % of the time, target 99 % missed")
 
 
 def test_a_target_without_time() -> None:

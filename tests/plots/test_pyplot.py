@@ -128,7 +128,7 @@ def test_in_a_notebook(tmp_path: Path) -> None:
         for name, cell in zip(CELLS, cells, strict=True)
     }
     last = shown.pop("none left")
-    assert shown == dict.fromkeys(shown, [["text/plain", "image/png"]])
+    assert shown == {name: [["text/plain", "image/png"]] for name in shown}
     assert last == [["text"]]
     assert cells[-1].outputs[0]["text"] == "[]\n"
     assert (tmp_path / "saved.png").stat().st_size > 5_000
