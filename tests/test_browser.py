@@ -268,6 +268,109 @@ class TestScript:
             assert shown.page.locator("button, input, select").count() == 0
 
 
+class TestLayout:
+    """The layout of the page."""
+
+    def test_the_days_stand_below_their_dates(
+        self, browser: Browser, reports: Mapping[str, Path]
+    ) -> None:
+        """The symbols of each row of days are as wide as the dates above them."""
+        with opened(browser, reports["sample"]) as shown:
+            widths = shown.page.locator("#nights .cells").evaluate_all(
+                "all => all.map(cells => cells.lastElementChild.getBoundingClientRect().right"
+                " - cells.firstElementChild.getBoundingClientRect().left)"
+            )
+        assert len(widths) == 12  # the dates, and 11 appliances
+        assert max(widths) - min(widths) < 1
+
+    @pytest.mark.parametrize("width", [1280, 1920])
+    def test_columns_of_sites_are_aligned(
+        self, browser: Browser, reports: Mapping[str, Path], width: int
+    ) -> None:
+        """The percentages of a column end at one place, and no cell is cut."""
+        with opened(browser, reports["sample"], width=width) as shown:
+            rows = shown.page.locator("#groups tbody tr").evaluate_all(
+                "all => all.map(row => [...row.querySelectorAll('.share b')]"
+                ".map(b => Math.round(b.getBoundingClientRect().right)))"
+            )
+            cut = shown.page.locator("#groups .scroll").evaluate(
+                "e => e.scrollWidth - e.clientWidth"
+            )
+        assert len({tuple(row) for row in rows}) == 1
+        assert cut == 0
+
+    @pytest.mark.parametrize("width", [1280, 1920])
+    def test_figures_have_text_beside_them(
+        self, browser: Browser, reports: Mapping[str, Path], width: int
+    ) -> None:
+        """The four cards are side by side, and figures and their text, too."""
+        with opened(browser, reports["sample"], width=width) as shown:
+            tops = shown.page.locator(".cards > div").evaluate_all(
+                "all => all.map(e => e.offsetTop)"
+            )
+            picture = shown.page.locator("#why figure").bounding_box()
+            text = shown.page.locator("#why .pair > div").bounding_box()
+            main = shown.page.locator("main").bounding_box()
+        assert len(tops) == 4
+        assert len(set(tops)) == 1
+        assert picture is not None
+        assert text is not None
+        assert main is not None
+        assert text["x"] > picture["x"] + picture["width"]
+        assert main["width"] >= 0.9 * width
+
+    @pytest.mark.parametrize("name", ["sample", "three-of-50", "large"])
+    def test_nothing_is_cut_on_paper(
+        self, browser: Browser, reports: Mapping[str, Path], name: str
+    ) -> None:
+        """No table is wider than a page of A4 without its margins."""
+        width = 703
+        with opened(browser, reports[name], width=width) as shown:
+            shown.page.emulate_media(media="print")
+            rights = shown.page.locator("table:visible").evaluate_all(
+                "all => all.map(table => table.getBoundingClientRect().right)"
+            )
+        assert rights
+        assert max(rights) <= width + 1
+
+
+class TestHover:
+    """The script that answers the pointer."""
+
+    def test_an_appliance_lights_up_everywhere(
+        self, browser: Browser, reports: Mapping[str, Path]
+    ) -> None:
+        """The pointer on a row lights up the other rows of the appliance, until it leaves."""
+        with opened(browser, reports["sample"]) as shown:
+            shown.page.locator("#act tbody tr").nth(1).hover()
+            lit = shown.page.locator(".lit")
+            assert lit.count() >= 4
+            assert all("vc-nyc-03" in text for text in lit.all_inner_texts())
+            shown.page.locator("h1").hover()
+            assert lit.count() == 0
+
+    def test_a_symbol_names_its_day(self, browser: Browser, reports: Mapping[str, Path]) -> None:
+        """The pointer on a symbol of a day gets the date."""
+        with opened(browser, reports["sample"]) as shown:
+            cells = shown.page.locator("#nights tbody td.cells").first
+            cells.hover(position={"x": 9 + 18 * 5, "y": 8})
+            assert cells.get_attribute("title") == "29 Oct"
+            cells.hover(position={"x": 9 + 18 * 30, "y": 8})
+            assert cells.get_attribute("title") == "23 Nov"
+
+    def test_a_symbol_of_the_fleet_leads_to_its_row(
+        self, browser: Browser, reports: Mapping[str, Path]
+    ) -> None:
+        """In a large fleet a symbol names its appliance, and a click shows the row."""
+        with opened(browser, reports["large"]) as shown:
+            last = shown.page.locator(".dots i").last
+            last.hover()
+            name = (last.get_attribute("title") or "").partition(",")[0]
+            last.click()
+            expect(shown.page.locator("tr:target > th")).to_have_text(name)
+            expect(shown.page.locator("tr:target")).to_be_in_viewport()
+
+
 HOSTILE = {
     "script": "<script>window.pwned=1</script>",
     "image": '"><img src=x onerror="window.pwned=1">',
@@ -323,7 +426,8 @@ def test_hostile_fleet(browser: Browser, hostile: Path, width: int) -> None:
         assert page.locator("html").evaluate("element => element.scrollWidth") <= width
         assert page.locator("h1").is_visible()
         assert page.locator("script").count() == 1
-        assert page.locator("svg, iframe, object, b b").count() == 0
+        assert page.locator("iframe, object, b b, svg:not([class])").count() == 0
+        assert page.evaluate("document.querySelectorAll('svg[onload], svg script').length") == 0
         pictures = page.locator("img").evaluate_all("all => all.map(e => e.naturalWidth)")
         assert pictures
         assert all(width > 0 for width in pictures)

@@ -53,6 +53,8 @@ class Comparison:
         The period and the time of the earlier assessment [UTC].
     version : str
         The data version of the earlier assessment.
+    fleet : DataFrame
+        Of `backupkit.tables.METRICS`: the figures of the fleet then.
     changes : DataFrame
         Of `backupkit.tables.CHANGES`.
     warnings : DataFrame
@@ -64,6 +66,7 @@ class Comparison:
     end: pd.Timestamp
     now: pd.Timestamp
     version: str
+    fleet: pd.DataFrame
     changes: pd.DataFrame
     warnings: pd.DataFrame
 
@@ -136,6 +139,7 @@ def compare(before: Assessment, after: Assessment) -> Comparison:
         end=before.end,
         now=before.now,
         version=before.version,
+        fleet=before.fleet,
         changes=CHANGES.frame({name: [row.get(name) for row in rows] for name in CHANGES.names}),
         warnings=WARNING_SCORES.empty() if is_empty else _score_warnings(before, after),
     )

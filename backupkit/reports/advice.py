@@ -1,18 +1,25 @@
 """Next steps for appliances in breach, and for those that were not fully read."""
 
+from collections.abc import MutableMapping
+from typing import NamedTuple
+
 import pandas as pd
 
 from backupkit.display.format import format_timestamp
 from backupkit.errors import ADVICE
-from backupkit.reports.rows import Row
+from backupkit.reports.rows import Row, iterate_rows
 
 __all__ = [
+    "NextStep",
     "advise_breach",
     "advise_unread",
     "describe_missing_data",
     "find_next_steps",
     "is_up_to_date",
+    "shorten_repeated",
 ]
+
+_LOG = "/var/log/vmware/applmgmt/backup.log"
 
 
 def advise_unread(coverage: Row, at: pd.Timestamp) -> str:
@@ -64,8 +71,17 @@ def is_up_to_date(coverage: Row, at: pd.Timestamp) -> bool:
     return bool(coverage["known_until"] >= at)
 
 
-def find_next_steps(jobs: pd.DataFrame, failures: pd.DataFrame, at: pd.Timestamp) -> pd.Series:
-    """Return the next step for the newest failure of each appliance, if its cause is known.
+class NextStep(NamedTuple):
+    """Cause of a failure, "" if it is not known, and the next step: sentences."""
+
+    cause: str
+    step: str
+
+
+def find_next_steps(
+    jobs: pd.DataFrame, failures: pd.DataFrame, at: pd.Timestamp
+) -> dict[str, NextStep]:
+    """Return the cause and the next step for the newest failure of each appliance.
 
     Parameters
     ----------
@@ -78,13 +94,53 @@ def find_next_steps(jobs: pd.DataFrame, failures: pd.DataFrame, at: pd.Timestamp
 
     Returns
     -------
-    Series of str
-        By appliance.
+    dict of NextStep
+        By appliance. Without a known cause, the step names the time of the job, as the appliance's
+        log is what is left to read.
     """
-    known = failures[failures["cause_name"].notna()].set_index("signature")["next_step"]
     failed = jobs[(jobs["outcome"] == "failure") & (jobs["end_time"] <= at)]
     newest = failed.sort_values("end_time", kind="stable").drop_duplicates("appliance", keep="last")
-    return newest.set_index("appliance")["signature"].map(known).dropna()
+    patterns = {row["signature"]: row for _, row in iterate_rows(failures)}
+    steps = {}
+    for name, signature, end in zip(
+        newest["appliance"], newest["signature"], newest["end_time"], strict=True
+    ):
+        pattern = patterns.get(signature)
+        if pattern is None:
+            continue
+        if pd.isna(pattern["cause_name"]):
+            steps[str(name)] = NextStep(
+                "", f"Its cause is not known: read {_LOG} around {format_timestamp(end)} UTC."
+            )
+        else:
+            steps[str(name)] = NextStep(pattern["cause"], pattern["next_step"])
+    return steps
+
+
+def shorten_repeated(
+    advice: str, cause: str, name: str, first_names: MutableMapping[str, str]
+) -> str:
+    """Return advice, or a reference to the first appliance that has the same advice.
+
+    Parameters
+    ----------
+    advice, cause : str
+        The advice, and the cause that it begins with; "" if none is known.
+    name : str
+        Name of the appliance.
+    first_names : dict of str
+        The first appliance by advice; new advice is added.
+
+    Examples
+    --------
+    >>> names = {}
+    >>> for name in ("vc-1", "vc-2"):
+    ...     print(shorten_repeated("Disk full. Free space.", "Disk full.", name, names))
+    Disk full. Free space.
+    Disk full. As for vc-1.
+    """
+    first = first_names.setdefault(advice, name)
+    return advice if first == name else f"{cause} As for {first}.".lstrip()
 
 
 def advise_breach(appliance: Row, schedules: pd.DataFrame, next_step: str | None = None) -> str:

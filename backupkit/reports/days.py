@@ -1,6 +1,7 @@
 """Sections of the report about each day: compliance trend, and matrix of slots."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -22,9 +23,9 @@ from backupkit.reports.facts import (
     TrendTable,
 )
 from backupkit.reports.rows import Row, iterate_rows
-from backupkit.tables import MISSED_SLOTS
+from backupkit.tables import MISSED_SLOTS, SLOTS
 
-__all__ = ["build_days_frame", "build_matrix", "build_trend"]
+__all__ = ["build_days_frame", "build_matrix", "build_trend", "summarise_days"]
 
 _MAX_MATRIX_ROWS: Final = 2_000
 _MAX_MATRIX_DAYS: Final = 92
@@ -66,7 +67,7 @@ def build_trend(assessment: Assessment) -> Trend:
             f"Worst on {format_day(worst)}: {_compute_share(low)} of the time inside the RPO, "
             f"strict{ending}"
         )
-    ax = plots.compliance(assessment.intervals, start=assessment.start, end=assessment.end)
+    ax = plots.compliance(assessment)
     return Trend(
         picture=Picture.of(ax, f"Share of the appliances that were compliant. {finding}"),
         finding=finding,
@@ -119,26 +120,27 @@ def build_matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
     a slot, it shows the appliance's own state. There is one block per site if there are several,
     else per group; the block with the worst appliance is first.
     """
-    table = nights(assessment.slots, assessment.intervals)
+    table = _list_nights(assessment)
     visible = table[:_MAX_MATRIX_ROWS]
     days = [pd.Timestamp(time) for time in visible.columns]
     states = dict(zip(visible.index.tolist(), visible.to_numpy(dtype=object).tolist(), strict=True))
     used = {state for row in states.values() for state in row if isinstance(state, str)}
     recent = days[-_MAX_MATRIX_DAYS:]
     blocks: dict[str, list[MatrixRow]] = {}
-    block_names = _name_blocks(assessment.appliances.loc[list(states)])
+    block_names = _name_blocks(assessment.appliances)
+    totals = Counter(block_names.values())
     for name, row in states.items():
         blocks.setdefault(block_names[name], []).append(
             MatrixRow(
                 appliance=links[name],
                 cells=tuple(_CELLS.get(state, _NO_CELL) for state in row[-_MAX_MATRIX_DAYS:]),
-                summary=_summarise_days(row, days),
+                summary=summarise_days(row, days),
                 good=_GOOD_CELLS.issuperset(state for state in row if isinstance(state, str)),
             )
         )
     return Matrix(
         days=tuple(recent),
-        blocks=tuple(MatrixBlock(name, tuple(rows)) for name, rows in blocks.items()),
+        blocks=tuple(MatrixBlock(name, tuple(rows), totals[name]) for name, rows in blocks.items()),
         omitted=len(table) - len(visible),
         legend=tuple(
             (state, cell_style.symbol, cell_style.label)
@@ -150,9 +152,18 @@ def build_matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
 
 def build_days_frame(assessment: Assessment) -> pd.DataFrame:
     """Return the matrix as a frame: one row per appliance, one text column per UTC day."""
-    table = nights(assessment.slots, assessment.intervals)
+    table = _list_nights(assessment)
     days = [f"{pd.Timestamp(day):%Y-%m-%d}" for day in table.columns]
     return table.set_axis(days, axis="columns").reset_index()
+
+
+def _list_nights(assessment: Assessment) -> pd.DataFrame:
+    """Return the most serious slot state of each appliance and day, or "breach" without a slot."""
+    intervals = assessment.intervals
+    table = nights(assessment.slots, intervals)
+    breaches = nights(SLOTS.empty(), intervals[intervals["state"] == "breach"])
+    in_breach = breaches.reindex(index=table.index, columns=table.columns).notna()
+    return table.mask(table.isna() & in_breach, "breach")
 
 
 def _name_blocks(appliances: pd.DataFrame) -> dict[str, str]:
@@ -164,7 +175,8 @@ def _name_blocks(appliances: pd.DataFrame) -> dict[str, str]:
     return dict.fromkeys(appliances.index.astype(str), "")
 
 
-def _summarise_days(states: list[object], days: list[pd.Timestamp]) -> str:
+def summarise_days(states: Sequence[object], days: Sequence[pd.Timestamp]) -> str:
+    """Return the number of days in each state, and the dates of the newest bad ones."""
     counts = []
     times: dict[object, list[pd.Timestamp]] = {}
     for time, state in zip(days, states, strict=True):

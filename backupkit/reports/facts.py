@@ -4,20 +4,25 @@ The fields of a row stand in the order of the columns of its table.
 """
 
 import base64
+import io
 from itertools import groupby
-from typing import NamedTuple
+from typing import Final, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
 from pandas.api.typing import NaTType, NAType
+from PIL import Image
 
 from backupkit.display import Badge, Rows
 from backupkit.display.format import Ratio, Size, format_relative, format_timestamp
 from backupkit.plots.picture import render_png, render_svg
 
 __all__ = [
+    "COLUMN_WIDTH",
+    "PAGE_WIDTH",
     "ActionItem",
     "Advice",
     "Aged",
@@ -64,8 +69,12 @@ __all__ = [
 Time = pd.Timestamp | NaTType
 Duration = pd.Timedelta | NaTType
 
-_MAX_SVG_BYTES = 60_000  # bytes
+COLUMN_WIDTH: Final = 7.6  # of a figure with text beside it [inch]
+PAGE_WIDTH: Final = 12.5  # of a figure across the page [inch]
+_MAX_SVG_BYTES = 36_000  # bytes
 _SVG_POINT_BYTES = 20  # bytes of a point in SVG, at least
+_COLOURS = 64  # of an image: few hues, and the edges of texts
+_PNG_DPI = 200  # twice that of a screen
 _MAX_RUN = 31  # cells; report.css has a width for each length
 
 
@@ -96,7 +105,9 @@ class Named(NamedTuple):
 
     def __html__(self) -> str:
         more = f" and {self.omitted:,} more" if self.omitted else ""
-        return Markup("{:,}: {}{}").format(self.total, Markup(", ").join(self.links), more)
+        names = [Markup('<span class="name">{},</span>').format(link) for link in self.links[:-1]]
+        names += [Markup('<span class="name">{}</span>').format(link) for link in self.links[-1:]]
+        return Markup("{:,}: {}{}").format(self.total, Markup(" ").join(names), more)
 
 
 class Aged(NamedTuple):
@@ -168,22 +179,36 @@ class Picture(NamedTuple):
 
     @classmethod
     def of(cls, ax: Axes, alt: str) -> "Picture":
-        """Draw axes; the same figures must be in a table below."""
-        return cls(build_data_uri(ax), f"{alt} The same figures are in the table below.")
+        """Draw axes with text beside them; the same figures must be in a table below."""
+        uri = build_data_uri(ax, width=COLUMN_WIDTH)
+        return cls(uri, f"{alt} The same figures are in the table below.")
 
 
-def build_data_uri(ax: Axes) -> str:
-    """Return a drawn figure as a data URI: SVG, or PNG if the SVG exceeds 60,000 bytes.
+def build_data_uri(ax: Axes, *, width: float | None = None) -> str:
+    """Return a drawn figure as a data URI: SVG, or PNG if the SVG exceeds 36,000 bytes.
 
-    Of a figure with many points, which would exceed it, no SVG is rendered.
+    Of a figure with many points, which would exceed it, no SVG is rendered. With a width [inch],
+    its texts have their usual size where the page shows it.
     """
+    if width is not None:
+        figure = cast("Drawing", ax.get_figure(root=True))  # only removed axes have none
+        figure.set_size_inches(width, figure.get_size_inches()[1])
     paths = [path for shape in ax.collections for path in shape.get_paths()]
     points = sum(np.shape(path.vertices)[0] for path in paths)
     if points * _SVG_POINT_BYTES <= _MAX_SVG_BYTES:
         svg = render_svg(ax)
         if len(svg) <= _MAX_SVG_BYTES:
             return _encode_uri(svg, "svg+xml")
-    return _encode_uri(render_png(ax), "png")
+    return _encode_uri(_reduce_colours(render_png(ax, dpi=_PNG_DPI)), "png")
+
+
+def _reduce_colours(png: bytes) -> bytes:
+    """Return the image with a palette, which takes a third of the bytes."""
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as image:
+        reduced = image.convert("RGB").quantize(_COLOURS, Image.Quantize.FASTOCTREE)
+        reduced.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _encode_uri(content: bytes, kind: str) -> str:
@@ -293,6 +318,7 @@ class Summary(NamedTuple):
     """Summary sections of the page and the mail.
 
     `tone` is the colour of both verdicts; `moment` is when the states hold: now, or at the end.
+    `next_steps_note` says why there is no next step; "" if there is one.
     """
 
     title: str
@@ -313,6 +339,7 @@ class Summary(NamedTuple):
     counts: tuple[Count, ...]
     changes: Changes | None
     figures: tuple[Figure, ...]
+    next_steps_note: str
     action_items: Rows[ActionItem]
     unread: Rows[UnreadAppliance]
     finding: str
@@ -415,10 +442,11 @@ class MatrixRow(NamedTuple):
 
 
 class MatrixBlock(NamedTuple):
-    """Rows of one site or group; `name` is "" if there is only one block."""
+    """Rows of one site or group of `total` appliances; `name` is "" if there is only one block."""
 
     name: str
     rows: tuple[MatrixRow, ...]
+    total: int
 
 
 class Matrix(NamedTuple):

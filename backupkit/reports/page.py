@@ -10,13 +10,15 @@ import jinja2
 from markupsafe import Markup
 
 from backupkit import plots
-from backupkit.assessment import Assessment, Comparison, failures_by
+from backupkit.assessment import Assessment, Comparison
 from backupkit.display import style_sheet, table
 from backupkit.display.format import FILTERS, format_timestamp
 from backupkit.policy.policy import digest_of
 from backupkit.reports.details import build_details
-from backupkit.reports.facts import Summary, build_data_uri
+from backupkit.reports.facts import COLUMN_WIDTH, Summary, build_data_uri
+from backupkit.reports.overview import build_overview
 from backupkit.reports.period import find_period_jobs
+from backupkit.reports.sparks import draw_meter
 from backupkit.reports.summary import summarize
 
 __all__ = ["render", "render_fragment", "render_page"]
@@ -37,14 +39,15 @@ def render_page(
     replaced by aliases.
     """
     summary = summarize(assessment, comparison)
+    details = build_details(assessment)
     print_css = f"{_read_resource('report.css')}{_format_page_rule(summary)}"
-    script = _read_resource("tables.js")
+    script = _read_resource("tables.js") + _read_resource("hover.js")
     return render(
         "page.html",
         s=summary,
-        d=build_details(assessment),
+        d=details,
+        o=build_overview(assessment, comparison, summary, details),
         figure=_draw_pareto(assessment),
-        failure_matrix=_draw_failure_matrix(assessment),
         sidecars=sidecars,
         aliased=aliased,
         rows={"slots": len(assessment.slots), "jobs": int(find_period_jobs(assessment).sum())},
@@ -65,7 +68,6 @@ def render_fragment(assessment: Assessment, comparison: Comparison | None = None
         "fragment.html",
         s=summarize(assessment, comparison, anchors=False),
         figure=_draw_pareto(assessment),
-        failure_matrix="",
         is_full_page=False,
     )
 
@@ -106,6 +108,7 @@ def _create_environment() -> jinja2.Environment:
     )
     environment.filters.update(FILTERS)
     environment.globals["table"] = partial(table, limit=None)
+    environment.globals["draw_meter"] = draw_meter
     return environment
 
 
@@ -116,11 +119,6 @@ def _hash_text(text: str) -> str:
 
 def _draw_pareto(assessment: Assessment) -> str:
     """Draw the failure signatures as a data URI; return "" if no job failed."""
-    return "" if assessment.failures.empty else build_data_uri(plots.failures(assessment.failures))
-
-
-def _draw_failure_matrix(assessment: Assessment) -> str:
-    """Draw the failures by appliance as a data URI; return "" if at most one appliance failed."""
-    if assessment.failure_counts["appliance"].nunique() < 2:  # noqa: PLR2004 # nothing to compare
+    if assessment.failures.empty:
         return ""
-    return build_data_uri(plots.failure_matrix(failures_by(assessment)))
+    return build_data_uri(plots.failures(assessment.failures), width=COLUMN_WIDTH)

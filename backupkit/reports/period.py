@@ -9,8 +9,8 @@ from backupkit.assessment import Assessment
 
 __all__ = ["PERIOD_OVER", "find_period_jobs", "is_current", "is_over", "select_period_jobs"]
 
-PERIOD_OVER: Final = "None for this period: it is over. A report up to now has the next steps."
-"""Next step of every appliance in a report on a period that is over."""
+PERIOD_OVER: Final = "This period is over: a report up to now has the next steps."
+"""Note in place of the next steps in a report on a period that is over."""
 
 _RECENT: Final = pd.Timedelta(hours=1)
 _OBSERVED: Final = ("first_seen_at", "last_seen_at", "vanished_at")

@@ -44,6 +44,7 @@ _MAX_ACTION_ITEMS: Final = 25
 _MAX_UNREAD: Final = 100
 _MAX_SIGNATURES: Final = 25
 _MAX_NAMES: Final = 5
+_MAX_ORIGINS: Final = 3  # builds, and targets
 _MAX_NEVER: Final = 25
 _MAX_GROUPS: Final = 100
 _MAX_CHANGES: Final = 25  # of each kind
@@ -77,6 +78,7 @@ def summarize(
         if comparison is None
         else build_changes(comparison, links, timezone=assessment.timezone),
         figures=build_figures(assessment, HEAD_FIGURES),
+        next_steps_note=PERIOD_OVER if is_over(assessment) else "",
         action_items=_list_action_items(assessment, links),
         unread=_list_unread(assessment, links),
         finding=_describe_top_signature(assessment.failures),
@@ -175,15 +177,9 @@ def _count_states(assessment: Assessment, links: Mapping[str, Link]) -> tuple[Co
 
 def _list_action_items(assessment: Assessment, links: Mapping[str, Link]) -> Rows[ActionItem]:
     rows = assessment.appliances
-    next_steps = {
-        str(name): sanitise(step, limit=400)
-        for name, step in advice.find_next_steps(
-            assessment.assessed_jobs, assessment.failures, assessment.end
-        ).items()
-    }
     selected = pd.concat([rows[rows["state"] == "breach"], rows.loc[assessment.at_risk]])
     listed = selected.head(_MAX_ACTION_ITEMS)
-    schedules = assessment.schedules[assessment.schedules["appliance"].isin(listed.index)]
+    next_steps = _list_next_steps(assessment, listed, links)
     items = (
         ActionItem(
             appliance=links[str(name)],
@@ -194,15 +190,37 @@ def _list_action_items(assessment: Assessment, links: Mapping[str, Link]) -> Row
             last_success=row["last_success"],
             strikes=0 if pd.isna(row["strikes"]) else int(row["strikes"]),
             reason=sanitise(row["reason"], limit=600) or "no reason known",
-            advice=PERIOD_OVER
-            if is_over(assessment)
-            else advice.advise_breach(
-                row, schedules[schedules["appliance"] == name], next_steps.get(str(name))
-            ),
+            advice=next_steps[str(name)],
         )
         for name, row in iterate_rows(listed)
     )
     return Rows(items, len(selected))
+
+
+def _list_next_steps(
+    assessment: Assessment, listed: pd.DataFrame, links: Mapping[str, Link]
+) -> dict[str, str]:
+    """Return the cause and the next step of each appliance in words, in full only once."""
+    if is_over(assessment):
+        return dict.fromkeys(listed.index.astype("str"), "")
+    is_listed = assessment.assessed_jobs["appliance"].isin(listed.index)
+    found = advice.find_next_steps(
+        assessment.assessed_jobs[is_listed], assessment.failures, assessment.end
+    )
+    schedules = assessment.schedules[assessment.schedules["appliance"].isin(listed.index)]
+    first_names: dict[str, str] = {}
+    steps = {}
+    for label, row in iterate_rows(listed):
+        name = str(label)
+        cause, step = (sanitise(text, limit=400) for text in found.get(name, ("", "")))
+        whole = advice.advise_breach(
+            row, schedules[schedules["appliance"] == name], f"{cause} {step}".strip()
+        )
+        is_about_cause = bool(cause) and whole.startswith(cause)
+        steps[name] = advice.shorten_repeated(
+            whole, cause if is_about_cause else "", links[name].name, first_names
+        )
+    return steps
 
 
 def _list_unread(assessment: Assessment, links: Mapping[str, Link]) -> Rows[UnreadAppliance]:
@@ -214,6 +232,7 @@ def _list_unread(assessment: Assessment, links: Mapping[str, Link]) -> Rows[Unre
     listed_rows = selected.head(_MAX_UNREAD)
     coverage_rows = assessment.coverage.reindex(listed_rows.index)
     pairs = zip(iterate_rows(listed_rows), iterate_rows(coverage_rows), strict=True)
+    first_names: dict[str, str] = {}
     items = (
         UnreadAppliance(
             appliance=links[str(name)],
@@ -227,9 +246,14 @@ def _list_unread(assessment: Assessment, links: Mapping[str, Link]) -> Rows[Unre
                 for column in (coverage["detail"], coverage["schedules_error"], row["reason"], "")
                 if (text := sanitise(column, limit=600)) or column == ""
             ),
-            advice=PERIOD_OVER
+            advice=""
             if is_over(assessment)
-            else advice.advise_unread(coverage, assessment.end),
+            else advice.shorten_repeated(
+                advice.advise_unread(coverage, assessment.end),
+                "",
+                links[str(name)].name,
+                first_names,
+            ),
         )
         for (name, row), (_, coverage) in pairs
     )
@@ -254,7 +278,7 @@ def _list_signatures(failures: pd.DataFrame, links: Mapping[str, Link]) -> Rows[
             links[name] for name in _join_texts(row["names"])[:_MAX_NAMES] if name in links
         )
         origin = (
-            sanitise(", ".join(_join_texts(row[column])), limit=300)
+            sanitise(_join_first(_join_texts(row[column])), limit=300)
             for column in ("builds", "targets")
         )
         signatures.append(
@@ -286,6 +310,11 @@ def _format_chain(failure: Row) -> str:
 def _join_texts(value: object) -> list[str]:
     # a missing list is NA; other cells are lists or arrays of texts
     return [] if value is None or value is pd.NA else [str(text) for text in value]  # type: ignore[attr-defined] # a cell of an Arrow list column has no type of its own
+
+
+def _join_first(texts: list[str]) -> str:
+    more = f" and {len(texts) - _MAX_ORIGINS:,} more" if len(texts) > _MAX_ORIGINS else ""
+    return ", ".join(texts[:_MAX_ORIGINS]) + more
 
 
 def _list_exclusions(appliances: pd.DataFrame, links: Mapping[str, Link]) -> tuple[Exclusion, ...]:

@@ -73,7 +73,7 @@ class TestForBreach:
         assert advise_breach(row, plan, "Free space.") == "Free space. Then start a backup by hand."
 
     def test_newest_failure(self) -> None:
-        """The newest failure up to the time decides; a pattern without a cause has no step."""
+        """The newest failure up to the time decides; without a cause the log is to be read."""
         day = pd.Timedelta(days=1)
         jobs = ASSESSED_JOBS.frame(
             {
@@ -84,6 +84,17 @@ class TestForBreach:
             }
         )
         failures = FAILURES.frame(
-            {"signature": ["full", "odd"], "cause_name": ["x", None], "next_step": ["Go.", "Log."]}
+            {
+                "signature": ["full", "odd"],
+                "cause_name": ["x", None],
+                "cause": ["Full.", None],
+                "next_step": ["Go.", "Log."],
+            }
         )
-        assert find_next_steps(jobs, failures, END).to_dict() == {"a": "Go.", "c": "Go."}
+        log = "Its cause is not known: read /var/log/vmware/applmgmt/backup.log around"
+        assert find_next_steps(jobs, failures, END) == {
+            "a": ("Full.", "Go."),
+            "b": ("", f"{log} 2026-11-08 00:00 UTC."),
+            "c": ("Full.", "Go."),
+        }
+        assert find_next_steps(jobs, failures[:0], END) == {}

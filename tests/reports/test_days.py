@@ -139,7 +139,7 @@ class TestMatrix:
         row = MatrixRow(Link("a"), (("met", "●"),) * 40, "", good=True)
         assert [(state, number) for state, _, number in row.runs] == [("met", 31), ("met", 9)]
         html = render_page(assess_large_fleet(50))
-        widths = {int(n) for n in re.findall(r"\.bk \.n(\d+) {", html)}
+        widths = {int(n) for n in re.findall(r"\.bk \.cells \.n(\d+) {", html)}
         assert widths == set(range(2, 32))
 
     def test_the_file_has_a_column_per_day(self, week: Assessment) -> None:

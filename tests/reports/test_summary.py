@@ -4,11 +4,26 @@ import re
 
 import pandas as pd
 
-from backupkit.assessment import Assessment
+from backupkit.assessment import Assessment, evaluate_frames
+from backupkit.policy import Policy
 from backupkit.reports.exports import format_messages
+from backupkit.reports.mail import compose_mail
 from backupkit.reports.page import render_page
+from backupkit.reports.period import PERIOD_OVER
 from backupkit.reports.summary import summarize
-from tests.builders import assess, assess_large_fleet
+from backupkit.tables import JOBS, POLLS, SCHEDULES
+from tests.builders import (
+    END,
+    START,
+    assess,
+    assess_large_fleet,
+    frame,
+    job,
+    message,
+    nights,
+    poll,
+    schedule,
+)
 
 
 class TestActs:
@@ -30,12 +45,58 @@ class TestActs:
         steps = {a.appliance.name: a.advice for a in summarize(week).action_items}
         assert "Enable its schedule" in steps["vc-off"]
         assert "a run did not start" in steps["vc-silent"]
-        assert "message" in steps["vc-strikes"]
+        assert steps["vc-strikes"] == (
+            "Its cause is not known: read /var/log/vmware/applmgmt/backup.log around "
+            "2026-11-08 01:20 UTC. Then start a backup by hand."
+        )
         assert "running since 2026-11-08 01:00 UTC" in steps["vc-running"]
+
+    def test_equal_steps_are_written_once(self) -> None:
+        """Of appliances with one cause the first has the whole step, and the others name it."""
+        full = {"messages": [message("No space left on device", "m")]}
+        names = ("a", "b")
+        jobs = [job(name, night, "failure", **full) for name in names for night in (5, 6)]
+        rows = [*(job(name, 1) for name in names), *jobs]
+        found = assess(rows, [*map(poll, names)], [*map(schedule, names)])
+        first, second = (item.advice for item in summarize(found).action_items)
+        assert first.startswith("The backup target has no free space. Check free space")
+        assert first.endswith("Then start a backup by hand.")
+        assert second == "The backup target has no free space. As for a."
+
+    def test_a_period_that_is_over(self) -> None:
+        """After the end of a period one note replaces the next steps, on page and in mail."""
+        frames = frame(JOBS, nights("a", "ss......")), frame(POLLS, [poll("a")])
+        late = evaluate_frames(
+            *frames,
+            frame(SCHEDULES, [schedule("a")]),
+            Policy(),
+            start=START,
+            end=END,
+            now=END + pd.Timedelta(days=9),
+        )
+        [item] = summarize(late).action_items
+        assert item.advice == ""
+        html = render_page(late)
+        assert html.count(PERIOD_OVER) == 1
+        assert '<th scope="col">Next step</th>' not in re.sub(
+            "(?s).*<section id=.act.|</section>.*", "", html
+        )
+        mail = compose_mail(late)
+        for kind in ("plain", "html"):
+            body = mail.get_body((kind,))
+            assert body is not None
+            assert body.get_content().count(PERIOD_OVER) == 1
 
 
 class TestUnread:
     """Unreachable appliances."""
+
+    def test_equal_steps_are_written_once(self) -> None:
+        """Of appliances with the same error the first has the step, and the others name it."""
+        polls = [poll(name, END, "unreachable") for name in ("a", "b")]
+        first, second = (row.advice for row in summarize(assess([], polls)).unread)
+        assert "HTTPS port" in first
+        assert second == "As for a."
 
     def test_error_and_step(self, week: Assessment) -> None:
         """A failed poll has its error and its start; an appliance without a poll is listed, too."""
