@@ -110,7 +110,7 @@ def find_next_steps(
             continue
         if pd.isna(pattern["cause_name"]):
             steps[str(name)] = NextStep(
-                "", f"Its cause is not known: read {_LOG} around {format_timestamp(end)} UTC."
+                "", f"The cause is not known: read {_LOG} around {format_timestamp(end)} UTC."
             )
         else:
             steps[str(name)] = NextStep(pattern["cause"], pattern["next_step"])

@@ -59,10 +59,8 @@ def _describe(probabilities: pd.Series) -> str:
     if not total:
         return f"No breach of {among} can begin within a day, whatever the next runs do."
     number = f"{total:.2g}" if total < 1 else format_number(round(total, 1))
-    return (
-        f"On average, {number} breaches within a day are expected of {among}: the sum of their"
-        " probabilities."
-    )
+    expected = "breach within a day is" if number == "1" else "breaches within a day are"
+    return f"On average, {number} {expected} expected of {among}: the sum of their probabilities."
 
 
 def _build_chance(row: Row, links: Mapping[str, Link]) -> BreachChance:

@@ -102,6 +102,15 @@ class AssessmentIndex:
         codes: Codes = getattr(self, f"{label}_codes")
         return codes, categories[label]
 
+    @cached_property
+    def progress(self) -> npt.NDArray[np.float64]:
+        """Progress of each job that has not ended [%]; NaN for the others."""
+        progress = np.full(len(self.order), np.nan)
+        is_open = np.flatnonzero(self.outcome_codes == OUTCOMES.index("open"))
+        rows = self.jobs["progress"].iloc[self.order[is_open]]
+        progress[is_open] = rows.to_numpy("float64", na_value=np.nan)
+        return progress
+
     # --- rules -----------------------------------------------------------------------------------
 
     def rules_at(self, moment: pd.Timestamp) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Sign of the explorer that a slow step runs beside the page, with a button to cancel it."""
+"""Slow steps beside the page: a sign that one runs, with a button to cancel it."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,9 +10,30 @@ import ipywidgets
 from backupkit.widgets import view_html
 from backupkit.widgets.view import Cancelled
 
-__all__ = ["BusySign"]
+__all__ = ["BusySign", "is_in_page", "make_button"]
 
 Result = TypeVar("Result")
+
+
+def is_in_page() -> bool:
+    """Return whether an event loop runs, as in a kernel: a page waits for what comes next."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def make_button(text: str, icon: str, tooltip: str, step: Callable[[], None]) -> ipywidgets.Button:
+    """Return a small button that runs a step."""
+    button = ipywidgets.Button(
+        description=text,
+        icon=icon,
+        tooltip=tooltip,
+        layout=ipywidgets.Layout(width="auto", height="26px"),
+    )
+    button.on_click(lambda _button: step())
+    return button
 
 
 class BusySign:
@@ -20,11 +41,8 @@ class BusySign:
 
     def __init__(self, on_cancel: Callable[[], None]) -> None:
         self._text = ipywidgets.HTML()
-        self._button = ipywidgets.Button(
-            description="Cancel", icon="stop", layout=ipywidgets.Layout(width="auto")
-        )
+        self._button = make_button("Cancel", "stop", "Keep what is shown", self._cancel)
         self._on_cancel = on_cancel
-        self._button.on_click(lambda _button: self._cancel())
         self._stop: Event | None = None
         row = ipywidgets.Layout(flex_flow="row wrap", align_items="center", display="none")
         self.box = ipywidgets.HBox([self._text, self._button], layout=row)

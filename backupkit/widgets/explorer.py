@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,7 @@ from backupkit.reports.columns import stream_csv
 from backupkit.reports.files import write_files
 from backupkit.tables import ASSESSED_JOBS
 from backupkit.widgets import view_html
-from backupkit.widgets.busy import BusySign
+from backupkit.widgets.busy import BusySign, is_in_page, make_button
 from backupkit.widgets.explorer_data import ExplorerData
 from backupkit.widgets.figure import FigureWidget
 from backupkit.widgets.filters import Filters
@@ -36,12 +37,6 @@ _DELAY: Final = 0.02
 """Time for further changes to arrive before a selection is drawn [s]."""
 
 _NO_KERNEL: Final = "The explorer needs a running kernel. Its still picture is below."
-
-_BUTTON_TEXTS: Final = (
-    "Save the report of the selection as HTML, with its data",
-    "Save the selected jobs as CSV",
-    "Show the line of Python that opens this selection again",
-)
 
 _MAX_PAST: Final = 50
 """Number of selections that the button Back returns to."""
@@ -90,6 +85,7 @@ class Explorer:
         self._waiting: asyncio.TimerHandle | None = None
         self._assessment: Assessment | None = None
         self._past: list[Selection] = []
+        self._shown_tab = 0
         self._still_class = f"backupkit-still-{secrets.token_hex(8)}"
         self._is_going_back = False
         self._build()
@@ -175,7 +171,7 @@ class Explorer:
         self._tabs: list[Tab] = [
             Overview(self._change),
             Appliances(self._change),
-            Timeline(self._change, self._observations),
+            Timeline(self._change),
             Matrix(self._change),
             Failures(self._change),
             Durations(self._change),
@@ -184,20 +180,26 @@ class Explorer:
         self._stack = ipywidgets.Tab(
             children=[tab.box for tab in self._tabs], titles=[tab.name for tab in self._tabs]
         )
-        self._stack.observe(lambda _change: self._show_errors(self._draw), names="selected_index")
+        self._stack.observe(self._on_tab, names="selected_index")
         self._verdict, self._error, self._message = (ipywidgets.HTML() for _ in range(3))
         self._busy = BusySign(self._on_cancel)
         # invisible; reports the page's theme
         self._theme_listener = FigureWidget(on_theme=self._on_theme)
-        self._back = self._add_button("Back", "undo", self._go_back)
+        self._back, *buttons = (
+            make_button(text, icon, tooltip, partial(self._show_errors, step))
+            for text, icon, tooltip, step in (
+                ("Back", "undo", "Return to the selection before", self._go_back),
+                (
+                    "HTML",
+                    "download",
+                    "Save the report as HTML",
+                    lambda: self._save(self.export_html),
+                ),
+                ("CSV", "download", "Save the jobs as CSV", lambda: self._save(self.export_csv)),
+                ("Code", "code", "Show the code that restores this", self._show_code),
+            )
+        )
         self._back.disabled = True
-        buttons = [
-            self._add_button("HTML", "download", lambda: self._save(self.export_html)),
-            self._add_button("CSV", "download", lambda: self._save(self.export_csv)),
-            self._add_button("Code", "code", self._show_code),
-        ]
-        for button, text in zip(buttons, _BUTTON_TEXTS, strict=True):
-            button.tooltip = text
         self._filters.bar.children = (*self._filters.bar.children, self._back)
         row_layout = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
         self.box = ipywidgets.VBox(
@@ -216,13 +218,6 @@ class Explorer:
             ]
         )
 
-    def _add_button(self, text: str, icon: str, step: Callable[[], None]) -> ipywidgets.Button:
-        button = ipywidgets.Button(
-            description=text, icon=icon, layout=ipywidgets.Layout(width="auto", height="26px")
-        )
-        button.on_click(lambda _button: self._show_errors(step))
-        return button
-
     def _on_theme(self, dark: bool) -> None:  # noqa: FBT001 # a trait's value
         self._theme = "dark" if dark else "light"
         self._clear_inactive_tabs()
@@ -238,26 +233,41 @@ class Explorer:
         self._select_soon(self._past.pop())
 
     def _on_cancel(self) -> None:
-        """Return to the selection that is shown."""
+        """Return to the selection and the tab that are shown."""
         if self._view is not None:
             self._filters.value = self._view.selection
+            self._stack.selected_index = self._shown_tab
+
+    def _on_tab(self, _change: object) -> None:
+        """Draw the tab that was opened; compute beside the page what takes a while."""
+        view, tab = self._view, self._tabs[self._stack.selected_index or 0]
+        is_slow = view is not None and self._data.is_large and tab.name not in view.index.drawn_tabs
+        if view is None or not is_slow or not is_in_page():
+            self._show_errors(self._draw)
+            return
+        self._busy.run(
+            self._data.describe_drawing(tab.name),
+            lambda _stop: tab.prepare(view),
+            lambda result: self._show_errors(lambda: self._draw_prepared(result)),
+        )
+
+    def _draw_prepared(self, prepare: Callable[[], None]) -> None:
+        prepare()  # raises the error of the step, if any
+        self._draw()
 
     def _select_soon(self, selection: Selection) -> None:
         """Show a selection after the changes that are already waiting: only the last is drawn."""
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:  # not in Jupyter
+        if not is_in_page():
             self._select(selection)
             return
         self._cancel_waiting()
         self._show_errors(lambda: setattr(self._filters, "value", selection))
-        self._waiting = loop.call_later(_DELAY, self._begin)
+        self._waiting = asyncio.get_running_loop().call_later(
+            _DELAY, self._show_errors, self._begin
+        )
 
     def _begin(self) -> None:
         """Show the selection that waits; compute it beside the page if that takes a while."""
-        self._show_errors(self._begin_step)
-
-    def _begin_step(self) -> None:
         selection, previous = self.value, self._view
         text = self._data.describe_slow_step(selection)
         if not text:
@@ -333,8 +343,9 @@ class Explorer:
             return
         index = self._view.index
         if self.tab not in index.drawn_tabs:  # an assessment computes its frames when needed
-            self._busy.show(f"Drawing {self.tab} of {self._data.job_count:,} jobs …")
-        self._tabs[self._stack.selected_index or 0].show(self._view, self._theme)
+            self._busy.show(self._data.describe_drawing(self.tab))
+        self._shown_tab = self._stack.selected_index or 0
+        self._tabs[self._shown_tab].show(self._view, self._theme)
         index.drawn_tabs.add(self.tab)
         self._busy.clear()
 
@@ -347,14 +358,6 @@ class Explorer:
 
     def _save(self, export: Callable[[], Path]) -> None:
         self._message.value = render_link(export())
-
-    def _observations(self, view: FilteredView) -> pd.DataFrame:
-        observations = self._data.observations(view.drawn_states.index, view.start)
-        return (
-            observations[observations["observed_at"] <= view.end]
-            if view.end < view.now
-            else observations
-        )
 
     def _show_code(self) -> None:
         """Show the line of Python that restores what is shown."""

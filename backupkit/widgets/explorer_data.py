@@ -18,8 +18,8 @@ from backupkit.widgets.selection import Selection
 
 __all__ = ["ExplorerData", "Source"]
 
-_MAX_QUICK_SEARCH: Final = 50_000
-"""Up to this number of jobs, a search takes no noticeable time."""
+_MAX_QUICK: Final = 50_000
+"""Up to this number of jobs, a search and a tab take no noticeable time."""
 
 _MIN_PERIOD: Final = timedelta(days=90)
 """Minimum period to assess, so that the usual periods need no second assessment."""
@@ -89,6 +89,11 @@ class ExplorerData:
         """Number of jobs."""
         return len(self._frames.jobs)
 
+    @property
+    def is_large(self) -> bool:
+        """True if a search or the first look at a tab takes more than a moment."""
+        return self.job_count > _MAX_QUICK
+
     def check(self, selection: Selection) -> None:
         """Raise ValueError if an appliance, site, group or type of job does not exist."""
         for name, existing in (
@@ -114,10 +119,13 @@ class ExplorerData:
         if not self.is_assessed(start):
             return f"Assessing {self.job_count:,} jobs from {format_timestamp(start, 'UTC')} on …"
         index = self.assessment_index(start)
-        is_large = self.job_count > _MAX_QUICK_SEARCH
-        if selection.text and is_large and not index.has_searched(selection.text):
+        if selection.text and self.is_large and not index.has_searched(selection.text):
             return f"Searching {self.job_count:,} jobs …"
         return ""
+
+    def describe_drawing(self, tab: str) -> str:
+        """Return what takes a while when a tab is opened first."""
+        return f"Drawing {tab} of {self.job_count:,} jobs …"
 
     def assessment_index(self, start: pd.Timestamp) -> AssessmentIndex:
         """Return the assessment of the whole fleet from `start` or earlier up to now."""

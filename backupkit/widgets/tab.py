@@ -35,6 +35,10 @@ class Tab(ABC):
     def show(self, view: FilteredView, theme: str) -> None:
         """Draw a view."""
 
+    def prepare(self, view: FilteredView) -> None:
+        """Compute the frames of a view that take a while; what is computed is kept."""
+        _ = view.period
+
     def clear(self) -> None:
         """Remove the content."""
         for part in self._parts:

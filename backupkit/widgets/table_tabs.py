@@ -84,6 +84,10 @@ class Failures(Tab):
         self._hint = ipywidgets.HTML()
         self._arrange(self._pareto, self._hint, self._choice, self._over_time, self._table)
 
+    def prepare(self, view: FilteredView) -> None:
+        """Read the messages of all failed jobs, once."""
+        _ = view.failures
+
     def show(self, view: FilteredView, theme: str) -> None:
         """Draw the signatures, and list them with their causes."""
         self._view = view

@@ -1,6 +1,6 @@
 """Tabs of the explorer with figures alone."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import ipywidgets
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from backupkit import plots
 from backupkit.plots.picture import to_timestamp
-from backupkit.plots.style import THEMES
+from backupkit.plots.style import THEMES, sanitise_text
 from backupkit.widgets import view_html
 from backupkit.widgets.figure import FigureWidget
 from backupkit.widgets.run_timeline import RunTimeline
@@ -22,8 +22,14 @@ _MAX_ROWS: Final = 25
 _MAX_FIRST_ROWS: Final = 10
 """Maximum number of rows of the first picture, so that it is on one screen with the filters."""
 
-_MAX_CAUSES: Final = 10
-_MAX_PLACES: Final = 15
+_MIN_ROWS: Final = 6
+_MAX_CAUSES: Final = 8
+_MAX_PLACES: Final = 8
+_LABEL_LENGTH: Final = 26
+_BARS_WIDTH: Final = 6.35
+_CELLS_WIDTH: Final = 4.05  # [inch]; both are beside each other on a screen of 1,366 pixels
+_FRAME_HEIGHT: Final = 1.55
+_ROW_HEIGHT: Final = 0.24
 _MAX_CURVES: Final = 12
 _PROGRESS_HINT: Final = (
     f"<small>Choose up to {_MAX_CURVES} appliances to see how their jobs progressed.</small>"
@@ -42,40 +48,72 @@ class Overview(Tab):
         )
         self._cells = FigureWidget(on_click=self._on_cell_click, on_row=self._on_signature)
         self._arrange(self._bars, self._cells)
+        self.box = ipywidgets.HBox(self.box.children, layout=ipywidgets.Layout(flex_flow="wrap"))
 
     def show(self, view: FilteredView, theme: str) -> None:
         """Draw the runs of the worst appliances, and the failures of all."""
         self._view, self._rows = view, view.drawn_states.index[:_MAX_FIRST_ROWS]
-        show_timeline(self._bars, view, self._rows, theme)
-        parts = view.failure_parts
-        self._signatures, self._places = (
-            [str(name) for name in parts[column].drop_duplicates()]
-            for column in ("signature", "part")
-        )
-        totals = parts.groupby("part")["jobs"].sum()
-        self._places.sort(key=lambda place: (-totals[place], place))
+        height = _FRAME_HEIGHT + _ROW_HEIGHT * max(len(self._rows), _MIN_ROWS)
+        show_timeline(self._bars, view, self._rows, theme, figsize=(_BARS_WIDTH, height))
+        parts = self._label_parts(view.failure_parts)
         self._cells.show(
-            plots.failure_matrix(parts, limit=_MAX_CAUSES, columns=_MAX_PLACES, theme=theme),
+            plots.failure_matrix(
+                parts,
+                limit=_MAX_CAUSES,
+                columns=_MAX_PLACES,
+                figsize=(_CELLS_WIDTH, height),
+                theme=theme,
+            ),
             "Failed jobs by error pattern and appliance",
             rows=self._signatures[:_MAX_CAUSES],
             chosen=view.selection.signatures,
         )
 
+    def _label_parts(self, parts: pd.DataFrame) -> pd.DataFrame:
+        """Shorten the error patterns to the room of the figure, and keep the order of its rows."""
+        labels: dict[str, str] = {}  # signature by label
+        for signature in parts["signature"].unique():
+            label = sanitise_text(signature, width=_LABEL_LENGTH)
+            labels[f"{label} {len(labels) + 1}" if label in labels else label] = signature
+        short = {signature: label for label, signature in labels.items()}
+        parts = parts.assign(signature=parts["signature"].map(short))
+        self._signatures = [labels[label] for label in _rank(parts, "signature")]
+        self._places = _rank(parts, "part")
+        return parts
+
     def _on_signature(self, row: int) -> None:
         """Select an error pattern, or deselect it."""
-        if 0 <= row < len(self._signatures[:_MAX_CAUSES]):
-            chosen = toggle(self._view.selection.signatures, self._signatures[row])
-            self._select(signatures=chosen)
+        signature = _get(self._signatures[:_MAX_CAUSES], row)
+        if signature:
+            self._select(signatures=toggle(self._view.selection.signatures, signature))
 
     def _on_cell_click(self, x: float, y: float) -> None:
-        """Select the failures of one error pattern on one appliance."""
-        row, column = round(y), round(x)
-        signatures, places = self._signatures[:_MAX_CAUSES], self._places[:_MAX_PLACES]
-        if 0 <= row < len(signatures) and 0 <= column < len(places):
-            self._select(signatures=(signatures[row],), appliances=(places[column],))
+        """Select the error pattern and the appliance of a cell; a total selects one of them."""
+        signature = _get(self._signatures[:_MAX_CAUSES], round(y))
+        place = _get(self._places[:_MAX_PLACES], round(x))
+        chosen = {"signatures": signature, "appliances": place}
+        if signature or place:
+            self._select(**{name: (value,) for name, value in chosen.items() if value})
 
 
-def show_timeline(figure: FigureWidget, view: FilteredView, rows: pd.Index, theme: str) -> None:
+def _rank(parts: pd.DataFrame, column: str) -> list[str]:
+    """Return the values of a column in the order of the figure: the most failed jobs first."""
+    totals = parts.groupby(column)["jobs"].sum()
+    return [str(name) for name in sorted(totals.index, key=lambda name: (-totals[name], name))]
+
+
+def _get(values: Sequence[str], place: int) -> str:
+    """Return the value at a place; "" if there is none."""
+    return values[place] if 0 <= place < len(values) else ""
+
+
+def show_timeline(
+    figure: FigureWidget,
+    view: FilteredView,
+    rows: pd.Index,
+    theme: str,
+    figsize: tuple[float, float] | None = None,
+) -> None:
     """Draw the jobs of some appliances as bars."""
     jobs, slots = view.timeline_frame(rows), view.slots_of(rows)
     ax = plots.timeline(
@@ -86,6 +124,7 @@ def show_timeline(figure: FigureWidget, view: FilteredView, rows: pd.Index, them
         start=view.start,
         end=view.end,
         limit=len(rows),
+        figsize=figsize,
         theme=theme,
     )
     shown = {*jobs["appliance"].unique(), *slots["appliance"].unique()}
@@ -121,11 +160,8 @@ class Timeline(Tab):
 
     name = "Timeline"
 
-    def __init__(
-        self, select: Select, observations: Callable[[FilteredView], pd.DataFrame]
-    ) -> None:
+    def __init__(self, select: Select) -> None:
         super().__init__(select)
-        self._observations = observations
         picture = FigureWidget(
             on_click=self._on_row_click, on_brush=self._on_span_drag, on_row=self._on_row
         )
@@ -144,7 +180,7 @@ class Timeline(Tab):
         self._hint.value = "" if draw_progress else _PROGRESS_HINT
         if draw_progress:
             self._progress.show(
-                plots.progress(self._observations(view), theme=theme), "Progress of jobs"
+                plots.progress(view.observations(), theme=theme), "Progress of jobs"
             )
         else:
             self._progress.clear()
@@ -200,6 +236,10 @@ class Durations(Tab):
         self._lengths = FigureWidget()
         self._load = FigureWidget(on_brush=self._on_span_drag)
         self._arrange(self._lengths, self._load)
+
+    def prepare(self, view: FilteredView) -> None:
+        """Find the unusual jobs and the load of the targets, once."""
+        _ = view.index.assessment.anomalies, view.index.assessment.loads
 
     def show(self, view: FilteredView, theme: str) -> None:
         """Draw the durations with unusual jobs marked, then the load of the targets."""

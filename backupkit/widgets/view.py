@@ -7,6 +7,7 @@ computed by `backupkit.analysis`, as for a report.
 
 from functools import cached_property
 from threading import Event
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -136,6 +137,13 @@ class FilteredView:
             step()
         return self
 
+    def observations(self) -> pd.DataFrame:
+        """Return the observations of the appliances to draw; they are read on each call."""
+        observations = self._data.observations(self.drawn_states.index, self.start)
+        if self.end < self.now:
+            observations = observations[observations["observed_at"] <= self.end]
+        return observations
+
     # --- jobs ------------------------------------------------------------------------------------
 
     @cached_property
@@ -165,18 +173,21 @@ class FilteredView:
         """Return the columns that figures need of some jobs.
 
         They are start_time, end_time and duration, and of the labels appliance, outcome, signature
-        and target those that are named.
+        and target those that are named; with the label progress, also that of running jobs.
         """
         index = self.index
         start, end = (
             pd.DatetimeIndex(times[positions].view("datetime64[us]")).tz_localize("UTC")
             for times in (index.start, index.end)
         )
-        columns = {
+        columns: dict[str, Any] = {
             name: pd.Categorical.from_codes(codes[positions], categories=categories)
             for name in labels
+            if name != "progress"
             for codes, categories in [index.find_codes(name)]
         }
+        if "progress" in labels:
+            columns["progress"] = index.progress[positions]
         return pd.DataFrame(
             {**columns, "start_time": start, "end_time": end, "duration": end - start}
         )
@@ -224,8 +235,7 @@ class FilteredView:
             }
         ).value_counts()
         rows = counts.rename("jobs").reset_index()
-        signatures = pd.Series([*index.signatures, None], dtype="str")
-        rows["signature"] = signatures.iloc[rows["signature"].to_numpy()].to_numpy()
+        rows["signature"] = index.signatures[rows["signature"]]
         rows["appliance"] = index.appliances[rows["appliance"]]
         return failure_parts(rows, pd.DataFrame(), by="appliance")
 

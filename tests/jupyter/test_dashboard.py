@@ -62,7 +62,7 @@ def test_dashboard(browser: Browser, dashboard: str) -> None:
     with browser.new_context(viewport={"width": 1280, "height": 1000}) as context:
         page = context.new_page()
         watched = Watched(page)
-        page.goto(dashboard)
+        page.goto(dashboard, wait_until="commit")  # Voila sends the page while it runs the cells
         expect(page.get_by_role("tab", name="Overview")).to_be_visible(timeout=60_000)
         expect(page.get_by_text(VERDICT).first).to_be_visible()
         ARTEFACTS.mkdir(exist_ok=True)

@@ -35,6 +35,9 @@ def explorer(notebook: Notebook) -> Locator:
     """Return the explorer without filters and with the overview open."""
     shown = notebook.output("explorer").locator(".jp-OutputArea-child").first  # not the still
     shown.get_by_role("button", name="Clear filters").click()
+    if shown.locator(".noUi-handle").last.is_visible():
+        shown.get_by_role("button", name="More filters").click()
+        expect(shown.locator(".noUi-handle").last).to_be_hidden()
     shown.get_by_role("tab", name="Overview").click()
     shown.get_by_role("button", name="30 d", exact=True).click()
     expect(shown.get_by_text(VERDICT)).to_be_visible()
@@ -114,6 +117,7 @@ class TestExplorer:
         expect(explorer.get_by_text("2026-10-24 23:30 to 2026-11-23 23:30 UTC")).to_be_visible()
         if not explorer.locator(".noUi-handle").last.is_visible():
             explorer.get_by_role("button", name="More filters").click()
+        expect(explorer.locator(".noUi-handle").last).to_be_visible()
         explorer.locator(".noUi-handle").last.focus()
         explorer.page.keyboard.press("ArrowLeft")
         expect(explorer.get_by_text("to 2026-11-23 00:00 UTC")).to_be_visible()

@@ -91,7 +91,7 @@ class TestForBreach:
                 "next_step": ["Go.", "Log."],
             }
         )
-        log = "Its cause is not known: read /var/log/vmware/applmgmt/backup.log around"
+        log = "The cause is not known: read /var/log/vmware/applmgmt/backup.log around"
         assert find_next_steps(jobs, failures, END) == {
             "a": ("Full.", "Go."),
             "b": ("", f"{log} 2026-11-08 00:00 UTC."),

@@ -114,6 +114,8 @@ def test_more_than_one_breach() -> None:
     found = section(month({"a": "s" * 30 + "f", "b": "s" * 30 + "f"}, end=end))
     assert found.finding.startswith("On average, 2 breaches within a day are expected of 2 ")
     assert [(one.probability, one.runs_left) for one in found.chances] == [("100.0 %", 0)] * 2
+    single = section(month({"a": "s" * 30 + "f"}, end=end))
+    assert single.finding.startswith("On average, 1 breach within a day is expected of 1 ")
 
 
 def test_no_breach_within_a_day() -> None:

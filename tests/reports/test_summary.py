@@ -46,7 +46,7 @@ class TestActs:
         assert "Enable its schedule" in steps["vc-off"]
         assert "a run did not start" in steps["vc-silent"]
         assert steps["vc-strikes"] == (
-            "Its cause is not known: read /var/log/vmware/applmgmt/backup.log around "
+            "The cause is not known: read /var/log/vmware/applmgmt/backup.log around "
             "2026-11-08 01:20 UTC. Then start a backup by hand."
         )
         assert "running since 2026-11-08 01:00 UTC" in steps["vc-running"]

@@ -560,16 +560,60 @@ class TestLinks:
         explorer = Explorer(sample, Selection())
         ax = owners(explorer)[1]._axes
         rows, columns = (
-            [label.get_text() for label in labels[:-1]]  # the last ones are the totals
+            [label.get_text() for label in labels]
             for labels in (ax.get_yticklabels(), ax.get_xticklabels())
         )
         shown = pictures(explorer)[1]
         names = [name for name, *_ in shown.rows]
-        assert [name[:20] for name in names] == [row[:20] for row in rows]
-        for number, column in enumerate(columns):
+        assert [*(name[:20] for name in names), "all"] == [row[:20] for row in rows]
+        for number, column in enumerate(columns[:-1]):
             explorer.value = Selection()
             click(explorer, 1, number, 0)
             assert (explorer.value.appliances, signatures(explorer)) == ((column,), (names[0],))
+
+    def test_totals_of_the_heat_map(self, explorer: Explorer) -> None:
+        """A total selects its error pattern or its appliance alone; the corner nothing."""
+        click(explorer, 1, 1, 1)
+        assert explorer.value == Selection(last="7d")
+        click(explorer, 1, 1, 0)
+        assert (explorer.value.appliances, len(signatures(explorer))) == ((), 1)
+        explorer.value = Selection(last="7d")
+        click(explorer, 1, 0, 1)
+        assert (explorer.value.appliances, signatures(explorer)) == (("vc-nyc",), ())
+
+    def test_patterns_that_begin_alike(self) -> None:
+        """Patterns with the same begin have a row each, and failures without a message one, too."""
+        texts = [
+            "The upload of the component failed: disk",
+            "The upload of the component failed: time",
+        ]
+        messages = [[message(texts[0])], [message(texts[0])], [message(texts[1])], [], [], []]
+        starts = [END - DAY * (number + 1) for number in range(6)]
+        jobs = JOBS.frame(
+            {
+                "appliance": ["vc-1"] * 6,
+                "job_id": [str(number) for number in range(6)],
+                "outcome": ["failure"] * 6,
+                "type": ["SCHEDULED"] * 6,
+                "start_time": starts,
+                "end_time": [start + pd.Timedelta(minutes=5) for start in starts],
+                "messages": messages,
+            }
+        )
+        snapshot = SimpleNamespace(
+            jobs=jobs,
+            polls=POLLS.frame({"appliance": ["vc-1"], "polled_at": [END], "ok": [True]}),
+            schedules=SCHEDULES.empty(),
+            observations=OBSERVATIONS.empty(),
+        )
+        explorer = explore(snapshot, Policy(), now=END)
+        names = [name for name, *_ in pictures(explorer)[1].rows]
+        assert names == ["(no message)", *texts]
+        for row, name in enumerate(names):
+            explorer.value = Selection()
+            pictures(explorer)[1]._handle_custom_msg({"kind": "row", "row": row}, [])
+            assert signatures(explorer) == (name,)
+            assert len(explorer.jobs) == (3, 2, 1)[row]
 
     def test_a_name_chosen(self, explorer: Explorer) -> None:
         """The name of a row selects it, and chosen names are marked."""
@@ -748,9 +792,7 @@ class TestExport:
     def test_html(self, explorer: Explorer, tmp_path: Path) -> None:
         """The button saves the report of the selection and offers a link to it."""
         explorer.value = Selection(appliances=("vc-nyc",), last="7d")
-        find(
-            explorer.box, tooltip="Save the report of the selection as HTML, with its data"
-        ).click()
+        find(explorer.box, tooltip="Save the report as HTML").click()
         page = (tmp_path / "backupkit-20261109-0000.html").read_text(encoding="utf-8")
         html5lib.HTMLParser(strict=True).parse(page)
         assert "BREACH 1 of 1" in page
@@ -777,7 +819,7 @@ class TestExport:
     def test_csv(self, explorer: Explorer, tmp_path: Path) -> None:
         """The button saves the selected jobs only."""
         explorer.value = Selection(outcomes=("failure",), last="7d")
-        find(explorer.box, tooltip="Save the selected jobs as CSV").click()
+        find(explorer.box, tooltip="Save the jobs as CSV").click()
         path = tmp_path / "backupkit-20261109-0000-selected.csv"
         rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
         assert [row["outcome"] for row in rows] == ["failure"] * 7
@@ -789,15 +831,13 @@ class TestExport:
     ) -> None:
         """A file that is too large for a page is saved without a link."""
         monkeypatch.setattr(sys.modules["backupkit.widgets.saving"], "_MAX_LINK_BYTES", 10)
-        find(explorer.box, tooltip="Save the selected jobs as CSV").click()
+        find(explorer.box, tooltip="Save the jobs as CSV").click()
         assert "Saved backupkit-" in texts_of(explorer)
 
     def test_nothing_to_export(self, explorer: Explorer) -> None:
         """Without an assessment nothing is saved, and a sentence says so."""
         explorer.value = Selection(last="soon")
-        find(
-            explorer.box, tooltip="Save the report of the selection as HTML, with its data"
-        ).click()
+        find(explorer.box, tooltip="Save the report as HTML").click()
         assert "nothing can be exported" in texts_of(explorer)
 
 

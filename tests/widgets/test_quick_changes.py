@@ -197,8 +197,8 @@ class TestBesideThePage:
 
         asyncio.run(change())
 
-    def test_many_jobs_are_searched(self) -> None:
-        """A search over many jobs has the sign, once for each text."""
+    def test_many_jobs(self) -> None:
+        """A search over many jobs has the sign, once for each text; so has a tab, once."""
         fleet = fleet_of(10, 5_100)
         frames = SimpleNamespace(
             jobs=fleet.jobs,
@@ -220,7 +220,24 @@ class TestBesideThePage:
             explorer.value = Selection(last="30d", text="NAS-")
             assert not any(messages)
 
+        async def open_tabs() -> None:
+            for tab in ("Failures", "Durations"):
+                explorer.tab = tab
+                assert "Drawing" in busy_text(explorer)
+                find(explorer.box, description="Cancel").click()
+                assert (explorer.tab, busy_text(explorer)) == ("Jobs", "")
+                explorer.tab = tab
+                assert not pictures_of(explorer)
+                await until(lambda: busy_text(explorer) == "")
+                assert pictures_of(explorer)
+                explorer.tab = "Jobs"
+                messages.clear()
+                explorer.tab = tab
+                assert not any(messages)
+                explorer.tab = "Jobs"
+
         asyncio.run(search())
+        asyncio.run(open_tabs())
 
     def test_an_error(self) -> None:
         """An error of a slow step is shown."""
@@ -254,6 +271,12 @@ async def until(condition: Callable[[], bool]) -> None:
             return
         await asyncio.sleep(0.01)
     raise AssertionError("it did not happen in time")
+
+
+def pictures_of(explorer: Explorer) -> list[ipywidgets.DOMWidget]:
+    """Return the pictures of the open tab that are drawn."""
+    (tabs,) = (one for one in walk(explorer.box) if isinstance(one, ipywidgets.Tab))
+    return [one for one in walk(tabs.children[tabs.selected_index]) if getattr(one, "src", "")]
 
 
 def judged_start(explorer: Explorer) -> pd.Timestamp:
