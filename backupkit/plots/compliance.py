@@ -75,12 +75,14 @@ def compliance(
     >>> [float(line.get_ydata()[0]) for line in ax.lines]
     [100.0, 50.0]
     """
-    assessed = find_assessment(intervals, "compliance", "a.intervals")
+    assessed, verdict = find_assessment(intervals, "compliance", "a.intervals"), None
     if assessed is not None:
         intervals = assessed.intervals
         start, end = start or assessed.start, end or assessed.end
-        demanded = assessed.fleet["target"].get(_TARGET_METRIC)
-        target = target if target is not None or pd.isna(demanded) else float(demanded)
+        figure = assessed.fleet.reindex([_TARGET_METRIC]).iloc[0]
+        if target is None and pd.notna(figure["target"]) and pd.notna(figure["value"]):
+            target = float(figure["target"])
+            verdict = float(figure["value"]), str(figure["target_state"])
     intervals = check_columns(intervals, _COLUMNS, "compliance", "a.intervals")
     start, end = to_moment(start), to_moment(end)
     with style.apply_style(theme) as active_theme:
@@ -117,7 +119,7 @@ def compliance(
         handles = [*ax.lines[::-1], *ax.collections]
         title = "Compliance over time"
         if target is not None:
-            title += f": {_judge(in_scope, target)}"
+            title += _describe_verdict(verdict or _judge(in_scope, target), target)
             handles.append(_draw_target(ax, target, active_theme))
         style.draw_title_and_legend(ax, title, handles)
         style.draw_caption(ax, caption)
@@ -131,22 +133,29 @@ def _draw_target(ax: Axes, target: float, active_theme: style.Theme) -> Line2D:
     return ax.axhline(percent, color=colour, lw=1, ls=":", label="target", gid="target")
 
 
-def _judge(in_scope: pd.DataFrame, target: float) -> str:
-    """Return whether the compliant share of the time in scope meets a target, in words."""
+def _judge(in_scope: pd.DataFrame, target: float) -> tuple[float, str] | None:
+    """Return the compliant share of the time in scope, and whether it meets a target."""
     spans = (in_scope["end"] - in_scope["start"]).dt.total_seconds()
     hours = spans.groupby(in_scope["state"].astype("str")).sum()
     good, total = hours.get("compliant", 0.0), hours.sum()
-    undecided = hours.get("unknown", 0.0)
     if not total:
-        return "no time in scope"
-    if good >= target * total * (1 - _TOLERANCE):
-        verdict = "met"
-    else:
-        verdict = "missed" if good + undecided < target * total else "not decided"
-    percent = 100 * good / total
-    # a missed target is not rounded up to it
-    shown = min(round(percent, 1), 100 * target - 0.1) if verdict != "met" else round(percent, 1)
-    return f"{shown:.1f} % of the time, target {100 * target:g} % {verdict}"
+        return None
+    needed = target * total * (1 - _TOLERANCE)
+    if good >= needed:
+        return good / total, "met"
+    return good / total, "missed" if good + hours.get("unknown", 0.0) < needed else "unknown"
+
+
+def _describe_verdict(verdict: tuple[float, str] | None, target: float) -> str:
+    """Return share and target in words; a share that misses it is not rounded up to it."""
+    if verdict is None:
+        return ": no time in scope"
+    percent, state = 100 * verdict[0], verdict[1]
+    shown = round(percent, 1)
+    if state != "met" and shown >= 100 * target:
+        shown = np.floor(10 * percent) / 10
+    word = "not decided" if state == "unknown" else state
+    return f": {shown:.1f} % of the time, target {100 * target:g} % {word}"
 
 
 def _count_states(intervals: pd.DataFrame) -> tuple[Floats, list[Floats]]:

@@ -72,12 +72,12 @@ def durations(
     -------
     Axes
         Up to six appliances: duration [min] by start, one series each. A single appliance also has
-        a band of 3.5 times the robust spread of its first ten successes about their median, and a
-        line of the median of the ten successes up to each time, the baseline. The caption names
-        both if the newest ones left the band. The band is not the limit of an anomaly, which comes
-        from 100 runs. More than six: one row each, with durations as multiples of the median of the
-        appliance's successes; the row with the largest multiple is on top. Above 10,000 jobs: the
-        number of jobs per cell, as colour.
+        a band about the median of its first ten successes, of 3.5 times their robust spread from
+        one to the next, and a line of the median of the ten successes up to each time, the
+        baseline. The caption names both if the newest ones left the band. The band is not the limit
+        of an anomaly, which comes from 100 runs. More than six: one row each, with durations as
+        multiples of the median of the appliance's successes; the row with the largest multiple is
+        on top. Above 10,000 jobs: the number of jobs per cell, as colour.
 
     References
     ----------
@@ -192,8 +192,9 @@ def _draw_band(ax: Axes, days: Floats, minutes: Floats, active_theme: style.Them
         return
     first = minutes[:BASELINE_RUNS]
     median = float(np.median(first))
-    spread = max(float(np.median(np.abs(first - median))), _MIN_SPREAD_SHARE * median)
-    half_width = _BAND_SPREADS * spread / _MAD_FACTOR
+    # from run to run, which a slow growth does not widen
+    steps = float(np.median(np.abs(np.diff(first)))) / np.sqrt(2)
+    half_width = _BAND_SPREADS * max(steps, _MIN_SPREAD_SHARE * median) / _MAD_FACTOR
     blue = active_theme.of(style.BLUE)
     ax.axhspan(
         max(median - half_width, 0),

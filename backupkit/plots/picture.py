@@ -24,6 +24,7 @@ __all__ = [
     "FixedMargins",
     "NotebookFigure",
     "create_figure",
+    "load_backend",
     "render_png",
     "render_svg",
     "to_data_coords",
@@ -59,11 +60,21 @@ class NotebookFigure(Figure):
 class ChartAxes(Axes):
     """Axes that a notebook displays as the picture of their figure.
 
-    Their title is at the left by default, also one that is set later.
+    Their title is at the left by default. One that is set later has the style of the first one.
     """
 
     def set_title(self, label: str, *args: Any, **options: Any) -> Text:  # noqa: ANN401 # as matplotlib's
-        """Set the title, at the left by default."""
+        """Set the title, by default at the left and in the style of the present one."""
+        present: Text = self._left_title  # type: ignore[attr-defined] # has no public name
+        if present.get_text():
+            style = {
+                "color": present.get_color(),
+                "fontsize": present.get_fontsize(),
+                "fontweight": present.get_fontweight(),
+                "pad": self._title_pad,
+            }
+            options = style | options
+        self._title_pad: float | None = options.get("pad")
         return super().set_title(label, *args, **{"loc": "left", **options})
 
     def _repr_png_(self) -> bytes | None:
@@ -85,26 +96,41 @@ def create_figure(figsize: tuple[float, float]) -> ChartAxes:
     If the user has imported pyplot and calls a plot, it is pyplot's current figure. The figures of
     reports and widgets never are.
     """
-    pyplot = sys.modules.get("matplotlib.pyplot")
+    pyplot = _find_pyplot()
     layout = FixedMargins()
     figure: Figure
-    if pyplot is None or _is_called_by_package():
+    if pyplot is None:
         figure = NotebookFigure(figsize=figsize, layout=layout)
     else:
         figure = pyplot.figure(FigureClass=NotebookFigure, figsize=figsize, layout=layout)
     return cast("ChartAxes", figure.add_subplot(axes_class=ChartAxes))
 
 
+def load_backend() -> None:
+    """Load the backend of pyplot, if a plot will use it.
+
+    A backend may change settings when it is loaded. In a context of settings they would be lost.
+    """
+    pyplot = _find_pyplot()
+    if pyplot is not None:
+        pyplot.draw_if_interactive()
+
+
+def _find_pyplot() -> Any:  # noqa: ANN401 # a module without types
+    """Return pyplot if the user has imported it, and calls a plot; else None."""
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    return None if pyplot is None or _is_called_by_package() else pyplot
+
+
 def _is_called_by_package() -> bool:
     """Return whether another part of this package, not the user, calls a plot."""
-    frame: FrameType | None = sys._getframe()  # noqa: SLF001 # inspect.stack() reads source files
     package = __name__.partition(".")[0]
-    while frame is not None:
-        name = frame.f_globals.get("__name__", "")
-        if not name.startswith((f"{package}.plots", "contextlib")):
-            return bool(name.startswith(f"{package}."))
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001 # inspect.stack() reads source files
+    name = __name__
+    while frame is not None and name.startswith((f"{package}.plots", "contextlib")):
         frame = frame.f_back
-    return False
+        name = "" if frame is None else frame.f_globals.get("__name__", "")
+    return name.startswith(f"{package}.")
 
 
 class FixedMargins(LayoutEngine):
@@ -218,8 +244,10 @@ def render_svg(ax: Axes) -> bytes:
     """
     buffer = io.BytesIO()
     figure = _get_figure(ax)
+    canvas = figure.canvas
     with mpl.rc_context({"svg.hashsalt": "backupkit", "svg.fonttype": "none"}):
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+    figure.set_canvas(canvas)
     return buffer.getvalue()
 
 
@@ -274,8 +302,7 @@ def _png(figure: Figure, *, dpi: int) -> bytes:
     figure.set_dpi(dpi)
     options = {"compress_level": 1}  # slightly larger, but three times as fast
     TextImageCanvas(figure).print_png(buffer, metadata={"Software": None}, pil_kwargs=options)
-    if canvas.manager is not None:  # of pyplot, which draws on its own canvas
-        figure.set_canvas(canvas)
+    figure.set_canvas(canvas)
     return buffer.getvalue()
 
 

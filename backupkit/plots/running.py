@@ -27,6 +27,9 @@ _MAX_ROOM: Final = 0.25
 _OLD: Final = timedelta(minutes=10)
 """Age of an observation from which its time is shown."""
 
+_WIDE: Final = 5.5
+"""Width of a chart from which the estimated end is written beside a job [inch]."""
+
 _DAY: Final = timedelta(days=1)
 _NO_TIME: Final = timedelta(0)
 
@@ -101,14 +104,17 @@ def find_running_jobs(
     rows = {name: row for row, name in enumerate(names)}
     newest = newest[newest["appliance"].astype("str").isin(rows)]
     earlier = _list_durations(jobs, newest["appliance"])
-    remarks = {} if anomalies is None else _list_remarks(anomalies)
+    key = "start_time"  # without ids, by the time, which a correction of the clock may change
+    if anomalies is not None and "job_id" in anomalies and "job_id" in jobs:
+        key = "job_id"
+    remarks = {} if anomalies is None else _list_remarks(anomalies, key)
     return [
         _estimate(
             job,
             rows[str(job["appliance"])],
             now,
             earlier.get(str(job["appliance"]), []),
-            remarks.get((str(job["appliance"]), job["start_time"]), ""),
+            remarks.get((str(job["appliance"]), job[key]), ""),
         )
         for job in newest.to_dict("records")
     ]
@@ -126,14 +132,14 @@ def _list_durations(jobs: pd.DataFrame, appliances: pd.Series) -> dict[str, list
     return {str(name): list(group) for name, group in by_name}
 
 
-def _list_remarks(anomalies: pd.DataFrame) -> dict[tuple[str, pd.Timestamp], str]:
+def _list_remarks(anomalies: pd.DataFrame, key: str) -> dict[tuple[str, Any], str]:
     """Return the remark of each running job that is an anomaly; a stall is more serious."""
     words = {"overrun": "longer than usual", "stall": STALLED}
     found = {}
     for kind, remark in words.items():
         rows = anomalies[anomalies["kind"] == kind]
-        for name, start in zip(rows["appliance"], rows["start_time"], strict=True):
-            found[(str(name), start)] = remark
+        for name, job in zip(rows["appliance"], rows[key], strict=True):
+            found[str(name), job] = remark
     return found
 
 
@@ -221,7 +227,10 @@ def draw_running_jobs(
                 zorder=2.8,
             )
         shade = alarm if job.remark else active_theme.muted
-        style.draw_beside(ax, job.row, job.describe(now), colour=shade)
+        text = job.describe(now)
+        if style.get_width(ax) < _WIDE:
+            text = text.partition(" (")[0].partition(", end")[0].partition(", done")[0]
+        style.draw_beside(ax, job.row, text, colour=shade)
     return _list_handles(running, colour, active_theme)
 
 

@@ -1,9 +1,8 @@
 """Style of the figures: themes, styles of states, and shared drawing functions."""
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, cast
 
@@ -16,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
+from matplotlib.transforms import ScaledTranslation
 
 from backupkit.plots.fonts import list_fonts, sanitise_legend_label, sanitise_text
 from backupkit.plots.picture import (
@@ -23,10 +23,34 @@ from backupkit.plots.picture import (
     CAPTION_GID,
     ChartAxes,
     create_figure,
+    load_backend,
+)
+from backupkit.plots.themes import (
+    BLUE,
+    BROWN,
+    CURVES,
+    INK,
+    LINE,
+    MUTED,
+    ORANGE,
+    OUTCOME_STYLES,
+    PURPLE,
+    SLOT_STYLES,
+    THEMES,
+    StatusStyle,
+    Theme,
 )
 
 __all__ = [
+    "BLUE",
+    "BROWN",
+    "CURVES",
+    "INK",
+    "LINE",
+    "MUTED",
+    "ORANGE",
     "OUTCOME_STYLES",
+    "PURPLE",
     "SLOT_STYLES",
     "THEMES",
     "StatusStyle",
@@ -39,15 +63,6 @@ Floats = npt.NDArray[np.float64]
 
 Size = tuple[float, float]
 """Width and height of a figure [inch]."""
-
-INK = "#1d2125"
-MUTED = "#595959"
-LINE = "#d5d8dc"
-BLUE = "#0072B2"
-ORANGE = "#B54708"
-BROWN = "#8A5A00"
-PURPLE = "#6A3D9A"
-CURVES = (BLUE, ORANGE, PURPLE, BROWN, MUTED, INK)
 
 _MAX_NAMED_ROWS = 60
 """Maximum number of rows with a name each."""
@@ -64,100 +79,11 @@ _NOT_OF_A_STYLE: Final = (
 )
 """First letters of the settings that do not belong to the style of a figure."""
 
+_CAPTION_DEPTH: Final = 34  # below the axes [pt]
+_LABEL_SHARE: Final = 0.55  # of the width of a chart, at most, for the labels of rows
+_LETTER: Final = 5.6  # mean width of a letter of a label [pt]
 _DARKEST_PAPER: Final = 0.4
 """Brightness below which a background is dark."""
-
-
-@dataclass(frozen=True, slots=True)
-class Theme:
-    """Colours of a figure: background, text, secondary text and guide lines."""
-
-    paper: str
-    ink: str
-    muted: str
-    line: str
-    colours: Mapping[str, str]
-    """Colour of this theme by colour of the light theme."""
-
-    def of(self, colour: str) -> str:
-        """Return this theme's equivalent of a colour of the light theme.
-
-        Examples
-        --------
-        >>> THEMES["dark"].of(BLUE)
-        '#71bdec'
-        """
-        return self.colours.get(colour, colour)
-
-    def tint(self, colour: str) -> str:
-        """Return a tint to fill areas: a quarter of the colour, three quarters of the paper."""
-        channels = (
-            (int(colour[index : index + 2], 16) + 3 * int(self.paper[index : index + 2], 16)) // 4
-            for index in (1, 3, 5)
-        )
-        return "#" + "".join(f"{channel:02x}" for channel in channels)
-
-
-_DARK = {
-    INK: "#e6e8ea",
-    MUTED: "#a4abb3",
-    LINE: "#3d444c",
-    BLUE: "#71bdec",
-    ORANGE: "#f5a167",
-    BROWN: "#e0b95f",
-    PURPLE: "#c8a9ec",
-}
-
-THEMES: Mapping[str, Theme] = MappingProxyType(
-    {
-        "light": Theme("#ffffff", INK, MUTED, LINE, MappingProxyType({})),
-        "dark": Theme("#1b1f23", _DARK[INK], _DARK[MUTED], _DARK[LINE], MappingProxyType(_DARK)),
-    }
-)
-"""Themes by name; each colour has a contrast of at least 4.5 : 1 on its paper."""
-
-
-@dataclass(frozen=True, slots=True)
-class StatusStyle:
-    """Style of one outcome or slot state, distinct without colour.
-
-    The symbol is for text. Hatch (of a bar), marker and fill (of a point) are in matplotlib's
-    notation.
-    """
-
-    label: str
-    symbol: str
-    colour: str
-    hatch: str = ""
-    marker: str = "o"
-    fill: str = "full"
-
-
-OUTCOME_STYLES: Mapping[str, StatusStyle] = MappingProxyType(
-    {
-        "success": StatusStyle("succeeded", "●", BLUE),
-        "failure": StatusStyle("failed", "✕", ORANGE, hatch="/////"),
-        "open": StatusStyle("running", "▶", PURPLE, hatch="....."),
-        "void": StatusStyle("not started", "○", MUTED, hatch="-----"),
-        "other": StatusStyle("other state", "?", BROWN, hatch="+++++"),
-    }
-)
-"""Style of each job outcome."""
-
-SLOT_STYLES: Mapping[str, StatusStyle] = MappingProxyType(
-    {
-        "missed_failed": StatusStyle("failed", "✕", ORANGE, marker="X"),
-        "missed_overrun": StatusStyle("overran", "»", ORANGE, marker=">", fill="none"),
-        "missed_norun": StatusStyle("did not run", "○", ORANGE, fill="none"),
-        "unknown": StatusStyle("unknown", "?", PURPLE, marker="$?$"),
-        "late": StatusStyle("late", "◑", BROWN, fill="right"),
-        "rescued": StatusStyle("rescued", "◐", BROWN, fill="left"),
-        "pending": StatusStyle("pending", "…", MUTED, marker="$…$"),
-        "met": StatusStyle("met", "●", BLUE),
-        "excluded": StatusStyle("excluded", "-", MUTED, marker="_"),
-    }
-)
-"""Style of each slot state, the most serious first."""
 
 
 @contextmanager
@@ -181,6 +107,7 @@ def apply_style(theme: str = "light") -> Iterator[Theme]:
     ...     active_theme.paper, active_theme.of(BLUE)
     ('#000000', '#71bdec')
     """
+    load_backend()
     if theme == "rc":
         yield _read_theme()
         return
@@ -288,25 +215,40 @@ def draw_message(ax: Axes, message: str) -> Axes:
 
 
 def draw_title_and_legend(ax: Axes, title: str, handles: Sequence[Artist] = ()) -> None:
-    """Draw the title, and below it the legend, if it has entries."""
-    columns = max(int(72 * get_width(ax) / _LEGEND_ENTRY), 1)
+    """Draw the title and, if it has entries, the legend.
+
+    The legend is below the title. On given axes it is below them, so that a title that the user
+    sets has its usual place.
+    """
+    is_own = isinstance(ax, ChartAxes)
+    width = 72 * get_width(ax) * (1 if is_own else _DATA_SHARE)
+    columns = max(int(width / _LEGEND_ENTRY), 1)
     lines = -(-len(handles) // columns)
-    width = 72 * get_width(ax) * (1 if isinstance(ax, ChartAxes) else _DATA_SHARE)
     wrapped = textwrap.fill(title, max(int(width / _TITLE_LETTER), _MIN_TITLE_LETTERS))
-    ax.set_title(wrapped, pad=8 + _LEGEND_LINE * lines if handles else None)
-    if handles:
-        ax.legend(
-            handles=handles,
-            loc="lower left",
-            bbox_to_anchor=(0, 1),
-            borderaxespad=0.2,
-            borderpad=0,
-            columnspacing=1.2,
-            fontsize=8,
-            handlelength=1.4,
-            handletextpad=0.4,
-            ncols=min(columns, len(handles)),
-        )
+    ax.set_title(wrapped, pad=8 + _LEGEND_LINE * lines if handles and is_own else None)
+    if not handles:
+        return
+    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1)}
+    if not is_own:
+        depth = _CAPTION_DEPTH + _LEGEND_LINE * _has_caption(ax)
+        below = ScaledTranslation(0, -depth / 72, _get_figure(ax).dpi_scale_trans)
+        place = {"loc": "upper left", "bbox_to_anchor": (0, 0)}
+        place["bbox_transform"] = ax.transAxes + below
+    ax.legend(
+        handles=handles,
+        **place,
+        borderaxespad=0.2,
+        borderpad=0,
+        columnspacing=1.2,
+        fontsize=8,
+        handlelength=1.4,
+        handletextpad=0.4,
+        ncols=min(columns, len(handles)),
+    )
+
+
+def _has_caption(ax: Axes) -> bool:
+    return any(text.get_gid() == CAPTION_GID for text in ax.texts)
 
 
 def draw_beside(ax: Axes, y: float, text: str, *, colour: str, x: float = 1.0) -> None:
@@ -332,11 +274,13 @@ def draw_beside(ax: Axes, y: float, text: str, *, colour: str, x: float = 1.0) -
 def draw_caption(ax: Axes, *parts: str) -> None:
     """Draw a caption below the axes, unless all its parts are empty."""
     text = "; ".join(part for part in parts if part)
+    legend = ax.get_legend()
+    lines = 0 if isinstance(ax, ChartAxes) or legend is None else len(legend.get_texts())
     if text:
         ax.annotate(
             text,
             (0, 0),
-            (0, -34),
+            (0, -_CAPTION_DEPTH - _LEGEND_LINE * lines),
             xycoords="axes fraction",
             textcoords="offset points",
             color=mpl.rcParams["axes.labelcolor"],
@@ -414,6 +358,7 @@ def label_rows(ax: Axes, labels: list[str], *, width: int = 60) -> None:
     if len(labels) > _MAX_NAMED_ROWS:
         ax.set_ylabel("appliance, in order")
         return
+    width = min(width, int(72 * get_width(ax) * _LABEL_SHARE / _LETTER))
     ax.set_yticks(range(len(labels)), [sanitise_text(label, width=width) for label in labels])
     for label in ax.get_yticklabels():
         label.set_parse_math(False)

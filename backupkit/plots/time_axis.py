@@ -1,7 +1,7 @@
 """Times of the figures: axes in UTC, and times as matplotlib's day numbers."""
 
-from collections.abc import Sequence
-from datetime import datetime
+import re
+from datetime import datetime, timedelta
 from typing import Final
 
 import numpy as np
@@ -20,6 +20,7 @@ __all__ = [
     "to_day_number",
     "to_day_numbers",
     "to_moment",
+    "to_span",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -29,26 +30,6 @@ MomentLike = pd.Timestamp | datetime | str
 
 _MICROSECONDS_PER_DAY: Final = 86_400_000_000
 _MIN_TICKS: Final = 3
-
-
-class _DateLocator(AutoDateLocator):  # type: ignore[misc] # its module has no types
-    """Places of ticks: at least three, unless matplotlib has no step that is short enough."""
-
-    def __init__(self) -> None:
-        super().__init__(tz="UTC", minticks=_MIN_TICKS, maxticks=9)
-
-    def tick_values(self, vmin: object, vmax: object) -> Sequence[float]:
-        """Return the ticks between two times; with a shorter step if they are too few."""
-        ticks: Sequence[float] = super().tick_values(vmin, vmax)
-        low, high = date2num([vmin, vmax])
-        for minticks in (5, 8):
-            inside = np.asarray(ticks)
-            if ((inside >= low) & (inside <= high)).sum() >= _MIN_TICKS:
-                break
-            finer = AutoDateLocator(tz="UTC", minticks=minticks, maxticks=3 * minticks)
-            finer.set_axis(self.axis)
-            ticks = finer.tick_values(vmin, vmax)
-        return ticks
 
 
 def format_time_axis(
@@ -62,7 +43,7 @@ def format_time_axis(
         ax.set_xlim(left=to_day_number(start))
     if end is not None and start != end:
         ax.set_xlim(right=to_day_number(end))
-    locator = _DateLocator()
+    locator = AutoDateLocator(tz="UTC", minticks=_MIN_TICKS, maxticks=9)
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz="UTC"))
     ax.set_xlabel("time (UTC)")
@@ -82,6 +63,18 @@ def to_moment(time: MomentLike | None) -> pd.Timestamp | None:
         return None
     moment = pd.Timestamp(time)
     return moment.tz_localize("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
+
+
+def to_span(span: str | timedelta) -> pd.Timedelta:
+    """Convert a length of time, also as text.
+
+    Examples
+    --------
+    >>> to_span("1d 12h")
+    Timedelta('1 days 12:00:00')
+    """
+    # the "d" of policies is deprecated in pandas
+    return pd.Timedelta(re.sub(r"(?<=\d)d\b", "D", span) if isinstance(span, str) else span)
 
 
 def to_day_number(time: pd.Timestamp) -> float:

@@ -17,7 +17,7 @@ from backupkit.plots import style, time_axis
 from backupkit.plots.density import draw_density, encode_outcomes
 from backupkit.plots.running import draw_running_jobs, find_running_jobs, find_shown_end
 from backupkit.plots.sources import Source, check_columns, find_assessment
-from backupkit.plots.time_axis import MomentLike, to_day_number, to_moment
+from backupkit.plots.time_axis import MomentLike, to_day_number, to_moment, to_span
 from backupkit.tables import SLOTS
 from backupkit.tables.constants import OUTCOME_BY_STATUS
 
@@ -133,7 +133,7 @@ def timeline(  # noqa: PLR0913 # the options of a figure
         if not order or (started.empty and expected.empty):
             return style.draw_message(ax, "No backup job in this period")
         now = end or _find_newest_times(started, expected)
-        start = now - pd.Timedelta(last) if last is not None else start
+        start = now - to_span(last) if last is not None else start
         rows = _find_rows(started, drawn_names)
         is_drawn = (rows >= 0) & _mark_overlapping_jobs(started, start, end)
         running = find_running_jobs(started, drawn_names, now, anomalies)

@@ -16,9 +16,10 @@ def render_still(view: FilteredView, assessment: Assessment) -> str:
     """Render verdict, worst appliances, timeline and newest jobs of a view as HTML."""
     rows = view.drawn_states.index[:_MAX_ROWS]
     ax = plots.timeline(
-        view.plot_frame(view.positions_of(rows), "appliance", "outcome"),
+        view.timeline_frame(rows),
         slots=view.slots_of(rows),
         states=view.drawn_states,
+        anomalies=assessment.anomalies,
         start=view.start,
         end=view.end,
     )

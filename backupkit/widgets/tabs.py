@@ -115,14 +115,12 @@ def show_timeline(
     figsize: tuple[float, float] | None = None,
 ) -> None:
     """Draw the jobs of some appliances as bars."""
-    jobs, slots = (
-        view.plot_frame(view.positions_of(rows), "appliance", "outcome", "progress"),
-        view.slots_of(rows),
-    )
+    jobs, slots = view.timeline_frame(rows), view.slots_of(rows)
     ax = plots.timeline(
         jobs,
         slots=slots,
         states=view.drawn_states,
+        anomalies=view.index.assessment.anomalies,
         start=view.start,
         end=view.end,
         limit=len(rows),

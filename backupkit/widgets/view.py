@@ -192,6 +192,13 @@ class FilteredView:
             {**columns, "start_time": start, "end_time": end, "duration": end - start}
         )
 
+    def timeline_frame(self, appliances: pd.Index) -> pd.DataFrame:
+        """Return the columns that a timeline needs of the selected jobs of some appliances."""
+        positions = self.positions_of(appliances)
+        seen = self.index.jobs[["progress", "last_seen_at"]].iloc[self.index.order[positions]]
+        frame = self.plot_frame(positions, "appliance", "outcome")
+        return pd.concat([frame, seen.reset_index(drop=True)], axis="columns")
+
     def positions_of(self, appliances: pd.Index) -> Positions:
         """Return the positions of the selected jobs of some appliances."""
         flags = self.index.appliances.isin(appliances)

@@ -9,7 +9,7 @@ from matplotlib.patches import StepPatch
 
 from backupkit.plots import compliance, failures_over_time
 from backupkit.tables import INTERVALS
-from tests.builders import frame
+from tests.builders import assess_week, frame
 
 START = pd.Timestamp("2026-11-02T00:00Z")
 DAY = pd.Timedelta(days=1)
@@ -35,6 +35,50 @@ def lines(frame: pd.DataFrame) -> dict[str, list[float]]:
     """Draw and return the percentages of each line."""
     ax = compliance(frame)
     return {str(line.get_label()): np.ravel(line.get_ydata()).tolist() for line in ax.lines}
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (0.5, "75.0 % of the time, target 50 % met"),
+        (0.75, "75.0 % of the time, target 75 % met"),
+        (0.85, "75.0 % of the time, target 85 % not decided"),
+        (0.99, "75.0 % of the time, target 99 % missed"),
+        (0.7501, "75.0 % of the time, target 75.01 % not decided"),
+    ],
+)
+def test_the_target(target: float, words: str) -> None:
+    """The target is a line at its share; the title says whether the time in scope meets it.
+
+    Of 4 days, 3 are compliant, half a day is unknown, and half a day is in breach.
+    """
+    given = intervals(("a", "compliant", 0, 3), ("a", "unknown", 3, 3.5), ("a", "breach", 3.5, 4))
+    ax = compliance(given, target=target)
+    assert ax.get_title("left") == f"Compliance over time: {words}"
+    (line,) = (line for line in ax.lines if line.get_gid() == "target")
+    assert np.ravel(line.get_ydata()).tolist() == pytest.approx([100 * target] * 2)
+
+
+def test_the_target_of_an_assessment() -> None:
+    """An assessment brings its own target, and the title agrees with its verdict."""
+    a = assess_week()
+    row = a.fleet.loc["rpo_strict_micro"]
+    title = compliance(a).get_title("left")
+    assert f"target {100 * row['target']:g} % {row['target_state']}" in title
+    assert f"{100 * row['value']:.1f} %" in title
+
+
+def test_a_missed_target_is_not_rounded_up() -> None:
+    """A share of 98.97 % reads 98.9 % against a target of 99 %."""
+    given = intervals(("a", "compliant", 0, 98.97), ("a", "breach", 98.97, 100))
+    title = compliance(given, target=0.99).get_title("left")
+    assert title.endswith("98.9 % of the time, target 99 % missed")
+
+
+def test_a_target_without_time() -> None:
+    """Without any time in scope no target is met or missed."""
+    given = intervals(("a", "compliant", 0, 0))
+    assert "no time in scope" in compliance(given, target=0.9).get_title("left")
 
 
 def stacks(ax: Axes) -> list[tuple[list[float], list[float]]]:

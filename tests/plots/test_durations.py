@@ -44,9 +44,10 @@ class TestFew:
     def test_the_band(self) -> None:
         """One appliance with ten successes has a band of 3.5 robust spreads about the median.
 
-        Median 20, MAD 1 and its floor 0.05 x 20 = 1: 3.5 x 1 / 0.6745 = 5.189 minutes either way.
+        Median 20, steps of 1 / 1.414 and a floor of 0.05 x 20 = 1: 3.5 x 1 / 0.6745 = 5.189 minutes
+        either way.
         """
-        minutes = [19, 21, 19, 21, 19, 21, 19, 21, 20, 20]
+        minutes = [19, 20, 19, 20, 21, 20, 21, 20, 21, 20]
         ax = durations(jobs(*(("a", "success", m) for m in minutes)))
         (band,) = ax.patches
         assert band.get_y() == pytest.approx(20 - 5.189, abs=1e-3)  # type: ignore[attr-defined] # a rectangle
@@ -60,13 +61,14 @@ class TestFew:
     def test_growth_leaves_the_band(self) -> None:
         """Runs that grow from 90 to 215 min in a month leave the band of the first ten.
 
-        The first ten take 90 to 126 min, median 108, MAD 10: up to 108 + 3.5 x 10 / 0.6745 = 159.9.
+        The first ten take 90 to 126 min, median 108. Steps of 4 min are less than the floor of
+        0.05 x 108 = 5.4: up to 108 + 3.5 x 5.4 / 0.6745 = 136.0.
         The newest ten take 174 to 210 min, median 192: 1.8 times as long.
         """
         grown = [90 + 4 * night for night in range(31)]
         ax = durations(jobs(*(("a", "success", minutes) for minutes in grown)))
         (band,) = ax.patches
-        assert band.get_y() + band.get_height() == pytest.approx(159.9, abs=0.1)  # type: ignore[attr-defined] # a rectangle
+        assert band.get_y() + band.get_height() == pytest.approx(136.0, abs=0.1)  # type: ignore[attr-defined] # a rectangle
         medians = series(ax)["median of 10"]
         assert (medians[0], medians[-1]) == (108, 192)
         assert "; now 192 min, 1.8 times as long" in ax.texts[0].get_text()

@@ -6,6 +6,7 @@ import pytest
 from matplotlib.dates import date2num
 
 from backupkit.plots import exposure
+from tests.builders import assess_week
 
 NIGHT = pd.Timestamp("2026-11-08T01:00Z")
 HOUR = pd.Timedelta(hours=1)
@@ -93,3 +94,27 @@ class TestExposure:
         )
         assert len(ax.collections) == 1
         assert ax.get_ylabel() == "exposure (h)"
+
+    def test_many_backups_are_steps(self) -> None:
+        """Of 400 daily backups, the line has the oldest age of each day, and never less.
+
+        A backup at noon, available an hour later, is 25 h old when the next one is available. The
+        night without one, before day 300, makes it 49 h.
+        """
+        days = [day for day in range(400) if day != 300]
+        noon = [24 * day + 11 for day in days]  # the first night begins at 01:00
+        given = points(*(("a", hour + 1, hour) for hour in noon))
+        ax = exposure(given, end=NIGHT + 400 * 24 * HOUR)
+        (line,) = ax.lines
+        hours = np.ravel(line.get_ydata())
+        assert len(hours) <= 2 * 241
+        assert hours.max() == pytest.approx(49)
+        assert np.median(hours) == pytest.approx(25)
+        assert "of more than 20 backups: the oldest age of each day" in ax.texts[0].get_text()
+
+    def test_an_assessment(self) -> None:
+        """Of an assessment, the appliances in scope are drawn, in its period."""
+        a = assess_week()
+        ax = exposure(a)
+        assert ax.get_xlim() == (date2num(a.start), date2num(a.end))
+        assert "vc-retired" not in [line.get_label() for line in ax.lines]

@@ -92,6 +92,27 @@ def test_rendering_again() -> None:
     assert render_png(once) == render_png(twice)
 
 
+@pytest.mark.parametrize("dpi", [50, 110, 200])
+@pytest.mark.parametrize("before", [render_svg, render_png, None])
+def test_names_are_complete(before: Callable[[Axes], bytes] | None, dpi: int) -> None:
+    """Names of rows lie inside the picture at any resolution, whatever was rendered before."""
+    names = ["vc-" + "WIDE-" * 5, "vc-iiiiiiii", "vc-\u6771\u4eac"]
+    jobs = JOBS.frame(
+        {
+            "appliance": names,
+            "outcome": ["success"] * 3,
+            "start_time": [NIGHT] * 3,
+            "end_time": [NIGHT + HOUR] * 3,
+        }
+    )
+    ax = timeline(jobs)
+    if before is not None:
+        before(ax)
+    render_png(ax, dpi=dpi)
+    assert all(label.get_window_extent().x0 >= 0 for label in ax.get_yticklabels())
+    assert ax.figure.bbox.x1 - ax.bbox.x1 > 0
+
+
 class TestMomentOf:
     """`to_timestamp`."""
 

@@ -3,12 +3,15 @@
 import io
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import cast
 
 import matplotlib as mpl
+import nbformat
 import pandas as pd
 import pytest
+from nbclient import NotebookClient
 
 from backupkit import plots
 from backupkit.plots.picture import ChartAxes, render_png
@@ -94,6 +97,43 @@ class TestPyplot:
         assert pyplot.get_fignums() == [1]
 
 
+CELLS = {
+    "jobs": """
+import pandas as pd
+from backupkit import plots
+from backupkit.tables import JOBS
+nights = pd.Timestamp("2026-11-08T01:00Z") + pd.to_timedelta([0, 1], unit="D")
+jobs = JOBS.frame(
+    {"appliance": ["a", "b"], "outcome": ["success"] * 2, "start_time": list(nights)}
+)
+plots.timeline(jobs)
+""",
+    "pyplot": "import matplotlib.pyplot as plt\nplots.timeline(jobs)",
+    "save": "plots.timeline(jobs)\nplt.savefig('saved.png')",
+    "show": "plots.timeline(jobs)\nplt.show()",
+    "own axes": "_, ax = plt.subplots(figsize=(6, 4))\nplots.timeline(jobs, ax=ax);",
+    "none left": "print(plt.get_fignums())",
+}
+"""Cells of a notebook; each but the last shows one picture."""
+
+
+def test_in_a_notebook(tmp_path: Path) -> None:
+    """Each cell of a notebook shows its picture once, without a warning."""
+    cells = [nbformat.v4.new_code_cell(source) for source in CELLS.values()]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    resources = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(notebook, timeout=120, resources=resources).execute()
+    shown = {
+        name: [list(output.get("data", {"text": ""})) for output in cell.outputs]
+        for name, cell in zip(CELLS, cells, strict=True)
+    }
+    last = shown.pop("none left")
+    assert shown == {name: [["text/plain", "image/png"]] for name in shown}
+    assert last == [["text"]]
+    assert cells[-1].outputs[0]["text"] == "[]\n"
+    assert (tmp_path / "saved.png").stat().st_size > 5_000
+
+
 class TestStyles:
     """Style sheets and settings of the user."""
 
@@ -104,7 +144,7 @@ class TestStyles:
             assert render_png(plots.timeline(JOB)) == plain
 
     def test_the_theme_rc_follows_them(self) -> None:
-        """With the theme "rc" settings hold: colours, sizes and spines."""
+        """With the theme "rc", settings hold: colours, sizes and spines."""
         settings = {
             "axes.facecolor": "#000000",
             "axes.labelcolor": "#00ff00",

@@ -170,8 +170,22 @@ class TestGivenAxes:
         own = Figure().subplots()
         for ax in (plots.matrix(week(), ax=own), plots.matrix(week())):
             ax.set_title("Mine")
+            render_png(ax)
+            legend = ax.get_legend()
+            assert legend is not None
+            title = ax.title if ax is own else ax._left_title  # type: ignore[attr-defined]
+            assert not title.get_window_extent().overlaps(legend.get_window_extent())
             titles = [ax.get_title(side) for side in ("left", "center", "right")]
             assert sorted(titles) == ["", "", "Mine"]
+
+    def test_a_title_in_the_middle(self) -> None:
+        """A title that the user puts in the middle of our axes stays there."""
+        ax = plots.matrix(week())
+        ax.set_title("")
+        ax.set_title("Mine", loc="center")
+        render_png(ax)
+        box = ax.title.get_window_extent()
+        assert (box.x0 + box.x1) / 2 == pytest.approx((ax.bbox.x0 + ax.bbox.x1) / 2)
 
     def test_a_layout_is_kept(self) -> None:
         """The layout engine that the user has chosen stays."""
