@@ -195,9 +195,9 @@ class FilteredView:
     def timeline_frame(self, appliances: pd.Index) -> pd.DataFrame:
         """Return the columns that a timeline needs of the selected jobs of some appliances."""
         positions = self.positions_of(appliances)
-        seen = self.index.jobs[["progress", "last_seen_at"]].iloc[self.index.order[positions]]
-        frame = self.plot_frame(positions, "appliance", "outcome")
-        return pd.concat([frame, seen.reset_index(drop=True)], axis="columns")
+        seen_at = self.index.jobs["last_seen_at"].iloc[self.index.order[positions]]
+        frame = self.plot_frame(positions, "appliance", "outcome", "progress")
+        return frame.assign(last_seen_at=seen_at.array)
 
     def positions_of(self, appliances: pd.Index) -> Positions:
         """Return the positions of the selected jobs of some appliances."""
