@@ -12,7 +12,6 @@ from backupkit.errors import one_line
 from backupkit.plots import style
 from backupkit.plots.running import find_running_jobs
 from backupkit.plots.time_axis import drop_implausible_times
-from backupkit.widgets.assessment_index import Positions
 from backupkit.widgets.figure import FigureWidget
 from backupkit.widgets.view import FilteredView
 
@@ -65,7 +64,12 @@ class RunTimeline:
         from backupkit.widgets.run_canvas import encode_runs  # noqa: PLC0415 # as above
 
         self._view = view
-        jobs, self._positions = _select_jobs(view, rows)
+        positions = view.positions_of(rows)
+        frame = drop_implausible_times(view.timeline_frame(rows))
+        started = frame["start_time"].notna().to_numpy()
+        known = frame[started].reset_index(drop=True)  # and earlier ones, for the estimates
+        self._positions = positions[started[: len(positions)]]
+        jobs = known.iloc[: len(self._positions)]
         slots = view.slots_of(rows)
         shown = {*jobs["appliance"].unique(), *slots["appliance"].unique()}
         states = view.drawn_states
@@ -74,7 +78,6 @@ class RunTimeline:
             for name, state in states[rows].items()
         ]
         names = [str(name) for name in rows]
-        known = pd.concat([jobs, _select_earlier_successes(view, jobs)], ignore_index=True)
         running = find_running_jobs(known, names, view.end, view.index.assessment.anomalies)
         runs = encode_runs(jobs, slots, rows=names, start=view.start, end=view.end, running=running)
         runs |= {
@@ -102,24 +105,3 @@ class RunTimeline:
         lines = [", ".join(parts)]
         lines += [str(job[name]) for name in ("cause_name", "signature") if pd.notna(job[name])]
         return "\n".join(one_line(line, limit=_MAX_TEXT) for line in lines)
-
-
-def _select_jobs(view: FilteredView, rows: pd.Index) -> tuple[pd.DataFrame, Positions]:
-    """Return the selected jobs of some appliances that have a start, and their positions."""
-    positions = view.positions_of(rows)
-    jobs = drop_implausible_times(view.plot_frame(positions, "appliance", "outcome"))
-    started = jobs["start_time"].notna().to_numpy()
-    jobs, positions = jobs[started], positions[started]
-    known = view.index.assessment.assessed_jobs[["progress", "last_seen_at", "vanished_at"]]
-    return jobs.assign(**known.iloc[view.index.order[positions]].set_axis(jobs.index)), positions
-
-
-def _select_earlier_successes(view: FilteredView, jobs: pd.DataFrame) -> pd.DataFrame:
-    """Return the successes before the period, with which running jobs are compared."""
-    index = view.index
-    running = jobs.loc[jobs["outcome"].eq("open"), "appliance"].astype("str").unique()
-    codes = index.appliances.get_indexer(pd.Index(running))
-    before = index.start < view.start.value // 1_000
-    earlier = np.flatnonzero(before & np.isin(index.appliance_codes, codes))
-    frame = drop_implausible_times(view.plot_frame(earlier, "appliance", "outcome"))
-    return frame[frame["outcome"].eq("success")]

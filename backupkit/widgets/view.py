@@ -15,7 +15,7 @@ import pandas as pd
 from backupkit.analysis import failure_parts, failures, recovery_points
 from backupkit.analysis.arrays import to_instant
 from backupkit.assessment import Verdict
-from backupkit.tables import STATES_BY_SEVERITY
+from backupkit.tables import OUTCOMES, STATES_BY_SEVERITY
 from backupkit.widgets.assessment_index import AssessmentIndex, Flags, Positions
 from backupkit.widgets.explorer_data import ExplorerData
 from backupkit.widgets.period_figures import PeriodFigures
@@ -193,11 +193,22 @@ class FilteredView:
         )
 
     def timeline_frame(self, appliances: pd.Index) -> pd.DataFrame:
-        """Return the columns that a timeline needs of the selected jobs of some appliances."""
+        """Return the columns that a timeline needs of the selected jobs of some appliances.
+
+        The jobs at `positions_of` these appliances come first. The earlier successes of those with
+        a running job follow, whatever the period, as its end is estimated from them.
+        """
         positions = self.positions_of(appliances)
-        seen_at = self.index.jobs["last_seen_at"].iloc[self.index.order[positions]]
+        index = self.index
+        is_open = index.outcome_codes[positions] == OUTCOMES.index("open")
+        running = np.unique(index.appliance_codes[positions[is_open]])
+        if len(running):
+            is_earlier = (index.start < self._start_us) & np.isin(index.appliance_codes, running)
+            is_earlier &= index.outcome_codes == OUTCOMES.index("success")
+            positions = np.concatenate([positions, np.flatnonzero(is_earlier)])
+        times = index.jobs[["last_seen_at", "vanished_at"]].iloc[index.order[positions]]
         frame = self.plot_frame(positions, "appliance", "outcome", "progress")
-        return frame.assign(last_seen_at=seen_at.array)
+        return frame.assign(**times.set_axis(frame.index))
 
     def positions_of(self, appliances: pd.Index) -> Positions:
         """Return the positions of the selected jobs of some appliances."""

@@ -944,6 +944,9 @@ class TestTimeline:
         assert runs["now"] < running["earliest"] <= running["end"] <= running["latest"]
         assert runs["end"] >= running["latest"]
         assert running["text"].startswith("63 %, done 23:3")
+        overview = Explorer(sample, Selection(last="24h"))
+        texts = [text.get_text() for text in owners(overview)[0]._axes.texts]
+        assert running["text"] in texts
 
     def test_many(self) -> None:
         """Above 25 rows the other appliances are counted."""
