@@ -285,6 +285,14 @@ class TestOpen:
             assert capsys.readouterr().out == f"{report}\n"
         assert opened.read_text() == report.as_uri()
 
+    def test_unreadable(self, folder: Path, opened: Path) -> None:
+        """A file that cannot be read does not hide the reports beside it."""
+        (folder / "folder.html").mkdir()
+        (folder / "gone.html").symlink_to("nowhere")
+        report = self.write(folder / "r.html", age=1)
+        assert main(["open"]) == 0
+        assert opened.read_text() == report.as_uri()
+
     @pytest.mark.parametrize(
         ("place", "expected"),
         [

@@ -3,6 +3,7 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,13 +14,14 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from backupkit import History, Snapshot, collect
+from backupkit import Fleet, History, Snapshot, collect
 from backupkit.cli import main
 from backupkit.history import AppendResult
 from backupkit.simulator import Scenario, Trait
 from backupkit.tables import SyncState
 from tests.builders import Clock, scenario
 from tests.conftest import EPOCH, QUICK, Simulated, epoch, simulated
+from tests.written_fleet import PASSWORD, WrittenAppliance, nightly_jobs, serve
 
 VERSIONS = {
     "vc-65": "6.5",
@@ -189,6 +191,23 @@ class Asked:
         return self.history.known_jobs(appliance, listed)
 
 
+@dataclass
+class OddIds:
+    """An appliance whose ids a test chooses, and its history."""
+
+    appliance: WrittenAppliance
+    fleet: Fleet
+    history: History
+
+    def collect(self, *ids: str, executor: Executor | None = None) -> AppendResult:
+        """Collect from the appliance with successes of these ids."""
+        [success] = nightly_jobs(1).values()
+        self.appliance.jobs = dict.fromkeys(ids, success)
+        snapshot = collect(self.fleet, known=self.history, executor=executor, limits=QUICK)
+        assert snapshot.errors.empty
+        return self.history.append(snapshot)
+
+
 class TestUnchangedList:
     """A job list that did not change is recognised without a look at its jobs."""
 
@@ -245,6 +264,40 @@ class TestUnchangedList:
         assert changing.history.verify().empty
         assert self.collect(changing) == sorted(VERSIONS)
 
+    def replace_oldest(self, changing: Changing) -> None:
+        """Let a day pass; each appliance forgets as many old jobs as it has new ones."""
+        running = changing.running.appliances
+        before = {name: [job.id for job in running[name].jobs()] for name in VERSIONS}
+        changing.clock.advance(days=1)
+        for name, old in before.items():
+            for job in old[: len(running[name].jobs()) - len(old)]:
+                running.forget(name, job)
+            assert len(running[name].jobs()) == len(old)
+
+    def test_late_list_of_same_length(self, changing: Changing) -> None:
+        """An older list that arrives late is not taken for a newer one with as many jobs."""
+        self.collect(changing)
+        late = changing.read()
+        self.replace_oldest(changing)
+        changing.history.append(changing.read())
+        changing.history.append(late)
+        assert changing.history.verify().empty
+        assert self.collect(changing) == sorted(VERSIONS)
+
+    def test_known_elsewhere(self, changing: Changing, tmp_path: Path) -> None:
+        """Jobs that only another history knows are read for this one."""
+        self.collect(changing)
+        other = History(tmp_path / "other.db")
+        other.append(changing.read(full=True))
+        self.replace_oldest(changing)
+        self.collect(changing)
+        other.append(changing.read())
+        changing.history = other
+        assert self.collect(changing) == sorted(VERSIONS)
+        listed = {job.id for job in changing.running.appliances["vc-80"].jobs()}
+        jobs = changing.jobs("vc-80")
+        assert set(jobs[jobs["vanished_at"].isna()].index) == listed
+
     def test_removal(self, changing: Changing) -> None:
         """After a removal the list is compared again, and what was removed is read again."""
         self.collect(changing)
@@ -266,6 +319,38 @@ class TestUnchangedList:
         [(what, problem)] = changing.history.verify()[["what", "problem"]].to_numpy().tolist()
         assert what == "appliance vc-80"
         assert problem == "the digest of its job list does not agree with its jobs"
+
+
+class TestOddIds:
+    """Ids that a history stores in another form, or that look like two."""
+
+    pytestmark = pytest.mark.allow_hosts(["127.0.0.0/8"])
+
+    @pytest.fixture
+    def odd_ids(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OddIds]:
+        """Serve an appliance with one success."""
+        monkeypatch.setenv("VCSA_PASSWORD", PASSWORD)
+        one = WrittenAppliance("vc-1", nightly_jobs(1))
+        with serve([one], tmp_path) as path:
+            yield OddIds(one, Fleet.load(path), History(tmp_path / "history.db"))
+
+    def test_line_break(self, odd_ids: OddIds) -> None:
+        """A job whose id has a line break is not taken for two jobs with the parts as ids."""
+        odd_ids.collect("a", "b")
+        assert odd_ids.collect("a\nb") == AppendResult(new=1, vanished=2, polls=1)
+
+    @pytest.mark.parametrize("workers", [0, 1])
+    def test_long(self, odd_ids: OddIds, workers: int) -> None:
+        """A job with a long id is read once, and stays listed, also if an executor polls."""
+        long = "x" * 500
+        with ThreadPoolExecutor(1) as pool:
+            executor = pool if workers else None
+            assert odd_ids.collect(long, "a", executor=executor).new == 2
+            added = odd_ids.collect(long, "a", "b", executor=executor)
+            assert added == AppendResult(new=1, polls=1)
+            added = odd_ids.collect("a", "b", executor=executor)
+            assert added == AppendResult(vanished=1, polls=1)
+        assert odd_ids.history.verify().empty
 
 
 class TestVanished:

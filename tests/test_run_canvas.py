@@ -358,6 +358,39 @@ class TestPage:
         page.evaluate("window.load({})")
         page.locator(".backupkit-runs").wait_for(state="hidden")
 
+    def test_other_runs_under_pointer(self, page: Page) -> None:
+        """Other runs end what is said of a run, and a drag that has begun."""
+        page.mouse.move(*self.place(page, 40, 1))
+        tip = page.locator(".backupkit-runs-tip")
+        tip.wait_for(state="visible")
+        page.evaluate("sent => window.load(sent)", json.loads(to_json(runs())))
+        tip.wait_for(state="hidden")
+        page.mouse.down()
+        page.mouse.move(*self.place(page, 20, 1), steps=3)
+        page.evaluate("window.load({})")
+        page.mouse.up()
+        assert [one for one in self.sent(page) if one["kind"] == "brush"] == []
+
+    def test_drag_over_names(self, page: Page) -> None:
+        """A drag selects only times that are shown: none if it is over the names alone."""
+        x, y = self.place(page, 0, 0)
+        page.mouse.move(x - 150, y)
+        page.mouse.down()
+        page.mouse.move(x - 20, y, steps=3)
+        page.mouse.up()
+        assert self.sent(page) == []
+        canvas = page.locator("canvas")
+        canvas.focus()
+        canvas.press("+")  # shows the hours from 12 to 36
+        page.mouse.move(x - 150, y)
+        page.mouse.down()
+        page.mouse.move(*self.place(page, 24, 0), steps=3)
+        page.mouse.up()
+        [span] = [one for one in self.sent(page) if one["kind"] == "brush"]
+        day = START.timestamp() * 1_000
+        hours = [(span[name] - day) / 3_600_000 for name in ("from", "to")]
+        assert hours == pytest.approx([12, 24], abs=0.1)
+
     def test_end(self, page: Page) -> None:
         """After its end, the widget no longer draws."""
         page.evaluate("window.end()")

@@ -32,7 +32,7 @@ from backupkit.errors import (
 from backupkit.fleet import Appliance
 from backupkit.tables import SyncState
 from backupkit.tables.constants import ENDED
-from backupkit.tables.job_ids import digest_job_list
+from backupkit.tables.job_ids import digest_job_list, to_stored_id
 
 __all__ = ["PollOrder", "PollResult", "Strategy", "api_error_columns", "poll"]
 
@@ -250,6 +250,8 @@ def _read_appliance(client: ApplianceClient, result: PollResult, order: PollOrde
     elif lookup is not None:
         listed_before, finished = lookup(result.appliance, listed)
         state = replace(state, listed=listed_before, finished=finished)
+    else:
+        state = _use_original_ids(state, listed)
     all_known = state.finished.issuperset(listed)  # the usual case: nothing to compare
     if not result.list_unread and (not all_known or len(listed) < len(state.listed)):
         result.vanished = sorted(state.listed.difference(listed))
@@ -270,6 +272,20 @@ def _read_appliance(client: ApplianceClient, result: PollResult, order: PollOrde
         result.details = False
     if result.details is not False:
         _read_schedules(client, result, state)
+
+
+def _use_original_ids(state: SyncState, listed: Iterable[str]) -> SyncState:
+    """Return a state with the ids of the job list, some of which a history stores in another form.
+
+    `SyncState.listed` sent to a worker is that of the history.
+    """
+    original = {stored: one for one in listed if (stored := to_stored_id(one)) != one}
+    if not original:
+        return state
+    listed_before, finished = (
+        frozenset(original.get(one, one) for one in ids) for ids in (state.listed, state.finished)
+    )
+    return replace(state, listed=listed_before, finished=finished)
 
 
 def _have_ended(jobs: Iterable[wire.Job], job_ids: Iterable[str]) -> bool:

@@ -22,6 +22,7 @@ from backupkit.history.stored import (
 )
 from backupkit.tables import CONFLICTS, POLLS, SCHEDULES, TERMINAL, Records
 from backupkit.tables.constants import TOLERATED_SKEW
+from backupkit.tables.job_ids import digest_job_list
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +39,8 @@ _ANALYZE_ABOVE: Final = 20_000
 _TIME_COLUMNS: Final = {"observations": "observed_at", "polls": "polled_at", "schedules": "seen_at"}
 _TOLERATED_SKEW: Final = TOLERATED_SKEW // timedelta(microseconds=1)
 _OK, _UNREAD, _LISTED = (POLLS.names.index(name) for name in ("ok", "jobs_unread", "jobs_listed"))
+_LISTS_PER_QUERY: Final = 500
+"""Appliances whose job lists are read at once."""
 _KEY_AND_TIME: Final = 3
 """The first columns of observations and schedules: appliance, job or schedule, and time."""
 
@@ -343,22 +346,54 @@ def _keep_list_digests(
 ) -> None:
     """Keep the digests of job lists with which the stored jobs agree.
 
-    The observations of other collectors may differ. Without a digest, the next collection compares
-    its list with the jobs.
+    They may differ: another collector stored a later list first, or what was known of the jobs was
+    not in this history. Without a digest, the next collection compares its list with the jobs.
     """
-    stored = dict(connection.execute("SELECT name, list_digest FROM appliances"))
+    stored = {
+        name: own
+        for name, *own in connection.execute(
+            "SELECT name, jobs_listed, list_digest FROM appliances"
+        )
+    }
     listed = {row[0]: row[_LISTED] for row in rows["polls"]}
-    observed = {row[0] for row in rows["observations"]}
-    changed = [
-        (listed.get(name), list_digests.get(name), appliances[name])
-        for name in sorted(observed.union(row[0] for own in rows.values() for row in own))
-        if name in observed or stored[name] != list_digests.get(name)
-    ]
-    ended = ", ".join(str(OUTCOME_IDS[outcome]) for outcome in TERMINAL)
+    touched = {row[0] for own in rows.values() for row in own}
+    claimed = {
+        appliances[name]: list_digests[name]
+        for name in touched & list_digests.keys()
+        if listed.get(name) == stored[name][0]
+    }
+    unchanged = {appliances[name] for name in touched if stored[name][1] == list_digests.get(name)}
+    observed = {appliances[row[0]] for row in rows["observations"]}
+    wanted = {appliances[name] for name in touched} - (unchanged - observed)
+    computed = _digest_stored_lists(connection, sorted(wanted & claimed.keys()))
     connection.execute_many(
-        "UPDATE appliances SET list_digest = CASE WHEN jobs_listed = ? AND NOT EXISTS ("
-        "SELECT 1 FROM jobs j WHERE j.appliance_id = appliances.id "
-        "AND j.first_seen_at IS NOT NULL AND j.vanished_at IS NULL "
-        f"AND (j.outcome NOT IN ({ended}) OR j.read_error IS NOT NULL)) THEN ? END WHERE id = ?",
-        changed,
+        "UPDATE appliances SET list_digest = ? WHERE id = ?",
+        [
+            (digest if digest == claimed.get(number) else None, number)
+            for number in sorted(wanted)
+            for digest in [computed.get(number)]
+        ],
     )
+
+
+def _digest_stored_lists(connection: Connection, numbers: Sequence[int]) -> dict[int, str]:
+    """Return the digests of the job lists of which all jobs have ended and are read."""
+    ended = ", ".join(str(OUTCOME_IDS[outcome]) for outcome in TERMINAL)
+    digests: dict[int, str] = {}
+    for begin in range(0, len(numbers), _LISTS_PER_QUERY):
+        part = numbers[begin : begin + _LISTS_PER_QUERY]
+        ids: dict[int, list[str]] = {number: [] for number in part}
+        unread = set()
+        for number, job_id, is_read in connection.execute(
+            "SELECT appliance_id, job_id, "
+            f"CASE WHEN read_error IS NULL AND outcome IN ({ended}) THEN 1 END FROM jobs "
+            f"WHERE appliance_id IN ({', '.join(map(str, part))}) "
+            "AND first_seen_at IS NOT NULL AND vanished_at IS NULL"
+        ):
+            ids[number].append(job_id)
+            if not is_read:
+                unread.add(number)
+        digests |= {
+            number: digest_job_list(own) for number, own in ids.items() if number not in unread
+        }
+    return digests

@@ -30,9 +30,13 @@ def to_stored_text(text: str) -> str:
 def digest_job_list(ids: Iterable[str]) -> str:
     """Return the SHA-256 of the ids on a job list, in any order, as they are stored.
 
+    Each id is a line. A line break in an id counts as a NUL, which no stored id has, so that no two
+    lists have the same lines.
+
     Examples
     --------
     >>> digest_job_list(["2", "1"]) == digest_job_list(["1", "2"])
     True
     """
-    return sha256("\n".join(sorted(map(to_stored_id, ids))).encode()).hexdigest()
+    lines = sorted(to_stored_id(one).replace("\n", "\0") for one in ids)
+    return sha256("\n".join(lines).encode()).hexdigest()

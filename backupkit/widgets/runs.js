@@ -95,7 +95,8 @@ function render({ model, el }) {
     byStart.sort((a, b) => data.starts[a] - data.starts[b]);
     for (const run of byStart) byRow[data.rows[run]].push(run);
     shown = [data.start, data.end];
-    chosen = null;
+    choose(null, false);
+    dragged = null; // it was of other times
     row = 0;
     canvas.setAttribute("aria-label", model.get("label"));
     frame.style.display = data.labels.length ? "block" : "none";
@@ -411,7 +412,8 @@ function render({ model, el }) {
     dragged = null;
     if (drag.moved && !drag.pan) {
       const [from, to] = [Math.min(drag.from, drag.to), Math.max(drag.from, drag.to)];
-      model.send({ kind: "brush", from: Math.max(toTime(from), data.start), to: Math.min(toTime(to), data.end) });
+      const [first, last] = [Math.max(toTime(from), shown[0]), Math.min(toTime(to), shown[1])];
+      if (first < last) model.send({ kind: "brush", from: first, to: last });
     } else if (!drag.moved && data.labels[toRow(y)] !== undefined) {
       row = toRow(y);
       model.send({ kind: "click", row });

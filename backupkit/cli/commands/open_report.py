@@ -34,8 +34,10 @@ def open_(
 def _find_newest_report(place: Path) -> Path:
     """Return the newest report in a folder, or the file itself."""
     try:
-        files = sorted(place.glob("*.html")) if place.is_dir() else [place]
-        reports = [file for file in files if _is_report(file)]
+        if place.is_dir():
+            reports = [file for file in sorted(place.glob("*.html")) if _is_readable_report(file)]
+        else:
+            reports = [place] if _is_report(place) else []
         if reports:
             return max(reports, key=lambda file: file.stat().st_mtime_ns)
     except OSError as error:
@@ -44,6 +46,14 @@ def _find_newest_report(place: Path) -> Path:
     raise SettingsError(
         f"{where} no report of backupkit. Write one with: backupkit report, or name another folder."
     )
+
+
+def _is_readable_report(file: Path) -> bool:
+    """Return whether a file is a report; one that cannot be read must not hide the others."""
+    try:
+        return _is_report(file)
+    except OSError:
+        return False
 
 
 def _is_report(file: Path) -> bool:
