@@ -1,11 +1,12 @@
 """The SLA policy: its parameters, and the appliances and times they apply to."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import pandas as pd
 
@@ -22,6 +23,8 @@ from backupkit.settings import SettingsFile, read_toml
 from backupkit.tables import SCHEDULES, TARGETS
 
 __all__ = ["Policy", "digest_of", "format_other_policies", "format_parameters"]
+
+_MAX_OTHER_RPOS: Final = 2  # more are only counted in the sentence
 
 
 def _parse_changes(changes: Mapping[Any, "Policy"] | None) -> Mapping[pd.Timestamp, "Policy"]:
@@ -305,6 +308,18 @@ class Policy(Parameters):
         return [
             members.get(name, Member(appliance=name)) for name in sorted({*members, *appliances})
         ]
+
+    def __str__(self) -> str:
+        own = [self.for_member(member) for member in self.members]
+        others = Counter((one.rpo, one.grace) for one in own if one.threshold != self.threshold)
+        parts = [
+            f"RPO {format_exactly(rpo)} + {format_exactly(grace)} grace for "
+            f"{count:,} appliance{'' if count == 1 else 's'}"
+            for (rpo, grace), count in others.items()
+        ]
+        if len(parts) > _MAX_OTHER_RPOS:
+            parts = [f"other RPOs for {others.total():,} appliances"]
+        return "; ".join([super().__str__(), *parts])
 
     def __repr__(self) -> str:
         counts = [

@@ -136,6 +136,17 @@ class TestPolicy:
         )
         assert str(Policy(target=1)).endswith("target 100 %")
 
+    def test_words_of_other_rpos(self) -> None:
+        """An appliance with an RPO of its own is not described by the RPO of the others."""
+        members = [Member(appliance="a", policy="slow"), Member(appliance="b")]
+        policy = Policy(rpo="1d", members=members, named={"slow": Policy(rpo="7d")})
+        assert str(policy).endswith("; RPO 168 h + 2 h grace for 1 appliance")
+        names = "abcd"
+        members = [Member(appliance=name, policy=name) for name in names]
+        named = {name: Policy(rpo=f"{place + 2}d") for place, name in enumerate(names)}
+        policy = Policy(rpo="1d", members=members, named=named)
+        assert str(policy).endswith("; other RPOs for 4 appliances")
+
 
 class TestLoad:
     """`Policy.load`."""
