@@ -4,6 +4,7 @@ It is there as soon as a name of backupkit is used and pandas is loaded. ``impor
 backupkit.accessor`` is enough, too.
 """
 
+import difflib
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -163,4 +164,6 @@ class BackupAccessor:
         if missing:
             noun = "column is" if len(missing) == 1 else "columns are"
             listed = ", ".join(map(repr, missing))
-            raise TableError(f"backup: the {noun} missing: {listed}; {_HELP}")
+            close = difflib.get_close_matches(missing[0], [*map(str, self._frame), *_TIMES], n=1)
+            hint = f'did you mean "{close[0]}"?' if close else _HELP
+            raise TableError(f"backup: the {noun} missing: {listed}; {hint}")

@@ -142,6 +142,7 @@ class TestPictures:
         (lambda one: one.failures(), "the columns are missing: 'outcome', 'signature'"),
         (lambda one: one.by("sight"), "the columns are missing: 'sight', 'outcome'; a.jobs"),
         (lambda one: one.by("appliance"), "the column is missing: 'outcome'"),
+        (lambda one: one.by("aplliance"), 'did you mean "appliance"'),
         (lambda one: one.by(), "name at least one column or time"),
     ],
 )

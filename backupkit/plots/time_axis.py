@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 
+from backupkit.errors import SettingsError
 from backupkit.tables import find_implausible_times
 
 __all__ = [
@@ -73,8 +74,13 @@ def to_span(span: str | timedelta) -> pd.Timedelta:
     >>> to_span("1d 12h")
     Timedelta('1 days 12:00:00')
     """
-    # the "d" of policies is deprecated in pandas
-    return pd.Timedelta(re.sub(r"(?<=\d)d\b", "D", span) if isinstance(span, str) else span)
+    try:
+        # the "d" of policies is deprecated in pandas
+        return pd.Timedelta(re.sub(r"(?<=\d)d\b", "D", span) if isinstance(span, str) else span)
+    except ValueError as error:
+        raise SettingsError(
+            f'last: "{span}" is not a duration; write a number and its unit, such as 24h or 3d.'
+        ) from error
 
 
 def to_day_number(time: pd.Timestamp) -> float:

@@ -6,7 +6,8 @@ import pytest
 from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 
-from backupkit.plots.time_axis import format_time_axis
+from backupkit.errors import SettingsError
+from backupkit.plots.time_axis import format_time_axis, to_span
 
 START = pd.Timestamp("2026-10-25T23:30Z")
 
@@ -27,3 +28,9 @@ def test_three_ticks(span: str) -> None:
     ticks = np.asarray(ax.get_xticks())
     inside = (ticks >= date2num(START)) & (ticks <= date2num(end))
     assert 3 <= inside.sum() <= 16
+
+
+def test_no_duration() -> None:
+    """A length of time that cannot be read is named, with examples."""
+    with pytest.raises(SettingsError, match='last: "3x" is not a duration'):
+        to_span("3x")
