@@ -44,7 +44,8 @@ def _find_newest_report(place: Path) -> Path:
         raise SettingsError(f"{place}: cannot be read: {error.strerror}.") from error
     where = f"The folder {place.resolve()} has" if place.is_dir() else f"{place} is"
     raise SettingsError(
-        f"{where} no report of backupkit. Write one with: backupkit report, or name another folder."
+        f"{where} no report of backupkit. Write one with: backupkit report, or name its folder, "
+        "for example: backupkit open demo"
     )
 
 
