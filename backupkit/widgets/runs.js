@@ -258,6 +258,11 @@ function render({ model, el }) {
       covered[data.rows[run]] = right;
       drawRun(run, style, colours, x, right - x);
     }
+    for (const running of data.running.values()) { // above all bars
+      const { run } = running;
+      if (endOf(run) < shown[0] || data.starts[run] > shown[1]) continue;
+      drawEnd(running, toX(data.starts[run]), toX(endOf(run)), middle(data.rows[run]), colours);
+    }
     if (chosen === null) return;
     const x = toX(data.starts[chosen]);
     context.strokeStyle = colours.ink;
@@ -280,7 +285,6 @@ function render({ model, el }) {
     context.fillRect(x, top, wide * part, style.height);
     context.lineWidth = 1;
     context.strokeRect(x + 0.5, top + 0.5, Math.max(wide - 1, 1), style.height - 1);
-    if (running) drawEnd(running, x, x + wide, middle(data.rows[run]), colours);
     context.fillStyle = context.strokeStyle = colours.open;
   }
 
@@ -295,7 +299,12 @@ function render({ model, el }) {
     }
     context.font = "11px sans-serif";
     const room = left + width - edge - 10;
-    const fits = context.measureText(running.text).width <= room;
+    const wide = context.measureText(running.text).width;
+    const fits = wide <= room;
+    if (!fits) { // earlier runs below the text would make it illegible
+      context.fillStyle = colours.background;
+      context.fillRect(x - wide - 10, y - 10, wide + 7, 20);
+    }
     context.fillStyle = running.alarm ? colours.failure : colours.ink;
     context.textAlign = fits ? "left" : "right";
     context.fillText(running.text, fits ? edge + 6 : x - 6, y);
