@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
+from coverage import Coverage
 
 from backupkit.errors import HistoryError
 from backupkit.history import History
@@ -129,6 +130,8 @@ def append_through_interrupts(  # pragma: no cover # in other processes
     target: str, name: str, acknowledged: Path
 ) -> None:
     """Append with one History, and continue after each KeyboardInterrupt."""
+    if measuring := Coverage.current():  # an interrupt would leave its lock locked
+        measuring.stop()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     history, notes = History(target), Acknowledged(acknowledged)
     # the first conversion of a frame loads modules; pyarrow does not survive an interrupt of that
