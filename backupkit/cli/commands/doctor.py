@@ -78,7 +78,8 @@ def doctor(  # noqa: PLR0913 # one parameter per option
         deadline=deadline,
         concurrency=concurrency,
     )
-    checks = bk.doctor(_select_appliances(loaded, fleet, names or []), limits=limits)
+    selected = _select_appliances(loaded, fleet, names or [])
+    checks = bk.doctor(selected, limits=limits, known=loaded.appliances)
     results = {
         str(name): set(values) for name, values in checks.groupby("appliance", sort=False)["result"]
     }
