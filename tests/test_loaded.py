@@ -91,6 +91,7 @@ LIBRARIES_OF = {
     "--version": COMMAND,
     "simulate": COMMAND | {"cryptography", "trustme"},
     "open": {"typer"},
+    "init": FRAMES,
     "check": STORED,
     "metrics": STORED | {"prometheus_client"},
     "history": STORED,
@@ -157,6 +158,7 @@ def test_loaded(fleet: Simulated, tmp_path: Path, command: str) -> None:
     both = ("--fleet", fleet.path, "--history", history)
     argv = {
         "simulate": ("--appliances", 1, "--jobs", 1, "--for", 0),
+        "init": ("vc-1.test", "--output", "-"),
         "check": both,
         "metrics": (*both, "--out", tmp_path / "backupkit.prom"),
         "history": ("info", "--history", history),
