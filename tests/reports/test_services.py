@@ -76,7 +76,7 @@ def judged(rpo: str = "22h", **rows: str) -> Assessment:
         frame(JOBS, [one for name, row in rows.items() for one in nights(name, row)]),
         frame(POLLS, [poll(name) for name in rows]),
         frame(SCHEDULES, [schedule(name) for name in rows]),
-        Policy(members=[Member(appliance=name) for name in rows], rpo=rpo),  # type: ignore[arg-type] # a text is parsed
+        Policy(members=[Member(appliance=name) for name in rows], rpo=rpo),
         start=START,
         end=END,
         now=END,
