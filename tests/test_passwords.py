@@ -50,7 +50,7 @@ class TestCommand:
         """A failed command is an error with its exit code and error output, without the secret."""
         source = python(
             "import sys",
-            f"print({SECRET!r})",
+            f"print({SECRET!r})\nprint('ok')",
             f"print('no token: {SECRET}\\n\\x1b[2Jpassword = hunter2', file=sys.stderr)",
             "print('at https://u:pw@vault.test/ ' + 'x' * 1000, file=sys.stderr)",
             "sys.exit(2)",
