@@ -91,10 +91,12 @@ LIBRARIES_OF = {
     "--version": COMMAND,
     "simulate": COMMAND | {"cryptography", "trustme"},
     "open": {"typer"},
+    "init": FRAMES,
     "check": STORED,
     "metrics": STORED | {"prometheus_client"},
     "history": STORED,
     "collect": COMMAND | {"requests", "urllib3"},
+    "run": COMMAND | {"requests", "urllib3"},
     "watch": FRAMES | {"requests", "urllib3"},
     "doctor": FRAMES | {"requests", "urllib3", "cryptography"},
 }
@@ -124,10 +126,13 @@ PACKAGES_OF = {
     "--version": SHARED | {"simulator"},
     "simulate": SHARED | {"simulator"},
     "open": SHARED,
+    "init": SHARED
+    | {"display", "fleet", "inventory", "limits", "passwords", "policy", "settings", "tables"},
     "check": READING | JUDGING,
     "metrics": READING | JUDGING,
     "history": READING,
     "collect": READING | POLLING,
+    "run": READING | POLLING,
     "watch": READING | POLLING,
     "doctor": (READING | POLLING | {"accessor", "diagnostics"}) - {"collection", "history"},
 }
@@ -141,10 +146,12 @@ def test_loaded(fleet: Simulated, tmp_path: Path, command: str) -> None:
     both = ("--fleet", fleet.path, "--history", history)
     argv = {
         "simulate": ("--appliances", 1, "--jobs", 1, "--for", 0),
+        "init": ("vc-1.test", "--output", "-"),
         "check": both,
         "metrics": (*both, "--out", tmp_path / "backupkit.prom"),
         "history": ("info", "--history", history),
         "collect": both,
+        "run": both,
         "watch": both,
         "doctor": ("--fleet", fleet.path),
     }.get(command, ())

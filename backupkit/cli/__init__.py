@@ -4,7 +4,8 @@ Data goes to stdout, messages and progress to stderr. Exit codes:
 
 ====  =====================================================================================
 0     done
-1     wrong input, or a file or database cannot be read or written; the reason is on stderr
+1     wrong input, or a file or database cannot be read or written; the reason is on stderr; or a
+      step of ``run`` failed
 2     wrong usage of the command line
 3     some appliances could not be read, or failed a check of ``doctor``
 4     no appliance could be read, or all failed a check
@@ -47,6 +48,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "doctor": "doctor",
         "collect": "collect",
         "watch": "watch",
+        "run": "run",
         "report": "report",
         "open": "open_report",
         "check": "check",

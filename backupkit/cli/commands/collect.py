@@ -50,6 +50,7 @@ __all__ = [
     "collect",
     "collect_and_store",
     "exit_code",
+    "format_summary",
     "interrupt_on_sigterm",
     "open_fleet_and_history",
 ]
@@ -137,14 +138,16 @@ def collect_and_store(
     limits: "Limits | None" = None,
     strategy: "Strategy" = "auto",
     full: bool = False,
+    with_summary: bool = True,
 ) -> tuple["Snapshot", "AppendResult"]:
-    """Collect, store the result meanwhile, and print a summary."""
+    """Collect, store the result meanwhile, and print a summary and the errors."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", category=BackupkitWarning)
         snapshot, added = bk.collect_into(
             history, fleet, full=full, limits=limits, strategy=strategy
         )
-    _echo_summary(snapshot, added)
+    if with_summary:
+        echo(format_summary(snapshot, added), err=True)
     if snapshot.stopped or _count_read(snapshot):  # else the summary says that none was read
         for warning in caught:
             echo(f"  {warning.message}", err=True)
@@ -178,8 +181,8 @@ def _count_read(snapshot: "Snapshot") -> int:
     return sum(was_list_read(polls))
 
 
-def _echo_summary(snapshot: "Snapshot", added: "AppendResult") -> None:
-    """Print a summary of the collection in one sentence."""
+def format_summary(snapshot: "Snapshot", added: "AppendResult") -> str:
+    """Return a summary of the collection in one sentence."""
     from backupkit.collection.snapshot import was_list_read  # noqa: PLC0415 # keeps --help fast
 
     [polls] = snapshot.rows("polls")
@@ -192,10 +195,9 @@ def _echo_summary(snapshot: "Snapshot", added: "AppendResult") -> None:
     parts += [f"{added.vanished:,} no longer listed"] if added.vanished else []
     parts += [f"{unchanged:,} known and not read again"] if unchanged > 0 else []
     parts += [f"{unread:,} could not be read"] if unread else []
-    echo(
+    return (
         f"Read {read} of {len(polls)} appliances{f' and {partial} in part' if partial else ''}: "
-        f"{', '.join(parts)}, in {_sum(polls['requests']):,} requests.",
-        err=True,
+        f"{', '.join(parts)}, in {_sum(polls['requests']):,} requests."
     )
 
 
