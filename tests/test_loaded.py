@@ -95,8 +95,8 @@ LIBRARIES_OF = {
     "check": STORED,
     "metrics": STORED | {"prometheus_client"},
     "history": STORED,
-    "collect": COMMAND | {"requests", "urllib3"},
-    "run": COMMAND | {"requests", "urllib3"},
+    "collect": COMMAND | {"requests", "urllib3", "filelock"},
+    "run": COMMAND | {"requests", "urllib3", "filelock"},
     "watch": FRAMES | {"requests", "urllib3"},
     "doctor": FRAMES | {"requests", "urllib3", "cryptography"},
 }

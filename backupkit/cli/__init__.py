@@ -11,6 +11,7 @@ Data goes to stdout, messages and progress to stderr. Exit codes:
 4     no appliance could be read, or all failed a check
 5     the report is written, and its verdict is one of those in ``--fail-on``
 6     the report is written, but its mail could not be sent
+7     another run works with the history
 130   stopped with Ctrl-C
 ====  =====================================================================================
 
@@ -31,12 +32,13 @@ from typer.exceptions import TyperException
 
 from backupkit._version import __version__
 from backupkit.cli.options import echo
-from backupkit.errors import BackupkitError
+from backupkit.errors import BackupkitError, HistoryLockedError
 from backupkit.texts import clean_text
 
 __all__ = ["COMMANDS", "build_app", "main", "run"]
 
 FAILED: Final = 1
+LOCKED: Final = 7
 INTERRUPTED: Final = 130
 
 _OBJECTS_BEFORE_COLLECTION: Final = 50_000
@@ -143,7 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = app(args=arguments or ["--help"], prog_name="backupkit", standalone_mode=False)
     except BackupkitError as error:
         echo(f"backupkit: {error}", err=True)
-        return FAILED
+        return LOCKED if isinstance(error, HistoryLockedError) else FAILED
     except TyperException as error:
         echo(f"backupkit: {error.format_message()}", err=True)
         context = getattr(error, "ctx", None)  # not every error knows its command

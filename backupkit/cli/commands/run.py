@@ -4,17 +4,20 @@ from typing import Annotated, Final
 
 import typer
 
-from backupkit.cli.commands.collect import interrupt_on_sigterm
+import backupkit as bk
+from backupkit.cli.commands.collect import interrupt_on_sigterm, lock_history
 from backupkit.cli.commands.report import VERDICT_EXIT_CODE, parse_states_option
 from backupkit.cli.commands.steps import STEPS, STOPPED, RunContext, run_step
 from backupkit.cli.options import (
     FLEET,
     HISTORY,
+    WAIT,
     ApplianceOption,
     FleetOption,
     GroupOption,
     HistoryOption,
     SiteOption,
+    WaitOption,
     echo,
 )
 from backupkit.cli.run_settings import RunSettings
@@ -41,6 +44,7 @@ def run(
             help="Exit with 5 if a verdict is one of these, such as missed,breach,unknown.",
         ),
     ] = "",
+    wait: WaitOption = WAIT,
 ) -> int:
     """Collect, then do what [run] of fleet.toml asks for: report, metrics, mail.
 
@@ -51,14 +55,14 @@ def run(
 
     Exit code, the first that applies: 130 stopped with Ctrl-C, 1 a step failed, 4 no appliance was
     read, 6 the mail was not sent, 5 a verdict is one of --fail-on, 3 some appliances were not
-    read, 0 all done.
+    read, 0 all done. 7 another run works with the history, and nothing was done.
     """
     from backupkit.settings import read_toml  # noqa: PLC0415 # keeps --help fast
 
     fail_states = parse_states_option(fail_on, option="--fail-on")
     file = read_toml(fleet)
     context = RunContext(file, history, Selection(appliance, group, site), RunSettings.load(file))
-    with interrupt_on_sigterm():
+    with interrupt_on_sigterm(), lock_history(bk.History(history), wait):
         codes = _run_steps(context)
     if fail_states and STOPPED not in codes:
         codes.add(_judge(context, fail_states))
