@@ -98,6 +98,7 @@ LIBRARIES_OF = {
     "collect": COMMAND | {"requests", "urllib3", "filelock"},
     "run": COMMAND | {"requests", "urllib3", "filelock"},
     "watch": FRAMES | {"requests", "urllib3"},
+    "discover": FRAMES | {"requests", "urllib3", "cryptography"},
     "doctor": FRAMES | {"requests", "urllib3", "cryptography"},
 }
 """The libraries that each command may load."""
@@ -127,14 +128,27 @@ PACKAGES_OF = {
     "simulate": SHARED | {"simulator"},
     "open": SHARED,
     "init": SHARED
-    | {"display", "fleet", "inventory", "limits", "passwords", "policy", "settings", "tables"},
+    | {
+        "causes",
+        "progress",
+        "display",
+        "fleet",
+        "inventory",
+        "limits",
+        "passwords",
+        "policy",
+        "settings",
+        "tables",
+    },
     "check": READING | JUDGING,
     "metrics": READING | JUDGING,
     "history": READING,
     "collect": READING | POLLING,
     "run": READING | POLLING,
     "watch": READING | POLLING,
-    "doctor": (READING | POLLING | {"accessor", "diagnostics"}) - {"collection", "history"},
+    "discover": (READING | POLLING | {"diagnostics", "inventory"}) - {"collection", "history"},
+    "doctor": (READING | POLLING | {"accessor", "diagnostics", "inventory"})
+    - {"collection", "history"},
 }
 """The packages and modules of backupkit that each command may load."""
 
@@ -153,6 +167,7 @@ def test_loaded(fleet: Simulated, tmp_path: Path, command: str) -> None:
         "collect": both,
         "run": both,
         "watch": both,
+        "discover": ("--fleet", fleet.path),
         "doctor": ("--fleet", fleet.path),
     }.get(command, ())
     loaded = run(command, *argv)

@@ -124,8 +124,8 @@ class History:
         """Lock the history for one run, so that two runs do not overlap.
 
         Appends and reads of others go on: only another `lock_run` waits. The lock is a file beside
-        a history file, and an advisory lock in PostgreSQL. It is released at the end of the context,
-        or of the process, however that ends.
+        a history file, and an advisory lock in PostgreSQL. It is released at the end of the
+        context, or of the process, however that ends.
 
         Parameters
         ----------
