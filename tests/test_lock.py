@@ -125,11 +125,8 @@ def test_unknown_holder(tmp_path: Path) -> None:
     history = bk.History(tmp_path / "history.db")
     with history.lock_run():
         (tmp_path / "history.db.holder").write_text("[]", encoding="utf-8")
-        with (
-            pytest.raises(HistoryLockedError, match=r"with this history\. Try"),
-            history.lock_run(),
-        ):
-            pass
+        with pytest.raises(HistoryLockedError, match=r"with this history\. Try"):
+            take(history)
 
 
 def test_lock_file_not_writable(tmp_path: Path) -> None:
