@@ -91,6 +91,7 @@ LIBRARIES_OF = {
     "--version": COMMAND,
     "simulate": COMMAND | {"cryptography", "trustme"},
     "open": {"typer"},
+    "kit": COMMAND,
     "init": FRAMES,
     "check": STORED,
     "metrics": STORED | {"prometheus_client"},
@@ -127,6 +128,7 @@ PACKAGES_OF = {
     "--version": SHARED | {"simulator"},
     "simulate": SHARED | {"simulator"},
     "open": SHARED,
+    "kit": SHARED | {"reports"},
     "init": SHARED
     | {
         "causes",
@@ -169,6 +171,7 @@ def test_loaded(fleet: Simulated, tmp_path: Path, command: str) -> None:
         "watch": both,
         "discover": ("--fleet", fleet.path),
         "doctor": ("--fleet", fleet.path),
+        "kit": ("prometheus", tmp_path),
     }.get(command, ())
     loaded = run(command, *argv)
     assert loaded.code in {0, 1}, loaded

@@ -56,6 +56,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "open": "open_report",
         "check": "check",
         "metrics": "check",
+        "kit": "kit",
         "simulate": "simulate",
         "history": "history",
     }

@@ -304,6 +304,7 @@ APPLIANCES = Table(
         Column("threshold", SPAN, "RPO + grace, beyond which it is in breach.", "s"),
         Column("last_success", TIME, "Start of the newest success that had finished.", "UTC"),
         Column("last_attempt", TIME, "Start of the newest job that did start.", "UTC"),
+        Column("last_attempt_end", TIME, "End of that job; missing while it runs.", "UTC"),
         Column("last_outcome", TEXT, "Outcome of that job."),
         *(Column(state, SPAN, f"Time {state} in the period.", "s") for state in STATES),
         Column("rpo_strict", NUMBER, "compliant / (compliant + breach + unknown)."),

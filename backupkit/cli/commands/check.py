@@ -71,6 +71,7 @@ def check(  # noqa: PLR0913 # one parameter per option
         CheckFormat,
         typer.Option(
             "--format",
+            metavar="NAME",
             help="nagios: a line for the fleet, also for Icinga. checkmk: a service for the fleet "
             "and for each appliance. zabbix: JSON for low-level discovery. json: as --json.",
         ),
