@@ -414,6 +414,9 @@ class TestReport:
         result = json.loads(out)
         assert (code, result["status"], result["code"]) == (2, "CRITICAL", 2)
         assert result["breach"] == 3
+        assert [row["appliance"] for row in result["breaches"]] == [
+            *("vc-tyo-02", "vc-nyc-03", "vc-ham-03")
+        ]
 
 
 class TestCheck:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from backupkit.analysis import failure_parts, failures, recovery_points
 from backupkit.analysis.arrays import to_instant
-from backupkit.assessment import Verdict
+from backupkit.assessment import Verdict, describe_causes
 from backupkit.tables import OUTCOMES, STATES_BY_SEVERITY
 from backupkit.widgets.assessment_index import AssessmentIndex, Flags, Positions
 from backupkit.widgets.explorer_data import ExplorerData
@@ -234,6 +234,12 @@ class FilteredView:
         return failures(
             jobs.iloc[rows], texts.iloc[rows], self.index.own_causes, start=self.start, end=self.end
         )
+
+    @cached_property
+    def causes(self) -> str:
+        """Sentence that says whether the selected failures have one cause or several."""
+        codes = self.index.appliance_codes[self.failed_positions]
+        return describe_causes(self.failures, appliances=len(np.unique(codes)))
 
     @cached_property
     def failure_parts(self) -> pd.DataFrame:

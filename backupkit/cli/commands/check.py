@@ -31,6 +31,9 @@ def check(
     fleet: FleetOption = FLEET,
     *,
     last: Annotated[str, typer.Option(metavar="DURATION", help="Period, back from now.")] = "30d",
+    as_of: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Use only what was known at this time.")
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Print one line for Nagios, Icinga or Checkmk, with performance data.
@@ -43,7 +46,7 @@ def check(
     from backupkit.tables import STATES  # noqa: PLC0415 # keeps --help fast
 
     try:
-        assessment = assess(history, fleet, last=last)
+        assessment = assess(history, fleet, now=as_of, last=last)
     except BackupkitError as error:
         # one line; a "|" would start the performance data
         echo(f"UNKNOWN: {' '.join(str(error).replace('|', '/').split())}")
@@ -57,6 +60,10 @@ def check(
                 "sentence": result.sentence,
                 "period": assessment.period_verdict.state,
                 **{state: getattr(assessment.verdict, state) for state in STATES},
+                "breaches": [
+                    {"appliance": str(name), "breach_since": since.isoformat()}
+                    for name, since in assessment.figures["breach_since"].dropna().items()
+                ],
             }
         )
     else:
