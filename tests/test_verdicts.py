@@ -116,7 +116,7 @@ class TestMarch:
         assert march_2026.period_name == "March 2026, UTC"
         assert march_2026.period_verdict.sentence == (
             "target missed: 35.7 % (265.7 of 744 h) of the time inside the RPO (target 99 %), "
-            "35.5 % (11 of 31 slots) of scheduled backups completed (target 99 %)"
+            "35.5 % (11 of 31 runs) of scheduled backups completed (target 99 %)"
         )
         assert format_subject(march_2026) == (
             "[TARGET MISSED | OK] vCenter backups March 2026, UTC - 1/1 ok at the end"

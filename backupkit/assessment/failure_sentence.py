@@ -1,7 +1,10 @@
 """One sentence about all failures: whether they have one cause or several."""
 
+from functools import cache
+
 import pandas as pd
 
+from backupkit.causes import known_causes
 from backupkit.display.format import format_count, sanitise
 
 __all__ = ["describe_causes"]
@@ -13,7 +16,7 @@ def describe_causes(failures: pd.DataFrame, *, appliances: int) -> str:
     """Describe whether the failures of a period have one cause or several, in a sentence.
 
     Error patterns with the same cause are one cause. A pattern without a known cause is named as
-    such, and never counted as a cause.
+    such, and never counted as a cause. Neither is one whose message only says that the job failed.
 
     Parameters
     ----------
@@ -46,7 +49,7 @@ def describe_causes(failures: pd.DataFrame, *, appliances: int) -> str:
     total = int(failures["jobs"].sum())
     if not total:
         return "No backup job failed in this period."
-    is_known = failures["cause_name"].notna() & failures["cause"].notna()
+    is_known = failures["cause"].notna() & ~failures["cause_name"].isin(_list_empty_causes())
     known, other = failures[is_known], failures[~is_known]
     causes = known.groupby("cause_name").agg(jobs=("jobs", "sum"), cause=("cause", "first"))
     causes = causes.sort_values("jobs", ascending=False, kind="stable")
@@ -69,3 +72,9 @@ def describe_causes(failures: pd.DataFrame, *, appliances: int) -> str:
     if len(parts) == 1:
         return f"{head}, all {parts[0][1]}." if total > 1 else f"{head}, {parts[0][1]}."
     return f"{head}: {', '.join(f'{number:,} {text}' for number, text in parts)}."
+
+
+@cache
+def _list_empty_causes() -> frozenset[str]:
+    """Return the names of the causes whose messages only say that a job failed."""
+    return frozenset(cause.name for cause in known_causes().causes if cause.tells == "nothing")

@@ -29,7 +29,7 @@ HEAD_FIGURES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "appliances_strict": "inside their RPO (strict)",
         "appliances_observed": "of those reachable (observed)",
-        "coverage_appliances": "reachable (coverage)",
+        "coverage_appliances": "reachable",
         "rpo_strict_micro": TARGET_LABELS["rpo_strict"],
         "slot_strict_micro": TARGET_LABELS["slot_strict"],
     }
@@ -264,7 +264,7 @@ class Assessment(MergedFigures):
             ("runs", "slot_strict_micro"),
         ):
             figure = self.ratio(name)
-            share = figure if figure.fraction else f"{NO_DATA} (0 of 0 {figure.unit})"
+            share = figure if figure.fraction else f"{NO_DATA} (0 of 0 {figure.unit_label})"
             lines.append(f"{title:7} {share}")
         return "\n".join(lines)
 

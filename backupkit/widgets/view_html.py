@@ -98,7 +98,7 @@ def render_appliances_table(view: FilteredView, *, is_clickable: bool = False) -
         "Last success (UTC)": "w" if is_current else None,
         "Failures in a row": "n" if is_current else None,
         "Time inside RPO": "r",
-        "Runs done": "r",
+        "Runs completed": "r",
         "Mean exposure": "n" if is_whole else None,
         "MTTR": "n" if is_whole else None,
         "Why": "text" if is_current else None,

@@ -80,7 +80,7 @@ class TestCode:
         result = check_result(judged("sss..sss", target=0.9))
         assert result.code == 1
         assert "at risk" not in result.sentence
-        assert "71.4 % (5 of 7 slots) of scheduled backups completed" in result.sentence
+        assert "71.4 % (5 of 7 runs) of scheduled backups completed" in result.sentence
         assert "of the time inside the RPO" in result.sentence
         assert data_of(result.line)["runs_strict"]["warning"] == "90:"
 

@@ -272,6 +272,13 @@ class TestCauses:
             "5 by 2 other causes."
         )
 
+    def test_a_message_without_a_reason(self) -> None:
+        """A message that only says that the job failed is no cause, although it is a known one."""
+        assert self.describe(a=(3, "disk"), b=(4, "see-log")) == (
+            "7 failed jobs on 2 appliances: 3 by one cause (The disk is wrong), "
+            "4 with one error pattern of no known cause (“b”)."
+        )
+
     def test_no_message(self) -> None:
         """A single failure without a message has a pattern without a text."""
         failures = pd.DataFrame(
