@@ -40,7 +40,7 @@ NEVER: Final = "never backed up"
 """Remark on an appliance of which no successful backup is known."""
 
 _VALUES: Final = (
-    *("start", "end", "now", "timezone", "policy", "version", "as_if"),
+    *("start", "end", "now", "timezone", "policy", "version", "as_if", "is_selection"),
     *("period_verdict", "verdict"),
 )
 _MAX_WORST: Final = 10
@@ -103,6 +103,8 @@ class Assessment(MergedFigures):
         Of ``COVERAGE`` and ``SCHEDULES`` (those in force at the period's end): the data basis.
     as_if : bool
         Whether the policy of `now` was applied to all of the past.
+    is_selection : bool
+        Whether it covers only the appliances that were asked for, not the whole fleet.
     """
 
     def __getstate__(self) -> dict[str, Any]:
@@ -155,6 +157,11 @@ class Assessment(MergedFigures):
     def as_if(self) -> bool:
         """True if the policy of `now` was applied to all of the past."""
         return self.context.as_if
+
+    @cached_property
+    def is_selection(self) -> bool:
+        """True if only some appliances were asked for."""
+        return self.context.is_selection
 
     @cached_property
     def period_verdict(self) -> PeriodVerdict:
