@@ -164,6 +164,11 @@ class FilteredView:
         """Selected jobs, the newest first, of `backupkit.tables.ASSESSED_JOBS`."""
         return self.jobs_at(self.positions)
 
+    @property
+    def members(self) -> pd.DataFrame:
+        """Site and group of each appliance."""
+        return self.index.assessment.figures[["site", "group"]]
+
     def jobs_at(self, positions: Positions) -> pd.DataFrame:
         """Return the jobs at some positions, with all columns."""
         jobs = self.index.assessment.assessed_jobs

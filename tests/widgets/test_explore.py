@@ -295,8 +295,11 @@ class TestFilters:
         """Sites and groups are offered where there are several."""
         find(explorer.box, options=("Hamburg", "New York")).value = ("Hamburg",)
         assert explorer.value.sites == ("Hamburg",)
+        assert set(explorer.jobs["site"]) == {"Hamburg"}
+        assert set(explorer.jobs["group"]) == {"production"}
         find(explorer.box, options=("edge", "production")).value = ("edge",)
         assert explorer.jobs.empty
+        assert {"site", "group"} <= {*explorer.jobs}
         for tab in ("Appliances", "Jobs"):
             explorer.tab = tab
             assert "No appliance is left" in texts_of(explorer)
@@ -794,7 +797,7 @@ class TestExport:
     def test_html(self, explorer: Explorer, tmp_path: Path) -> None:
         """The button saves the report of the selection and offers a link to it."""
         explorer.value = Selection(appliances=("vc-nyc",), last="7d")
-        find(explorer.box, tooltip="Save the report as HTML").click()
+        find(explorer.box, tooltip="Save the report").click()
         page = (tmp_path / "backupkit-20261109-0000.html").read_text(encoding="utf-8")
         html5lib.HTMLParser(strict=True).parse(page)
         assert "BREACH 1 of 1" in page
@@ -839,7 +842,7 @@ class TestExport:
     def test_nothing_to_export(self, explorer: Explorer) -> None:
         """Without an assessment nothing is saved, and a sentence says so."""
         explorer.value = Selection(last="soon")
-        find(explorer.box, tooltip="Save the report as HTML").click()
+        find(explorer.box, tooltip="Save the report").click()
         assert "nothing can be exported" in texts_of(explorer)
 
 
