@@ -60,14 +60,14 @@ def describe_causes(failures: pd.DataFrame, *, appliances: int) -> str:
     if len(causes) > 1:
         noun = "other cause" if len(causes) == 2 else "other causes"  # noqa: PLR2004 # one more
         parts.append((int(causes["jobs"].iloc[1:].sum()), f"by {len(causes) - 1:,} {noun}"))
-    if len(other) == 1:
-        pattern = sanitise(other["signature"].iloc[0], limit=_MAX_LENGTH) or "no message"
-        parts.append(
-            (int(other["jobs"].sum()), f"with one error pattern of no known cause (“{pattern}”)")
-        )
-    elif len(other):
-        patterns = format_count(len(other), "error pattern")
-        parts.append((int(other["jobs"].sum()), f"with {patterns} of no known cause"))
+    if len(other):
+        patterns = "one error pattern" if len(other) == 1 else f"{len(other):,} error patterns"
+        text = f"with {patterns} of no known cause"
+        if len(failures) == 1:
+            text += (
+                f" (“{sanitise(other['signature'].iloc[0], limit=_MAX_LENGTH) or 'no message'}”)"
+            )
+        parts.append((int(other["jobs"].sum()), text))
     head = f"{format_count(total, 'failed job')} on {format_count(appliances, 'appliance')}"
     if len(parts) == 1:
         return f"{head}, all {parts[0][1]}." if total > 1 else f"{head}, {parts[0][1]}."
