@@ -34,7 +34,8 @@ def find_exceptions(assessment: Assessment) -> pd.Index:
     >>> from backupkit.policy import Member, Policy
     >>> from backupkit.tables import JOBS, POLLS, SCHEDULES
     >>> frames = JOBS.empty(), POLLS.empty(), SCHEDULES.empty()
-    >>> policy = Policy(members=[Member(appliance="vc-1"), Member("vc-2", exclude="retired")])
+    >>> retired = Member(appliance="vc-2", exclude="retired")
+    >>> policy = Policy(members=[Member(appliance="vc-1"), retired])
     >>> end = "2026-11-09T00:00:00Z"
     >>> a = evaluate_frames(*frames, policy, start="2026-11-02T00:00:00Z", end=end, now=end)
     >>> find_exceptions(a).to_list()
