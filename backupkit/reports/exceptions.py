@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 
 import pandas as pd
 
-from backupkit.assessment import Assessment
+from backupkit.assessment import Assessment, find_coming_breach
 from backupkit.display import Rows, state_badge
 from backupkit.display.format import format_count
 from backupkit.reports.facts import Details, Link, Summary
@@ -26,7 +26,7 @@ class LeftOut(NamedTuple):
 def find_exceptions(assessment: Assessment) -> pd.Index:
     """Return the appliances that need attention, the worst first.
 
-    They are in breach, at risk, unknown or not observed, or were read in part.
+    They are in breach now or soon, at risk, unknown or not observed, or were read in part.
 
     Examples
     --------
@@ -47,7 +47,8 @@ def find_exceptions(assessment: Assessment) -> pd.Index:
     is_bad = rows["state"].isin(["breach", "unknown", "unobserved"]) | (
         in_part & rows["state"].isin(IN_SCOPE_STATES)
     )
-    return rows.index[is_bad | rows.index.isin(assessment.at_risk)]
+    coming = find_coming_breach(assessment).index
+    return rows.index[is_bad | rows.index.isin(assessment.at_risk) | rows.index.isin(coming)]
 
 
 def leave_out_good(

@@ -120,12 +120,15 @@ def _list_sentences(summary: Summary) -> list[tuple[str, str]]:
         ("Period", summary.period_sentence),
         (summary.moment.capitalize(), summary.sentence),
     ]
+    if summary.coming:
+        sentences.append(("Soon", summary.coming))
+    sentences.append(("Failures", summary.causes))
     never = summary.never_backed_up
     if never.total:
         names = ", ".join(link.name for link in never.links[:_MAX_NAMES])
         more = never.total - _MAX_NAMES
         sentences.append(
-            ("No good backup known", f"{names} and {more:,} more" if more > 0 else names)
+            ("Never backed up", f"{names} and {more:,} more" if more > 0 else names)
         )
     if summary.changes:
         since = format_timestamp(summary.changes.since, "UTC")
@@ -153,7 +156,10 @@ def _list_sections(summary: Summary) -> tuple[_Section, _Section]:
 
 
 def _convert_action(item: ActionItem) -> _Item:
-    since = _format_last("success", item.last_success)
+    begin, remark = item.breach_since
+    since = remark or _format_last("success", item.last_success)
+    if pd.notna(begin):
+        since = f"since {format_timestamp(begin)}, {since}"
     return _Item(item.appliance.name, item.state.label, since, item.reason, item.advice)
 
 
@@ -178,11 +184,12 @@ def _format_section(section: _Section, max_lines: int) -> list[str]:
     if not section.total:
         return []
     lines = ["", f"{section.title.upper()} ({section.total:,})"]
-    room = max_lines - len(lines) - 1  # the last line is that of the count
+    room = max_lines - len(lines)
     shown = 0
     for item in section.items:
         block = _format_item(item)
-        if len(block) > room:
+        is_last = shown + 1 == section.total
+        if len(block) + (not is_last) > room:  # unless it is the last one, a count follows
             break
         lines += block
         room -= len(block)

@@ -72,7 +72,7 @@ class TestText:
         assert len(lines) <= MAX_LINES
         assert max(map(len, lines)) <= WIDTH
         assert any(line.startswith("Since 2026-11-09 00:00 UTC: ") for line in lines)
-        assert any(line.startswith("No good backup known: vc-00, vc-01, ") for line in lines)
+        assert any(line.startswith("Never backed up: vc-00, vc-01, ") for line in lines)
         assert "and 15 more" in text
         shown = sum(line.startswith("✕ Breach: ") for line in lines)
         assert f"and {20 - shown} more, in the report" in lines
