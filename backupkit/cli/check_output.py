@@ -97,6 +97,10 @@ def _summarise(assessment: "Assessment") -> dict[str, Any]:
         "sentence": result.sentence,
         "period": assessment.period_verdict.state,
         **{state: getattr(assessment.verdict, state) for state in STATES},
+        "breaches": [
+            {"appliance": str(name), "breach_since": since.isoformat()}
+            for name, since in assessment.figures["breach_since"].dropna().items()
+        ],
     }
 
 
