@@ -173,6 +173,10 @@ def _discover(hosts: Sequence["ListedHost"], answers: _Answers) -> list["ListedH
             f"{one_line(name)}: its SSO domain is unknown: {one_line(reason, limit=400)}", err=True
         )
     more = [ListedHost(host=parse_host(node.host)) for node in found.missing]
+    if more:
+        echo(
+            f"Found in the SSO domain: {', '.join(one_line(host.host) for host in more)}", err=True
+        )
     return [*hosts, *name_hosts(more, taken=[str(host.name) for host in hosts])]
 
 
@@ -189,10 +193,16 @@ def _read_sources(sources: Iterable[str], *, only: str | None) -> Iterator["List
         path = Path(source)
         if source == STDIO:
             yield from read_text(sys.stdin.read(), source="stdin", only=only)
-        elif path.suffix.lower() in _FILES or path.is_file():
+        elif _looks_like_path(source) or path.is_file():
             yield from read_source(path, only=only)
         else:
             yield ListedHost(host=parse_host(source))
+
+
+def _looks_like_path(source: str) -> bool:
+    """Return whether a source cannot be a host, so that a missing file is named as one."""
+    is_url = "://" in source
+    return not is_url and (Path(source).suffix.lower() in _FILES or "/" in source)
 
 
 def _prepare(answers: _Answers, *, site: str | None, group: str | None, output: str) -> "Setup":
