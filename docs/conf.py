@@ -66,6 +66,7 @@ html_title = "backupkit"
 html_show_sourcelink = False
 html_extra_path = ["_static/root"]  # leads from the folder to the first page
 html_copy_source = False
+html_sidebars = {"docs/index": [], "docs/tutorial": [], "docs/gallery": []}  # they have no subpages
 html_theme_options = {
     "show_prev_next": False,
     "secondary_sidebar_items": ["page-toc"],

@@ -20,6 +20,7 @@ from backupkit.reports.openmetrics import openmetrics
 
 FOLDER: Final = Path(__file__).parent / "reference" / "generated"
 _ROOT: Final = Path(__file__).parent.parent
+_SCHEMA: Final = "../../../backupkit/reports/report.schema.json"
 
 
 def command_line() -> str:
@@ -62,13 +63,12 @@ def fleet_file() -> str:
 
 def report_json() -> str:
     """Return the top-level keys of the report's JSON, from its schema."""
-    path = _ROOT / "backupkit" / "reports" / "report.schema.json"
-    schema: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    schema: Mapping[str, Any] = json.loads((FOLDER / _SCHEMA).read_text(encoding="utf-8"))
     lines = [
         "# JSON of a report",
         "",
-        "`backupkit report` writes `report.json` beside the page. {download}`The JSON Schema "
-        "<../../../backupkit/reports/report.schema.json>` has every key with its type and meaning.",
+        "`backupkit report` writes `report.json` beside the page.",
+        f"{{download}}`The JSON Schema <{_SCHEMA}>` has every key with its type and meaning.",
         "",
         "| key | meaning |",
         "| --- | --- |",
