@@ -55,8 +55,8 @@ def init(  # noqa: PLR0913 # one parameter per option
         typer.Option(
             "--password-from",
             metavar="SOURCE",
-            help="Where the password is: env:VARIABLE, file:PATH, keyring:SERVICE or prompt "
-            f"(default: {DEFAULT_PASSWORD}).",
+            help="Where the password is: env:VARIABLE, file:PATH, keyring:SERVICE, command:PROGRAM "
+            f"or prompt (default: {DEFAULT_PASSWORD}).",
         ),
     ] = None,
     ca_bundle: Annotated[
