@@ -52,6 +52,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "collect": "collect",
         "watch": "watch",
         "run": "run",
+        "schedule": "schedule",
         "report": "report",
         "open": "open_report",
         "check": "check",
