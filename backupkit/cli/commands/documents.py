@@ -11,7 +11,7 @@ from backupkit.texts import escape_controls
 if TYPE_CHECKING:
     import backupkit as bk
 
-__all__ = ["is_one_document", "write_one_document"]
+__all__ = ["STDOUT", "is_one_document", "write_one_document"]
 
 STDOUT: Final = "-"
 

@@ -10,7 +10,7 @@ import typer
 
 import backupkit as bk
 from backupkit.cli.commands.check import assess, find_selected, format_verdict, open_history
-from backupkit.cli.commands.documents import is_one_document, write_one_document
+from backupkit.cli.commands.documents import STDOUT, is_one_document, write_one_document
 from backupkit.cli.options import (
     FLEET,
     HISTORY,
@@ -23,6 +23,7 @@ from backupkit.cli.options import (
     echo,
     print_json,
 )
+from backupkit.cli.outputs import refuse_inputs
 from backupkit.cli.run_settings import parse_states
 from backupkit.cli.selection import Selection
 from backupkit.errors import CredentialError, MailError, SettingsError
@@ -174,6 +175,8 @@ def report(  # noqa: PLR0913 # one parameter per option
         raise SettingsError("--mail-if needs --mail or --mail-to ADDRESS.")
     page_options = {"--mail": must_mail, "--xlsx": xlsx, "--compress": compress}
     one_document = is_one_document(kind, out, page_options, as_json=as_json)
+    if out not in {None, STDOUT}:
+        refuse_inputs(Path(str(out)), (fleet, history), option="--output")
     file = read_toml(fleet)
     if last_month and month is not None:
         raise SettingsError("--month and --last-month exclude each other; use one of them.")
