@@ -77,7 +77,18 @@ class TestHelp:
 
     @pytest.mark.parametrize(
         "name",
-        ["demo", "init", "discover", "doctor", "collect", "report", "open", "check", "simulate"],
+        [
+            "demo",
+            "init",
+            "discover",
+            "doctor",
+            "collect",
+            "report",
+            "open",
+            "check",
+            "kit",
+            "simulate",
+        ],
     )
     def test_every_command(self, run: Run, name: str) -> None:
         """Each command and each option has a help text."""
