@@ -127,7 +127,7 @@ class TestWritePack:
         assert path.read_bytes() == b"evidence of last month"
 
     def test_unreadable(self, tmp_path: Path) -> None:
-        """What cannot be read is not replaced either."""
+        """A path that cannot be read is not replaced either."""
         with pytest.raises(OutputError, match="exists and cannot be read"):
             write_pack(tmp_path, b"")
 
