@@ -1,0 +1,1 @@
+"""Alerts: what changed since the newest message, and who gets a message about it."""
