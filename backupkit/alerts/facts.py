@@ -130,7 +130,7 @@ def _find_failures(assessment: Assessment) -> Iterator[Fact]:
     failing = rows[rows["strikes"].fillna(0).gt(0) & rows["state"].isin(["compliant", "breach"])]
     jobs = assessment.assessed_jobs
     jobs = jobs[jobs["outcome"].eq("failure") & jobs["appliance"].isin(failing.index)]
-    since = jobs["appliance"].map(failing["last_success"])
+    since = failing["last_success"].reindex(jobs["appliance"]).set_axis(jobs.index)
     ended_at = jobs["end_time"].fillna(jobs["last_seen_at"])
     jobs = jobs.assign(ended_at=ended_at)[since.isna() | (ended_at > since)]
     pattern = jobs["signature"].fillna("")
