@@ -5,16 +5,19 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, Self, TypeVar
 
 import msgspec
 
 from backupkit.errors import CredentialError, SettingsError
-from backupkit.settings import convert, decode_text, has_control_characters
+from backupkit.settings import check_text, convert, decode_text, has_control_characters
 
 __all__ = ["SOURCE_FORMS", "PasswordEntry", "PasswordSource", "convert_table"]
 
 T = TypeVar("T")
+
+PROMPTED: Final = "the fleet"
+"""Target that the prompt for the password of a fleet names."""
 
 SOURCE_FORMS: Final = (
     '{ env = "VARIABLE" }, { file = "path" }, { keyring = "service" } or { prompt = true }'
@@ -40,6 +43,31 @@ class PasswordSource:
 
     kind: Literal["env", "file", "keyring", "prompt"]
     place: str
+
+    @classmethod
+    def parse(cls, text: str, *, where: str) -> Self:
+        """Return the source that a text names, as in ``env:VCSA_PASSWORD``.
+
+        Raises
+        ------
+        SettingsError
+            If the text names none. The message does not quote it, as it may be a password.
+
+        Examples
+        --------
+        >>> PasswordSource.parse("file:secrets/vc", where="--password-from")
+        PasswordSource(kind='file', place='secrets/vc')
+        """
+        check_text(text, where=where)
+        kind, _, place = text.strip().partition(":")
+        if text.strip() == "prompt":
+            return cls("prompt", PROMPTED)
+        if kind in {"env", "file", "keyring"} and place.strip():
+            return cls(kind, place.strip())  # type: ignore[arg-type] # one of the three
+        raise SettingsError(
+            f"{where}: this is no source of a password; write env:VARIABLE, file:PATH, "
+            "keyring:SERVICE or prompt. The password itself must not be written there."
+        )
 
     def read(self, user: str) -> str:
         """Return the password from the source.
@@ -147,7 +175,7 @@ class PasswordEntry(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         [(kind, place)] = given.items()
         if kind == "file":
             place = str(folder / place)
-        return PasswordSource(kind, "the fleet" if kind == "prompt" else place)  # type: ignore[arg-type] # a field's name is the kind
+        return PasswordSource(kind, PROMPTED if kind == "prompt" else place)  # type: ignore[arg-type] # a field's name is the kind
 
 
 def convert_table(

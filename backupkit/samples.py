@@ -1,10 +1,10 @@
 """The sample fleet: 90 days of backups of twelve simulated appliances, to try backupkit with."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from backupkit.history import History
+from backupkit.inventory.example import EXAMPLE, find_data_folder
 from backupkit.policy import Policy
 
 __all__ = ["Sample", "sample"]
@@ -41,16 +41,9 @@ def sample() -> Sample:
     >>> evaluate(history, policy, last="30d", now=now).verdict.sentence
     '3 of 10 in scope breach their RPO, 1 unknown, 2 excluded'
     """
-    folder = _find_folder()
+    folder = find_data_folder()
     return Sample(
         History(folder / "history.db", create=False),
-        Policy.load(folder / "fleet.example.toml"),
+        Policy.load(folder / EXAMPLE),
         _NOW,
     )
-
-
-def _find_folder() -> Path:
-    """Return the folder of the data: in the installed package, else beside it in the repository."""
-    package = Path(__file__).parent
-    installed = package / "data"
-    return installed if installed.is_dir() else package.parent / "data"

@@ -94,8 +94,8 @@ def read_toml(path: str | Path | SettingsFile) -> SettingsFile:
         text = decode_text(Path(path).read_bytes())
     except FileNotFoundError as error:
         raise SettingsError(
-            f"{path}: no such file. Name an existing one with --fleet or BACKUPKIT_FLEET, or copy "
-            "data/fleet.example.toml there and fill in your appliances."
+            f"{path}: no such file. Name an existing one with --fleet or BACKUPKIT_FLEET, or write "
+            "one with: backupkit init"
         ) from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: cannot be read: it is not UTF-8 text.") from error

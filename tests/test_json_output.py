@@ -24,6 +24,7 @@ FLEET: Final = ROOT / "data" / "fleet.example.toml"
 TYPES: Final[dict[str, dict[str, Any]]] = {
     "string": {"type": "string"},
     "integer": {"type": "integer"},
+    "number": {"type": "number"},
     "boolean": {"type": "boolean"},
     "string or null": {"type": ["string", "null"]},
     "list of strings": {"type": "array", "items": {"type": "string"}},
@@ -88,7 +89,7 @@ def test_every_command() -> None:
     found = re.findall(
         r"^def (\w+)\((?:(?!^def ).)*?as_json: AsJson", text, re.MULTILINE | re.DOTALL
     )
-    described = [name.split()[-1] for name in re.findall(r"^## (.+)$", PAGE, re.MULTILINE)]
+    described = [name.split()[-1] for name in re.findall(r"^## ([^-\n]+)$", PAGE, re.MULTILINE)]
     assert sorted(found) == sorted(described)
 
 
@@ -98,6 +99,7 @@ def test_every_command() -> None:
         ("history info", []),
         ("history verify", []),
         ("check", ["--fleet", str(FLEET)]),
+        ("check --max-age", ["12h", "--fleet", str(FLEET)]),
         ("report", ["--fleet", str(FLEET), "--as-of", "2026-11-23T23:30:00Z"]),
     ],
 )

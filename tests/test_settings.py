@@ -50,8 +50,8 @@ class TestReadToml:
         assert "s3cret" not in repr(file)
 
     def test_missing(self, tmp_path: Path) -> None:
-        """A missing file is an error that names the example."""
-        with pytest.raises(SettingsError, match=r"none\.toml: no such file\. .*fleet\.example"):
+        """A missing file is an error that names the command which writes it."""
+        with pytest.raises(SettingsError, match=r"none\.toml: no such file\. .*backupkit init"):
             read_toml(tmp_path / "none.toml")
 
     def test_folder(self, tmp_path: Path) -> None:

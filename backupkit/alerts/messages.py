@@ -127,6 +127,8 @@ def _clean(text: str, *, limit: int = _MAX_DETAIL) -> str:
 def describe_change(change: AlertChange) -> str:
     """Return subject and state in a few words."""
     word = _RECOVERED if change.change == "closed" else _WORDS[change.kind]
+    if change.kind == "target" and change.level > 1:
+        word = "target missed"
     cause = f" ({change.cause})" if change.cause else ""
     return _clean(f"{change.subject} {word}{cause}")
 

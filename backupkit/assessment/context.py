@@ -95,6 +95,7 @@ class EvaluationContext:
 
     `revisions` holds the result of `Policy.rules` for each part of the period, `exclusion_rows`
     that of `Policy.excluded`. With `as_if`, the policy of `now` applies to all of the past.
+    With `is_selection`, only some appliances of the fleet were asked for.
     `later_revisions` are those that begin soon after the period: the first slot after it decides
     where the last slot of the period ends.
     """
@@ -105,6 +106,7 @@ class EvaluationContext:
     exclusion_rows: pd.DataFrame
     as_if: bool
     later_revisions: Revisions
+    is_selection: bool = False
 
     @classmethod
     def of(

@@ -1,9 +1,9 @@
 """Evaluation of a history, a snapshot or frames."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -28,6 +28,7 @@ class _History(Protocol):
         self,
         *,
         at: Instant | None = None,
+        appliances: Iterable[str] | None = None,
         start: Instant | None = None,
         end: Instant | None = None,
         now: Instant | None = None,
@@ -50,6 +51,7 @@ def evaluate(  # noqa: PLR0913 # one parameter per way to give a period
     source: _History | _Snapshot,
     policy: Policy,
     *,
+    appliances: Iterable[str] | None = None,
     start: Instant | None = None,
     end: Instant | None = None,
     now: Instant | None = None,
@@ -67,6 +69,8 @@ def evaluate(  # noqa: PLR0913 # one parameter per way to give a period
         The data. From a history, only what was known at `now`, if that is given.
     policy : Policy
         The policy and its appliances.
+    appliances : iterable of str, optional
+        Only these appliances; default: those of the policy and of the data.
     start, end : datetime or str, optional
         The period, half-open: aware datetimes, or ISO 8601 text. The end is `now` by default and
         never later. By default, the start is 30 days before the end.
@@ -103,14 +107,23 @@ def evaluate(  # noqa: PLR0913 # one parameter per way to give a period
         start=start, end=end, now=now, last=last, month=month, quarter=quarter, zone=zone
     )
     at = None if now is None else period.now
+    names = None if appliances is None else frozenset(appliances)
+    if names is not None:
+        members = tuple(one for one in policy.members if one.appliance in names)
+        policy = replace(policy, members=members)
     if hasattr(source, "view"):
-        times = {"start": period.start, "end": period.end, "now": period.now}
-        data = source.view(at=at, **times, hosts=policy.hosts)
-    elif isinstance(source, HistoryView):
-        data = source
+        query: dict[str, Any] = {"start": period.start, "end": period.end, "now": period.now}
+        if names is not None:
+            query["appliances"] = names
+        data = source.view(at=at, **query, hosts=policy.hosts)
     else:
-        data = HistoryView(source.jobs, source.polls, source.schedules)
-    return _evaluate(data, policy, period, as_if=as_if)
+        data = (
+            source
+            if isinstance(source, HistoryView)
+            else HistoryView(source.jobs, source.polls, source.schedules)
+        )
+        data = data if names is None else data.only(names)
+    return _evaluate(data, policy, period, as_if=as_if, is_selection=names is not None)
 
 
 def evaluate_frames(
@@ -166,7 +179,9 @@ def evaluate_frames(
     return _evaluate(HistoryView(jobs, polls, schedules), policy, period, as_if=as_if)
 
 
-def _evaluate(data: HistoryView, policy: Policy, period: Period, *, as_if: bool) -> Assessment:
+def _evaluate(
+    data: HistoryView, policy: Policy, period: Period, *, as_if: bool, is_selection: bool = False
+) -> Assessment:
     """Evaluate a period from the rows that its figures need."""
     data = as_of(data, period.now)
     version = analysis.data_fingerprint(data.polls) if data.version is None else data.version
@@ -174,6 +189,7 @@ def _evaluate(data: HistoryView, policy: Policy, period: Period, *, as_if: bool)
         data, start=period.start, end=period.end, now=period.now, hosts=policy.hosts
     )
     context = EvaluationContext.of(policy, list_appliances(needed), period, as_if=as_if)
+    context = replace(context, is_selection=is_selection)
     return Assessment(context=context, parts=[PartialAssessment(needed, context)], version=version)
 
 

@@ -37,7 +37,7 @@ HEAD_FIGURES: Final[Mapping[str, str]] = MappingProxyType(
 """Labels of the key figures of `backupkit.tables.METRICS`."""
 
 _VALUES: Final = (
-    *("start", "end", "now", "timezone", "policy", "version", "as_if"),
+    *("start", "end", "now", "timezone", "policy", "version", "as_if", "is_selection"),
     *("period_verdict", "verdict"),
 )
 _MAX_WORST: Final = 10
@@ -99,6 +99,8 @@ class Assessment(MergedFigures):
         Of ``COVERAGE`` and ``SCHEDULES`` (those in force at the period's end): the data basis.
     as_if : bool
         Whether the policy of `now` was applied to all of the past.
+    is_selection : bool
+        Whether it covers only the appliances that were asked for, not the whole fleet.
     """
 
     def __getstate__(self) -> dict[str, Any]:
@@ -151,6 +153,11 @@ class Assessment(MergedFigures):
     def as_if(self) -> bool:
         """True if the policy of `now` was applied to all of the past."""
         return self.context.as_if
+
+    @cached_property
+    def is_selection(self) -> bool:
+        """True if only some appliances were asked for."""
+        return self.context.is_selection
 
     @cached_property
     def period_verdict(self) -> PeriodVerdict:

@@ -43,6 +43,7 @@ _OBJECTS_BEFORE_COLLECTION: Final = 50_000
 COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "demo": "simulate",
+        "init": "init",
         "doctor": "doctor",
         "collect": "collect",
         "watch": "watch",

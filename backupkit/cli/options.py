@@ -21,16 +21,19 @@ if TYPE_CHECKING:
 __all__ = [
     "FLEET",
     "HISTORY",
+    "ApplianceOption",
     "AsJson",
     "ConcurrencyOption",
     "ConnectOption",
     "DeadlineOption",
     "FleetOption",
+    "GroupOption",
     "HistoryOption",
     "PerApplianceOption",
     "PollOption",
     "ReadOption",
     "ResponseOption",
+    "SiteOption",
     "echo",
     "echo_by_appliance",
     "frame_to_records",
@@ -65,6 +68,22 @@ HistoryOption = Annotated[
 ]
 HISTORY: Final = "history.db"
 """The history by default: in the working directory."""
+ApplianceOption = Annotated[
+    list[str] | None,
+    typer.Option("--appliance", metavar="NAME", help="Only this appliance; repeatable."),
+]
+GroupOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--group", metavar="NAME", help="Only appliances of this group of fleet.toml; repeatable."
+    ),
+]
+SiteOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--site", metavar="NAME", help="Only appliances of this site of fleet.toml; repeatable."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 _DURATION: Final = "DURATION"

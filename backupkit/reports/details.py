@@ -109,6 +109,7 @@ def build_details(assessment: Assessment) -> Details:
             f"backupkit report --as-of {assessment.now.isoformat()} "
             f"--start {assessment.start.isoformat()} --end {assessment.end.isoformat()}"
         ),
+        is_selection=assessment.is_selection,
     )
 
 

@@ -606,3 +606,4 @@ class Details(NamedTuple):
     policies: tuple[tuple[str, str], ...]
     windows: tuple[tuple[str, str, str], ...]
     reproduce_command: str
+    is_selection: bool

@@ -1,7 +1,6 @@
 """Data of the explorer: the frames of a source and their assessment, both cached."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import timedelta
 from threading import Lock
 from typing import Final, Protocol
@@ -143,10 +142,14 @@ class ExplorerData:
         self, appliances: tuple[str, ...], start: pd.Timestamp, end: pd.Timestamp
     ) -> Assessment:
         """Assess some appliances over a period."""
-        frames = self._frames.only(appliances)
-        members = tuple(member for member in self.policy.members if member.appliance in appliances)
-        policy = replace(self.policy, members=members)
-        return evaluate(frames, policy, start=start, end=end, now=self.now)
+        return evaluate(
+            self._frames,
+            self.policy,
+            appliances=appliances,
+            start=start,
+            end=end,
+            now=self.now,
+        )
 
     def observations(self, appliances: Iterable[str], since: pd.Timestamp) -> pd.DataFrame:
         """Return the observations of some appliances; they are read on each call."""

@@ -201,7 +201,10 @@ def _print_preview(
 
 def _print_run(run: "AlertRun", *, as_json: bool) -> None:
     errors = {
-        **{name: f"{error}. It is tried again later" for name, error in run.failed.items()},
+        **{
+            name: f"{error.rstrip('.')}. It is tried again later."
+            for name, error in run.failed.items()
+        },
         **{name: _describe_channel(channel) for name, channel in run.waiting.items()},
     }
     if as_json:

@@ -1,53 +1,123 @@
 """Commands ``backupkit check`` and ``metrics``: assessment of a history, for monitoring."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 import backupkit as bk
+from backupkit.cli.commands import gate
 from backupkit.cli.options import (
     FLEET,
     HISTORY,
+    ApplianceOption,
     AsJson,
     FleetOption,
+    GroupOption,
     HistoryOption,
+    SiteOption,
     echo,
     print_json,
 )
+from backupkit.cli.selection import Selection
 from backupkit.errors import BackupkitError, SettingsError
 
 if TYPE_CHECKING:
     from backupkit.assessment import Assessment
     from backupkit.settings import SettingsFile
 
-__all__ = ["assess", "check", "format_verdict", "metrics", "open_history"]
+__all__ = ["assess", "check", "find_selected", "format_verdict", "metrics", "open_history"]
 
 UNKNOWN: Final = 3
 
 
-def check(
+def check(  # noqa: PLR0913 # one parameter per option
     history: HistoryOption = HISTORY,
     fleet: FleetOption = FLEET,
     *,
+    appliance: ApplianceOption = None,
+    group: GroupOption = None,
+    site: SiteOption = None,
     last: Annotated[str, typer.Option(metavar="DURATION", help="Period, back from now.")] = "30d",
+    max_age: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION",
+            help="Check one rule alone: the newest recovery point is at most this old.",
+        ),
+    ] = None,
+    collect: Annotated[
+        bool, typer.Option("--collect", help="Poll the appliances first, and store what is new.")
+    ] = False,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST",
+            help="Poll this appliance now, without fleet.toml and history; needs --max-age and "
+            "--user. The password is in $BACKUPKIT_PASSWORD, or is prompted for.",
+        ),
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option(metavar="NAME", help="User with SSO domain, for --host.")
+    ] = None,
+    ca_bundle: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="PEM file of the certificate authority, for --host."),
+    ] = None,
+    fingerprint: Annotated[
+        str | None,
+        typer.Option(metavar="SHA256", help="The only trusted certificate, for --host."),
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Print one line for Nagios, Icinga or Checkmk, with performance data.
+    """Print one line for Nagios, Icinga or Checkmk, with performance data; or act as a gate.
 
     Exit code: 2 CRITICAL if an appliance is in breach. Else 3 UNKNOWN if one could not be read, or
     after any error. Else 1 WARNING if one is at risk (in its grace time, or with an open incident),
     has jobs that could not be read, or the period did not meet its targets. Else 0 OK.
-    """
-    from backupkit.reports.monitoring import check_result  # noqa: PLC0415 # keeps --help fast
-    from backupkit.tables import STATES  # noqa: PLC0415 # keeps --help fast
 
+    With --max-age only the age of the newest recovery points counts: 2 CRITICAL if one is older, 3
+    UNKNOWN if that cannot be known, else 0 OK.
+    """
+    selection = Selection(appliance, group, site)
+    direct = {"user": user, "ca_bundle": ca_bundle, "fingerprint": fingerprint}
     try:
-        assessment = assess(history, fleet, last=last)
+        limit = None if max_age is None else _parse_max_age(max_age)
+        if host is not None:
+            if limit is None or user is None or selection:
+                raise SettingsError(
+                    "--host needs --max-age and --user, and no --appliance, --group or --site; for "
+                    "example: backupkit check --host vc-1.example.com "
+                    "--user backup-reader@vsphere.local --max-age 12h"
+                )
+            assessment = gate.assess_host(host, user, ca_bundle=ca_bundle, fingerprint=fingerprint)
+        elif given := [name for name, value in direct.items() if value is not None]:
+            raise SettingsError(f"--{given[0].replace('_', '-')} needs --host.")
+        else:
+            if collect:
+                gate.collect_first(fleet, history, selection)
+            assessment = assess(history, fleet, selection, last=last)
+        if limit is not None:
+            return gate.print_age(assessment, limit, as_json=as_json)
     except BackupkitError as error:
         # one line; a "|" would start the performance data
         echo(f"UNKNOWN: {' '.join(str(error).replace('|', '/').split())}")
         return UNKNOWN
+    return _print_result(assessment, as_json=as_json)
+
+
+def _parse_max_age(text: str) -> timedelta:
+    from backupkit.settings import parse_duration  # noqa: PLC0415 # keeps --help fast
+
+    return parse_duration(text, where="--max-age")
+
+
+def _print_result(assessment: "Assessment", *, as_json: bool) -> int:
+    """Print the result of an assessment, and return its exit code."""
+    from backupkit.reports.monitoring import check_result  # noqa: PLC0415 # keeps --help fast
+    from backupkit.tables import STATES  # noqa: PLC0415 # keeps --help fast
+
     result = check_result(assessment)
     if as_json:
         print_json(
@@ -68,6 +138,9 @@ def metrics(
     *,
     history: HistoryOption = HISTORY,
     fleet: FleetOption = FLEET,
+    appliance: ApplianceOption = None,
+    group: GroupOption = None,
+    site: SiteOption = None,
     out: Annotated[
         Path, typer.Option(metavar="FILE", help="File in the textfile folder: backupkit.prom.")
     ],
@@ -76,7 +149,7 @@ def metrics(
     """Write the assessment as OpenMetrics text, for the textfile collector of node_exporter."""
     from backupkit.reports.openmetrics import write_openmetrics  # noqa: PLC0415 # keeps --help fast
 
-    assessment = assess(history, fleet, last=last)
+    assessment = assess(history, fleet, Selection(appliance, group, site), last=last)
     path = write_openmetrics(assessment, out)
     echo(format_verdict(assessment))
     echo(f"Metrics: {path}")
@@ -85,13 +158,30 @@ def metrics(
 def assess(  # one parameter per option
     history: str,
     fleet: "Path | SettingsFile",
+    selection: Selection,
     *,
     now: str | None = None,
     **period: str | None,
 ) -> "Assessment":
     """Assess a history; `period` has the options of `backupkit.evaluate` for it."""
-    policy = bk.Policy.load(fleet)
-    return bk.evaluate(open_history(history, fleet), policy, now=now, **period)  # type: ignore[arg-type] # all are texts
+    from backupkit.settings import read_toml  # noqa: PLC0415 # keeps --help fast
+
+    file = read_toml(fleet)
+    policy = bk.Policy.load(file)
+    store = open_history(history, file)
+    names = find_selected(selection, file, store)
+    return bk.evaluate(store, policy, appliances=names, now=now, **period)  # type: ignore[arg-type] # all are texts
+
+
+def find_selected(
+    selection: Selection, file: "SettingsFile", store: "bk.History"
+) -> tuple[str, ...] | None:
+    """Return the names of the selected appliances; None without a selection."""
+    if not selection:
+        return None
+    fleet = bk.Fleet.load(file)
+    stored = () if fleet.appliances else store.sql("SELECT name FROM appliances")["name"]
+    return selection.names(fleet, stored)
 
 
 def open_history(location: str, fleet: "Path | SettingsFile") -> "bk.History":

@@ -16,22 +16,26 @@ from backupkit.cli.options import (
     FLEET,
     HISTORY,
     MAX_APPLIANCES,
+    ApplianceOption,
     AsJson,
     ConcurrencyOption,
     ConnectOption,
     DeadlineOption,
     FleetOption,
+    GroupOption,
     HistoryOption,
     PerApplianceOption,
     PollOption,
     ReadOption,
     ResponseOption,
+    SiteOption,
     echo,
     echo_by_appliance,
     frame_to_records,
     print_json,
     read_limit_options,
 )
+from backupkit.cli.selection import Selection
 from backupkit.errors import BackupkitWarning, SettingsError, one_line
 
 if TYPE_CHECKING:
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     from backupkit.fleet import Fleet
     from backupkit.history import AppendResult, History
     from backupkit.limits import Limits
+    from backupkit.settings import SettingsFile
 
 __all__ = [
     "SOME_UNREAD",
@@ -62,6 +67,9 @@ def collect(  # noqa: PLR0913 # one parameter per option
     fleet: FleetOption = FLEET,
     history: HistoryOption = HISTORY,
     *,
+    appliance: ApplianceOption = None,
+    group: GroupOption = None,
+    site: SiteOption = None,
     connect: ConnectOption = None,
     read: ReadOption = None,
     response: ResponseOption = None,
@@ -84,7 +92,8 @@ def collect(  # noqa: PLR0913 # one parameter per option
     stopped with Ctrl-C.
     What was read before Ctrl-C is stored.
     """
-    appliances, store = open_fleet_and_history(fleet, history)
+    selection = Selection(appliance, group, site)
+    appliances, store = open_fleet_and_history(fleet, history, selection)
     limits = read_limit_options(
         appliances,
         connect=connect,
@@ -104,8 +113,10 @@ def collect(  # noqa: PLR0913 # one parameter per option
     return STOPPED if snapshot.stopped else exit_code(snapshot)
 
 
-def open_fleet_and_history(fleet: Path, history: str) -> tuple["Fleet", "History"]:
-    """Read fleet.toml once, and open the history for writing."""
+def open_fleet_and_history(
+    fleet: "Path | SettingsFile", history: str, selection: Selection
+) -> tuple["Fleet", "History"]:
+    """Read fleet.toml once, select appliances, and open the history for writing."""
     from backupkit.history.thinning import load_keep_polls  # noqa: PLC0415 # keeps --help fast
     from backupkit.settings import read_toml  # noqa: PLC0415 # keeps --help fast
 
@@ -113,6 +124,7 @@ def open_fleet_and_history(fleet: Path, history: str) -> tuple["Fleet", "History
     appliances = bk.Fleet.load(file)
     if not len(appliances):
         raise SettingsError(f"{fleet}: no appliance to poll; add one as [[appliance]].")
+    appliances = selection.apply(appliances)
     store = bk.History(history, keep_polls=load_keep_polls(file))
     store.check_writable()
     return appliances, store

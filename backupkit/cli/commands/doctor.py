@@ -1,12 +1,10 @@
 """Command ``backupkit doctor``: checks of each appliance, with the next step."""
 
-import difflib
 import re
 import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -14,31 +12,32 @@ import typer
 import backupkit as bk
 from backupkit.cli.options import (
     FLEET,
+    ApplianceOption,
     AsJson,
     ConcurrencyOption,
     ConnectOption,
     DeadlineOption,
     FleetOption,
+    GroupOption,
     PollOption,
     ReadOption,
     ResponseOption,
+    SiteOption,
     echo,
     frame_to_records,
     print_json,
     read_limit_options,
 )
+from backupkit.cli.selection import Selection, join_first_names
 from backupkit.errors import SettingsError, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from backupkit.fleet import Appliance, Fleet
-
 __all__ = ["doctor"]
 
 SOME_FAILED: Final = 3
 ALL_FAILED: Final = 4
-MAX_NAMES: Final = 5
 MAX_ADVISED: Final = 20  # appliances that are named with one piece of advice
 MAX_WIDTH: Final = 110
 _MANAGEMENT: Final = re.compile(r"https://[^\s/]+:5480")  # address of the management interface
@@ -52,6 +51,9 @@ def doctor(  # noqa: PLR0913 # one parameter per option
         list[str] | None, typer.Argument(metavar="NAME", help="Check only these appliances.")
     ] = None,
     *,
+    appliance: ApplianceOption = None,
+    group: GroupOption = None,
+    site: SiteOption = None,
     show_all: Annotated[
         bool, typer.Option("--all", help="Also show the checks of healthy appliances.")
     ] = False,
@@ -78,7 +80,10 @@ def doctor(  # noqa: PLR0913 # one parameter per option
         deadline=deadline,
         concurrency=concurrency,
     )
-    checks = bk.doctor(_select_appliances(loaded, fleet, names or []), limits=limits)
+    selection = Selection([*(names or []), *(appliance or [])], group, site)
+    if not selection and not len(loaded):
+        raise SettingsError(f"{fleet}: no appliance to check; add one as [[appliance]].")
+    checks = bk.doctor(selection.find(loaded), limits=limits)
     results = {
         str(name): set(values) for name, values in checks.groupby("appliance", sort=False)["result"]
     }
@@ -91,27 +96,6 @@ def doctor(  # noqa: PLR0913 # one parameter per option
     if failed == len(results):
         return ALL_FAILED
     return SOME_FAILED if failed else 0
-
-
-def _select_appliances(fleet: "Fleet", path: Path, names: Sequence[str]) -> Sequence["Appliance"]:
-    """Return the named appliances, even disabled ones; without names, all enabled ones."""
-    if not names and not len(fleet):
-        raise SettingsError(f"{path}: no appliance to check; add one as [[appliance]].")
-    all_names = [appliance.name for appliance in fleet.appliances]
-    for name in names:
-        if name not in all_names:
-            similar = difflib.get_close_matches(name, all_names, n=1)
-            hint = (
-                f'did you mean "{similar[0]}"?'
-                if similar
-                else f"there are {_join_first_names(all_names)}."
-            )
-            raise SettingsError(f'{path}: no appliance is named "{name}"; {hint}')
-    return (
-        [appliance for appliance in fleet.appliances if appliance.name in names]
-        if names
-        else list(fleet)
-    )
 
 
 def _format_results(
@@ -159,7 +143,7 @@ def _format_advice(checks: "pd.DataFrame") -> Iterator[str]:
     yield "What to do:"
     for text in first.index:
         rows = groups.get_group(text)
-        names = _join_first_names(list(dict.fromkeys(rows["appliance"])), limit=MAX_ADVISED)
+        names = join_first_names(list(dict.fromkeys(rows["appliance"])), limit=MAX_ADVISED)
         texts = rows["advice"].unique()
         yield from _wrap_text(f"{', '.join(dict.fromkeys(rows['check']))}: {names}", "  ")
         yield from _wrap_text(str(texts[0] if len(texts) == 1 else text), "    > ")
@@ -213,14 +197,8 @@ def _format_summary(results: Mapping[str, set[str]]) -> str:
     fine, count = len(results) - len(failed) - len(warned), len(results)
     plural, verb = "" if count == 1 else "s", "is" if 1 in {fine, count} else "are"
     text = f"{fine} of {count} appliance{plural} {verb} fine"
-    text += f"; {len(warned)} with a warning: {_join_first_names(warned)}" if warned else ""
-    return text + (f"; {len(failed)} failed: {_join_first_names(failed)}" if failed else "")
-
-
-def _join_first_names(names: Sequence[str], *, limit: int = MAX_NAMES) -> str:
-    more = len(names) - limit
-    text = ", ".join(one_line(name) for name in names[:limit])
-    return f"{text} and {more:,} more" if more > 0 else text
+    text += f"; {len(warned)} with a warning: {join_first_names(warned)}" if warned else ""
+    return text + (f"; {len(failed)} failed: {join_first_names(failed)}" if failed else "")
 
 
 def _can_print(text: str) -> bool:

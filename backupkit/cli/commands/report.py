@@ -9,16 +9,20 @@ import msgspec
 import typer
 
 import backupkit as bk
-from backupkit.cli.commands.check import assess, format_verdict, open_history
+from backupkit.cli.commands.check import assess, find_selected, format_verdict, open_history
 from backupkit.cli.options import (
     FLEET,
     HISTORY,
+    ApplianceOption,
     AsJson,
     FleetOption,
+    GroupOption,
     HistoryOption,
+    SiteOption,
     echo,
     print_json,
 )
+from backupkit.cli.selection import Selection
 from backupkit.errors import CredentialError, MailError, SettingsError
 
 if TYPE_CHECKING:
@@ -46,6 +50,9 @@ def report(  # noqa: PLR0913 # one parameter per option
     history: HistoryOption = HISTORY,
     fleet: FleetOption = FLEET,
     *,
+    appliance: ApplianceOption = None,
+    group: GroupOption = None,
+    site: SiteOption = None,
     last: Annotated[
         str | None, typer.Option(metavar="DURATION", help="Period, back from now.  [default: 30d]")
     ] = None,
@@ -141,9 +148,11 @@ def report(  # noqa: PLR0913 # one parameter per option
     file = read_toml(fleet)
     if last_month and month is not None:
         raise SettingsError("--month and --last-month exclude each other; use one of them.")
+    selection = Selection(appliance, group, site)
     assessment = assess(
         history,
         file,
+        selection,
         now=as_of,
         last=last,
         start=start,
@@ -152,7 +161,7 @@ def report(  # noqa: PLR0913 # one parameter per option
         quarter=quarter,
         timezone=timezone,
     )
-    comparison = _assess_earlier_period(compare_with, assessment, history, file)
+    comparison = _assess_earlier_period(compare_with, assessment, history, file, selection)
     document = bk.report(assessment, before=comparison)
     if redact or redact_key is not None:
         document = _redact_report(document, history, redact_key)
@@ -190,7 +199,11 @@ def report(  # noqa: PLR0913 # one parameter per option
 
 
 def _assess_earlier_period(
-    text: str, current: "Assessment", history: str, fleet: "SettingsFile"
+    text: str,
+    current: "Assessment",
+    history: str,
+    fleet: "SettingsFile",
+    selection: Selection,
 ) -> "Assessment | None":
     """Return the assessment to compare with, by the data known at its time."""
     from backupkit.assessment.context import EARLIEST_START  # noqa: PLC0415 # fast --help
@@ -220,7 +233,9 @@ def _assess_earlier_period(
             f"{current.now.isoformat()}; use an earlier one."
         )
     policy = bk.Policy.load(fleet)
-    return bk.evaluate(open_history(history, fleet), policy, start=start, end=end, now=moment)
+    store = open_history(history, fleet)
+    names = find_selected(selection, fleet, store)
+    return bk.evaluate(store, policy, appliances=names, start=start, end=end, now=moment)
 
 
 def _find_sidecar(path: Path) -> Path | None:

@@ -13,6 +13,7 @@ import backupkit as bk
 from backupkit.cli.commands.check import assess, format_verdict
 from backupkit.cli.commands.collect import collect_and_store
 from backupkit.cli.options import echo
+from backupkit.cli.selection import Selection
 from backupkit.errors import OutputError, SettingsError
 from backupkit.simulator.faults.fault import ROUTES, describe_kinds
 
@@ -107,7 +108,7 @@ def demo(
         echo(f"Simulated {len(fleet.appliances)} appliances over HTTPS on loopback.", err=True)
         history, file = bk.History(out / "history.db"), read_toml(fleet_file)
         collect_and_store(bk.Fleet.load(file), history)
-    assessment = assess(history.uri, file, last="30d")
+    assessment = assess(history.uri, file, Selection(), last="30d")
     paths = bk.report(assessment).save(out / "report.html")
     echo(format_verdict(assessment))
     echo(f"Report: {paths[0].resolve()}")

@@ -12,20 +12,24 @@ from backupkit.cli.commands.collect import interrupt_on_sigterm, open_fleet_and_
 from backupkit.cli.options import (
     FLEET,
     HISTORY,
+    ApplianceOption,
     AsJson,
     ConcurrencyOption,
     ConnectOption,
     DeadlineOption,
     FleetOption,
+    GroupOption,
     HistoryOption,
     PollOption,
     ReadOption,
     ResponseOption,
+    SiteOption,
     echo,
     frame_to_records,
     print_json,
     read_limit_options,
 )
+from backupkit.cli.selection import Selection
 from backupkit.errors import BackupkitWarning, one_line
 
 if TYPE_CHECKING:
@@ -49,6 +53,9 @@ def watch(  # noqa: PLR0913 # one parameter per option
     history: HistoryOption = HISTORY,
     *,
     every: Annotated[str, typer.Option(metavar="DURATION", help="Time between two polls.")] = "10s",
+    appliance: ApplianceOption = None,
+    group: GroupOption = None,
+    site: SiteOption = None,
     connect: ConnectOption = None,
     read: ReadOption = None,
     response: ResponseOption = None,
@@ -65,7 +72,8 @@ def watch(  # noqa: PLR0913 # one parameter per option
     from backupkit.settings import parse_duration  # noqa: PLC0415 # keeps --help fast
 
     pause = parse_duration(every, where="--every").total_seconds()
-    appliances, store = open_fleet_and_history(fleet, history)
+    selection = Selection(appliance, group, site)
+    appliances, store = open_fleet_and_history(fleet, history, selection)
     limits = read_limit_options(
         appliances,
         connect=connect,

@@ -1,0 +1,239 @@
+"""Command ``backupkit init``: a fleet.toml from a list of hosts."""
+
+import sys
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, TypeVar
+
+import typer
+
+from backupkit.cli.options import echo
+from backupkit.errors import OutputError, SettingsError, one_line
+
+if TYPE_CHECKING:
+    from backupkit.inventory import ListedHost, Setup
+
+__all__ = ["init"]
+
+T = TypeVar("T")
+
+STDIO: Final = "-"
+DEFAULT_USER: Final = "backup-reader@vsphere.local"
+DEFAULT_PASSWORD: Final = "env:BACKUPKIT_PASSWORD"  # noqa: S105 # its source
+DEFAULT_RPO: Final = "24h"
+_FILES: Final = frozenset({".csv", ".ini", ".json", ".toml", ".tsv", ".txt", ".yaml", ".yml"})
+"""Endings of files: a source with one is no host."""
+
+
+class _Answers(NamedTuple):
+    """Values of the options, asked for where they are missing."""
+
+    user: str
+    password: str
+    ca_bundle: str
+    rpo: str
+
+
+def init(  # noqa: PLR0913 # one parameter per option
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[HOST|FILE]...",
+            help="Hosts, or files of them: a list, a CSV file with a header such as "
+            "name,host,site,group, an Ansible inventory (INI, or the JSON of ansible-inventory "
+            "--list); - reads stdin.",
+        ),
+    ] = None,
+    *,
+    user: Annotated[
+        str | None,
+        typer.Option("--user", help=f"User with its SSO domain (default: {DEFAULT_USER})."),
+    ] = None,
+    password: Annotated[
+        str | None,
+        typer.Option(
+            "--password-from",
+            metavar="SOURCE",
+            help="Where the password is: env:VARIABLE, file:PATH, keyring:SERVICE or prompt "
+            f"(default: {DEFAULT_PASSWORD}).",
+        ),
+    ] = None,
+    ca_bundle: Annotated[
+        str | None,
+        typer.Option(
+            "--ca-bundle",
+            metavar="FILE",
+            help="PEM file of the certificate authority (default: those of the system).",
+        ),
+    ] = None,
+    rpo: Annotated[
+        str | None,
+        typer.Option(
+            "--rpo",
+            metavar="DURATION",
+            help=f"Largest accepted age of the newest backup (default: {DEFAULT_RPO}).",
+        ),
+    ] = None,
+    site: Annotated[
+        str | None, typer.Option("--site", help="Site of the appliances without one in a file.")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option("--group", help="Group of the appliances without one in a file.")
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option("--only", metavar="GROUP", help="Read only this group of the files."),
+    ] = None,
+    output: Annotated[
+        str,
+        typer.Option("--output", "-o", metavar="FILE|-", help="File to write, or - for stdout."),
+    ] = "fleet.toml",
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Ask nothing; take the defaults.")
+    ] = False,
+    example: Annotated[
+        bool, typer.Option("--example", help="Print an example with all keys, and write no file.")
+    ] = False,
+) -> None:
+    """Write a fleet.toml with one line for each appliance.
+
+    At a terminal, it asks for what no option states. The file is checked before it is written. It
+    holds no password, only where the password is.
+    """
+    from backupkit.inventory import format_fleet, name_hosts, read_example  # noqa: PLC0415
+
+    if example:
+        echo(read_example().rstrip("\n"))
+        return
+    if output != STDIO and Path(output).exists() and not force:
+        raise OutputError(
+            f"{output}: exists already. Choose another file with --output, replace it with "
+            "--force, or print with --output -"
+        )
+    asks = not yes and STDIO not in (sources or []) and sys.stdin.isatty() and sys.stderr.isatty()
+    if not sources and asks:
+        sources = _ask("vCenter hosts, or a file of them", None).split()
+    hosts = name_hosts(list(_read_sources(sources or [], only=only)))
+    if not hosts:
+        raise SettingsError(
+            "no host: name the hosts, or a file of them, for example: "
+            "backupkit init vc-1.example.com vc-2.example.com"
+        )
+    answers = _Answers(
+        user or (_ask("User", DEFAULT_USER) if asks else DEFAULT_USER),
+        password or (_ask("Password from", DEFAULT_PASSWORD) if asks else DEFAULT_PASSWORD),
+        (_ask("CA bundle (empty: the system's)", "") if asks else "")
+        if ca_bundle is None
+        else ca_bundle,
+        rpo or (_ask("RPO", DEFAULT_RPO) if asks else DEFAULT_RPO),
+    )
+    setup = _prepare(answers, site=site, group=group, output=output)
+    text = format_fleet(hosts, setup)
+    _check(text, hosts, setup, output=output)
+    if output == STDIO:
+        echo(text.rstrip("\n"))
+        return
+    _write(Path(output), text, force=force)
+    plural = "" if len(hosts) == 1 else "s"
+    echo(f"{output}: {len(hosts)} appliance{plural}. {_format_next_step(setup, output)}", err=True)
+
+
+def _ask(question: str, default: str | None) -> str:
+    answer: str = typer.prompt(question, default=default, show_default=bool(default), err=True)
+    return answer.strip()
+
+
+def _read_sources(sources: Iterable[str], *, only: str | None) -> Iterator["ListedHost"]:
+    """Yield the hosts of arguments: files, stdin, or the hosts themselves."""
+    from backupkit.inventory import ListedHost, parse_host, read_source, read_text  # noqa: PLC0415
+
+    for source in sources:
+        path = Path(source)
+        if source == STDIO:
+            yield from read_text(sys.stdin.read(), source="stdin", only=only)
+        elif path.suffix.lower() in _FILES or path.is_file():
+            yield from read_source(path, only=only)
+        else:
+            yield ListedHost(host=parse_host(source))
+
+
+def _prepare(answers: _Answers, *, site: str | None, group: str | None, output: str) -> "Setup":
+    """Return what the file says about all appliances; paths become relative to its folder."""
+    from backupkit.inventory import Setup  # noqa: PLC0415 # keeps --help fast
+    from backupkit.passwords import PasswordSource  # noqa: PLC0415
+    from backupkit.settings import check_text  # noqa: PLC0415
+
+    source = PasswordSource.parse(answers.password, where="--password-from")
+    check_text(answers.ca_bundle, where="--ca-bundle")
+    if answers.ca_bundle and not Path(answers.ca_bundle).is_file():
+        raise SettingsError(f'--ca-bundle: no such file "{one_line(answers.ca_bundle)}".')
+
+    def locate(path: str) -> str:
+        here = output == STDIO or Path(output).resolve().parent == Path.cwd()
+        return path if here or Path(path).is_absolute() else str(Path(path).absolute())
+
+    if source.kind == "file":
+        source = PasswordSource("file", locate(source.place))
+    return Setup(
+        user=answers.user,
+        password=source,
+        rpo=answers.rpo,
+        ca_bundle=locate(answers.ca_bundle) if answers.ca_bundle else None,
+        site=site,
+        group=group,
+    )
+
+
+def _check(text: str, hosts: Sequence["ListedHost"], setup: "Setup", *, output: str) -> None:
+    """Raise unless the text is a fleet.toml that the other commands can read."""
+    from backupkit.fleet import Appliance, Fleet  # noqa: PLC0415 # keeps --help fast
+    from backupkit.policy import Policy  # noqa: PLC0415
+    from backupkit.settings import SettingsFile  # noqa: PLC0415
+
+    for host in hosts:
+        _name_place(
+            lambda host=host: Appliance(  # type: ignore[misc] # called at once
+                name=str(host.name),
+                host=host.host,
+                user=setup.user,
+                password=setup.password,
+                **host.keys,
+            ),
+            host.place,
+        )
+    path = Path("fleet.toml" if output == STDIO else output)
+    file = SettingsFile(path, tomllib.loads(text))
+    Fleet.load(file)
+    Policy.load(file)
+
+
+def _name_place(build: Callable[[], T], place: str) -> T:
+    """Return what a function returns; its error begins with the place in a file."""
+    try:
+        return build()
+    except SettingsError as error:
+        raise SettingsError(f"{place}: {error}" if place else str(error)) from error
+
+
+def _write(path: Path, text: str, *, force: bool) -> None:
+    try:
+        with path.open("w" if force else "x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be written: {error.strerror}. Check that its folder exists and that "
+            "you may write to it."
+        ) from error
+
+
+def _format_next_step(setup: "Setup", output: str) -> str:
+    source = setup.password
+    store = {
+        "env": f"Set {source.place} to the password, then run:",
+        "file": f"Write the password into {source.place}, then run:",
+        "keyring": f"Run: keyring set {source.place} {setup.user}, then:",
+    }.get(source.kind, "Next:")
+    fleet = "" if output == "fleet.toml" else f" --fleet {output}"
+    return f"{one_line(store, limit=400)} backupkit doctor{fleet}"

@@ -1,0 +1,25 @@
+"""First fleet.toml: hosts of a list, a CSV file or an Ansible inventory, and the text of the file.
+
+The functions are pure but for `read_source` and `read_example`. They contact no appliance.
+"""
+
+from backupkit.inventory.additions import add_appliances
+from backupkit.inventory.example import find_data_folder, read_example
+from backupkit.inventory.fleet_text import Setup, format_appliance, format_fleet
+from backupkit.inventory.hosts import ListedHost, parse_host
+from backupkit.inventory.names import name_hosts
+from backupkit.inventory.sources import read_source, read_text
+
+__all__ = [
+    "ListedHost",
+    "Setup",
+    "add_appliances",
+    "find_data_folder",
+    "format_appliance",
+    "format_fleet",
+    "name_hosts",
+    "parse_host",
+    "read_example",
+    "read_source",
+    "read_text",
+]

@@ -1,0 +1,90 @@
+"""Names of appliances, made of their hosts."""
+
+import ipaddress
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from backupkit.errors import SettingsError, one_line
+from backupkit.inventory.hosts import ListedHost
+
+__all__ = ["name_hosts", "split_port"]
+
+_PORT: Final = re.compile(r":[0-9]+\Z")
+
+
+def split_port(host: str) -> str:
+    """Return a host without its port and without the brackets of IPv6.
+
+    Examples
+    --------
+    >>> split_port("vc-1.example.com:8443"), split_port("[2001:db8::1]")
+    ('vc-1.example.com', '2001:db8::1')
+    """
+    if host.endswith("]"):
+        return host.strip("[]")
+    return _PORT.sub("", host).strip("[]")
+
+
+def name_hosts(hosts: Sequence[ListedHost]) -> list[ListedHost]:
+    """Return each host once, with a name: its own, or the first part of its host.
+
+    Where two have the same first part, both get their whole host as the name.
+
+    Raises
+    ------
+    SettingsError
+        If two different hosts have the same name, or one host has two names.
+
+    Examples
+    --------
+    >>> listed = [ListedHost(host=f"{name}.example.com") for name in ("vc-1.eu", "vc-1.us", "vc-2")]
+    >>> [host.name for host in name_hosts(listed)]
+    ['vc-1.eu.example.com', 'vc-1.us.example.com', 'vc-2']
+    """
+    unique: dict[str, ListedHost] = {}
+    for host in hosts:
+        first = unique.setdefault(host.host.casefold(), host)
+        if host.name and first.name and host.name != first.name:
+            raise SettingsError(
+                f'{_begin(host)}the host "{one_line(host.host)}" has the name '
+                f'"{one_line(host.name)}", and the name "{one_line(first.name)}" in '
+                f"{first.place or 'the list'}. Keep one of the two."
+            )
+        if host.name and not first.name:
+            unique[host.host.casefold()] = host
+    short = {host.host: _shorten(host.host) for host in unique.values()}
+    taken = Counter(host.name or short[host.host] for host in unique.values())
+    named = [
+        replace(host, name=host.name or _choose(host.host, short[host.host], taken))
+        for host in unique.values()
+    ]
+    by_name: dict[str, ListedHost] = {}
+    for host in named:
+        first = by_name.setdefault(str(host.name), host)
+        if first is not host:
+            raise SettingsError(
+                f'{_begin(host)}the name "{one_line(str(host.name))}" is already that of the host '
+                f'"{one_line(first.host)}". The name is the key in every table: give each its own.'
+            )
+    return named
+
+
+def _begin(host: ListedHost) -> str:
+    return f"{host.place}: " if host.place else ""
+
+
+def _shorten(host: str) -> str:
+    """Return the first part of a host name; an address stays whole."""
+    bare = split_port(host)
+    try:
+        ipaddress.ip_address(bare)
+    except ValueError:
+        return bare.partition(".")[0] or bare
+    return bare
+
+
+def _choose(host: str, short: str, taken: Counter[str]) -> str:
+    return short if taken[short] == 1 else host

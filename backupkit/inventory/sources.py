@@ -1,0 +1,168 @@
+"""Hosts of a file: a list, a CSV file with a header, or an Ansible inventory."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from backupkit.errors import SettingsError, one_line
+from backupkit.inventory.ansible import is_ansible_ini, parse_ansible_ini, parse_ansible_json
+from backupkit.inventory.hosts import ListedHost, parse_host
+from backupkit.settings import decode_text
+
+__all__ = ["HEADINGS", "read_source", "read_text"]
+
+HEADINGS: Final = {
+    "host": (
+        *("host", "fqdn", "dns_name", "dns", "hostname", "host_name", "server", "vcenter"),
+        *("vcenter_server", "address", "ip_address", "ip"),
+    ),
+    "name": ("name", "display_name", "ci_name", "appliance", "alias"),
+    "site": ("site", "location", "datacenter", "data_center", "datacentre", "city"),
+    "group": ("group", "environment", "env", "tier", "stage"),
+    "timezone": ("timezone", "time_zone"),
+}
+"""Headings of a CSV file, in lower case, that are read as each key; the first one found counts."""
+
+_DELIMITERS: Final = ",;\t|"
+_SEPARATORS: Final = re.compile(r"[\s,;]+")
+_YAML: Final = frozenset({".yml", ".yaml"})
+_MAX_HEADINGS: Final = 12  # in an error
+
+
+def read_source(path: Path, *, only: str | None = None) -> list[ListedHost]:
+    """Return the hosts of a file.
+
+    Parameters
+    ----------
+    path : Path
+        Text file with hosts, CSV file with a header, Ansible inventory in the INI format, or the
+        JSON that ``ansible-inventory --list`` prints.
+    only : str, optional
+        Group of the inventory, or of the CSV file, whose hosts to return; default: all hosts.
+
+    Raises
+    ------
+    SettingsError
+        If the file cannot be read, or has no host; the message names the file and the line.
+    """
+    if path.suffix.lower() in _YAML:
+        raise SettingsError(
+            f"{path}: an inventory in YAML is read by Ansible itself. Convert it with: "
+            f"ansible-inventory --inventory {path} --list --output hosts.json, and name hosts.json."
+        )
+    try:
+        text = decode_text(path.read_bytes())
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: is not UTF-8 text. Save it again as UTF-8.") from error
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}.") from error
+    return read_text(text, source=str(path), only=only)
+
+
+def read_text(text: str, *, source: str, only: str | None = None) -> list[ListedHost]:
+    r"""Return the hosts of a text in one of the formats of `read_source`.
+
+    Examples
+    --------
+    >>> [host.host for host in read_text("vc-1.test\n# old\nvc-2.test", source="hosts.txt")]
+    ['vc-1.test', 'vc-2.test']
+    >>> read_text("FQDN;City\nvc-1.test;Kiel", source="hosts.csv")[0].keys
+    {'site': 'Kiel'}
+    """
+    if text.lstrip().startswith("{"):
+        hosts = parse_ansible_json(text, source=source, only=only)
+    elif is_ansible_ini(text):
+        hosts = parse_ansible_ini(text, source=source, only=only)
+    elif (delimiter := _find_delimiter(text, source=source)) is not None:
+        hosts = _parse_csv(text, delimiter, source=source, only=only)
+    elif only is not None:
+        raise SettingsError(
+            f'{source}: a list of hosts has no group "{one_line(only)}". Leave out --only.'
+        )
+    else:
+        hosts = list(_parse_list(text, source=source))
+    if not hosts:
+        group = "" if only is None else f' in the group "{one_line(only)}"'
+        raise SettingsError(
+            f"{source}: no host was found{group}. Write one host on each line, or a CSV file with "
+            "a header such as: name,host,site,group"
+        )
+    return hosts
+
+
+def _parse_list(text: str, *, source: str) -> Iterator[ListedHost]:
+    for number, line in enumerate(text.splitlines(), start=1):
+        for word in _SEPARATORS.split(line.partition("#")[0].strip()):
+            if word:
+                yield ListedHost(host=parse_host(word), place=f"{source}, line {number}")
+
+
+def _find_delimiter(text: str, *, source: str) -> str | None:
+    """Return the delimiter of a CSV file; None if neither header nor name is of one."""
+    header = next((line for line in text.splitlines() if line.strip()), "")
+    if matched := re.fullmatch(rf"sep=([{_DELIMITERS}])", header.strip()):  # by Excel
+        return matched[1]
+    delimiter = max(_DELIMITERS, key=header.count)
+    fields = [_normalize(field) for field in header.split(delimiter)]
+    known = {heading for headings in HEADINGS.values() for heading in headings}
+    is_table = source.lower().endswith((".csv", ".tsv"))
+    return delimiter if is_table or known.intersection(fields) else None
+
+
+def _normalize(heading: str) -> str:
+    return re.sub(r"[\s_-]+", "_", heading.strip().strip('"').strip().lower())
+
+
+def _parse_csv(text: str, delimiter: str, *, source: str, only: str | None) -> list[ListedHost]:
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    columns: dict[str, int] = {}
+    hosts: list[ListedHost] = []
+    try:
+        for row in rows:
+            if not any(field.strip() for field in row) or row[0].startswith("sep="):
+                continue
+            if not columns:
+                columns = _find_columns(row, source=source)
+                continue
+            place = f"{source}, line {rows.line_num}"
+            values = {
+                key: row[index].strip()
+                for key, index in columns.items()
+                if index < len(row) and row[index].strip()
+            }
+            host, name = values.pop("host", None), values.pop("name", None)
+            if host is None and "host" in columns:
+                raise SettingsError(f"{place}: the host is missing.")
+            if host is None and name is None:
+                raise SettingsError(f"{place}: the name is missing.")
+            if only is None or values.get("group") == only:
+                hosts.append(
+                    ListedHost(
+                        host=parse_host(host or str(name)),
+                        name=name if host else None,
+                        keys=values,
+                        place=place,
+                    )
+                )
+    except csv.Error as error:
+        raise SettingsError(f"{source}, line {rows.line_num}: {error}.") from error
+    return hosts
+
+
+def _find_columns(header: list[str], *, source: str) -> dict[str, int]:
+    """Return the index of the column of each key."""
+    fields = [_normalize(field) for field in header]
+    columns = {
+        key: fields.index(found[0])
+        for key, headings in HEADINGS.items()
+        if (found := [heading for heading in headings if heading in fields])
+    }
+    if not {"host", "name"} & set(columns):
+        shown = ", ".join(one_line(field, limit=40) for field in header[:_MAX_HEADINGS])
+        raise SettingsError(
+            f"{source}: no column has the hosts; there are: {shown}. Name one of them host."
+        )
+    return columns
