@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -154,7 +155,9 @@ class ChatChannel:
         """Send a digest as Markdown."""
         apprise = _import_apprise()
         url = self.url.read()
-        with _muted_log():
+        with _muted_log(), warnings.catch_warnings():
+            # it loads its services when first used, and they import what Python deprecates
+            warnings.simplefilter("ignore", DeprecationWarning)
             service: Any = apprise.Apprise.instantiate(url)
             if service is None:
                 raise SettingsError(

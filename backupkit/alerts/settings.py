@@ -19,7 +19,7 @@ from backupkit.alerts.channels import (
 from backupkit.alerts.decisions import Rules
 from backupkit.errors import SettingsError, one_line
 from backupkit.mail import MailServer, check_address
-from backupkit.passwords import SOURCE_FORMS, PasswordEntry
+from backupkit.passwords import SOURCE_FORMS, PasswordEntry, PasswordSource
 from backupkit.settings import SettingsFile, check_url, convert, parse_duration, read_toml
 from backupkit.tables.alerts import ALERT_KINDS
 
@@ -147,7 +147,7 @@ def _refuse_plain_urls(table: Mapping[str, Any], where: str) -> None:
 
 def _build_url(entry: str | PasswordEntry, where: str, folder: Path) -> SecretURL:
     if isinstance(entry, PasswordEntry):
-        return SecretURL(None, entry.source(where=where, folder=folder, key="url"), where)
+        return SecretURL(None, _build_source(entry, where, folder, "url"), where)
     check_url(entry, where=where)
     if "@" in entry.split("/")[2]:
         raise SettingsError(
@@ -155,6 +155,16 @@ def _build_url(entry: str | PasswordEntry, where: str, folder: Path) -> SecretUR
             f"{SOURCE_FORMS}."
         )
     return SecretURL(entry, None, where)
+
+
+def _build_source(entry: PasswordEntry, where: str, folder: Path, key: str) -> PasswordSource:
+    source = entry.source(where=where, folder=folder, key=key)
+    if source.kind == "prompt":
+        raise SettingsError(
+            f'{where}: "{key}" cannot come from a prompt, because alerts are sent without a person '
+            "at the terminal. Use env, file or keyring."
+        )
+    return source
 
 
 def _build_channels(entry: _Entry, file: SettingsFile, where: str) -> tuple[Channel, ...]:
@@ -201,7 +211,7 @@ def _build_webhook(name: str, entry: _Webhook, where: str, folder: Path) -> Webh
         url=_build_url(entry.url, where, folder),
         secret=None
         if entry.secret is None
-        else entry.secret.source(where=where, folder=folder, key="secret"),
+        else _build_source(entry.secret, where, folder, "secret"),
         ca_bundle=bundle,
         timeout=entry.timeout,
     )

@@ -79,7 +79,7 @@ class TestLife:
         assert book.run(51, BREACH) == ["opened"]
 
     def test_worse(self) -> None:
-        """A higher level is sent at once; a lower one is not, and it is not sent when it returns."""
+        """A higher level is sent at once, and only once; a lower one is not sent."""
         book = Book()
         assert book.run(0, BREACH) == ["opened"]
         assert book.run(1, replace(BREACH, level=2)) == ["worse"]
