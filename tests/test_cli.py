@@ -76,7 +76,8 @@ class TestHelp:
         assert "collect" in capsys.readouterr().out
 
     @pytest.mark.parametrize(
-        "name", ["demo", "init", "doctor", "collect", "report", "open", "check", "simulate"]
+        "name",
+        ["demo", "init", "doctor", "collect", "report", "open", "check", "alert", "simulate"],
     )
     def test_every_command(self, run: Run, name: str) -> None:
         """Each command and each option has a help text."""

@@ -164,14 +164,13 @@ def run_month(history: History) -> Month:
     return month
 
 
-def write_page() -> None:
+def write_table(page: Path, table: str) -> None:
     """Write the table into the page."""
-    with tempfile.TemporaryDirectory() as folder:
-        table = run_month(History(Path(folder) / "history.db")).table()
-    page = PAGE.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
     section = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
-    PAGE.write_text(section.sub(lambda _: f"{BEGIN}\n\n{table}\n\n{END}", page), encoding="utf-8")
+    page.write_text(section.sub(lambda _: f"{BEGIN}\n\n{table}\n\n{END}", text), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    write_page()
+    with tempfile.TemporaryDirectory() as folder:
+        write_table(PAGE, run_month(History(Path(folder) / "history.db")).table())

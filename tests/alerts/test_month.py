@@ -8,7 +8,7 @@ import pytest
 
 from backupkit import History
 from tests.alerts import month
-from tests.alerts.month import PAGE, Month, run_month, write_page
+from tests.alerts.month import PAGE, Month, run_month, write_table
 
 SCHEMA = json.loads(PAGE.with_name("alert.schema.json").read_text(encoding="utf-8"))
 
@@ -62,11 +62,10 @@ def test_page(done: Month) -> None:
     assert f"{month.BEGIN}\n\n{done.table()}\n\n{month.END}" in PAGE.read_text(encoding="utf-8")
 
 
-def test_write_page(done: Month, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_table(tmp_path: Path) -> None:
     """The script replaces the table, and nothing else."""
     page = tmp_path / "alerts.md"
     page.write_text(f"before\n{month.BEGIN}\nold\n{month.END}\nafter\n", encoding="utf-8")
-    monkeypatch.setattr(month, "PAGE", page)
-    write_page()
-    expected = f"before\n{month.BEGIN}\n\n{done.table()}\n\n{month.END}\nafter\n"
+    write_table(page, "| new |")
+    expected = f"before\n{month.BEGIN}\n\n| new |\n\n{month.END}\nafter\n"
     assert page.read_text(encoding="utf-8") == expected

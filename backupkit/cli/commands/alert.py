@@ -210,8 +210,8 @@ def _print_run(run: "AlertRun", *, as_json: bool) -> None:
     if as_json:
         print_json(
             {
-                "sent": run.sent,
-                "failed": errors,
+                "sent": [{"channel": name, "changes": number} for name, number in run.sent.items()],
+                "failed": [{"channel": name, "error": error} for name, error in errors.items()],
                 "decisions": [_build_decision(one) for one in run.decisions],
             }
         )
