@@ -4,7 +4,8 @@ Contains the paths of both flavours. No other module maps an HTTP status to an e
 
 References
 ----------
-.. [1] vSphere Automation API, appliance/recovery/backup, and its predecessor below ``/rest``.
+.. [1] vSphere Automation API, appliance/recovery/backup and vcenter/topology/nodes, and its
+       predecessor below ``/rest``.
 """
 
 from collections.abc import Iterable, Mapping
@@ -38,6 +39,7 @@ __all__ = [
     "get_timezone",
     "get_version",
     "list_jobs",
+    "list_nodes",
     "log_in",
     "log_out",
     "raise_for_status",
@@ -222,6 +224,11 @@ def get_version(flavour: Flavour) -> Request:
 def get_timezone(flavour: Flavour) -> Request:
     """Return the request for the appliance's time zone."""
     return Request("GET", f"/{flavour}/appliance/system/time/timezone", "the time zone")
+
+
+def list_nodes(flavour: Flavour) -> Request:
+    """Return the request for the nodes of the SSO domain, from 6.7 U2."""
+    return Request("GET", f"/{flavour}/vcenter/topology/nodes", "the nodes of the SSO domain")
 
 
 def _backup(flavour: Flavour, rest: str) -> str:

@@ -215,6 +215,8 @@ class OddServer:
         self.respond("GET /api/appliance/recovery/backup/schedules", b"{}")
         self.respond("GET /api/appliance/system/version", b'{"version": "8.0.3.00400"}')
         self.respond("GET /api/appliance/system/time/timezone", b'"Etc/UTC"')
+        node = b'[{"node": "%s", "type": "VCSA_EMBEDDED"}]' % self.host.encode()
+        self.respond("GET /api/vcenter/topology/nodes", node)
 
     def appliance(self, name: str = "vc-odd") -> Appliance:
         """Return the appliance of this server; its password is in VCSA_PASSWORD."""

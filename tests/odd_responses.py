@@ -17,8 +17,10 @@ from typing import Any, Final
 import backupkit as bk
 from backupkit.cli.commands.collect import exit_code
 from backupkit.collection import Snapshot
+from backupkit.diagnostics import discover
 from tests.conftest import EPOCH, epoch
 from tests.written_fleet import (
+    NODES,
     PASSWORD,
     PATIENT,
     ROUTES,
@@ -75,6 +77,20 @@ hangs on the newest job. One route gives the odd answer, also when it is asked a
 """
 
 
+_NODES_HEAD: Final = """
+## Discovery
+
+The list of the nodes of the SSO domain (`GET vcenter/topology/nodes`) is read by
+`backupkit discover` and `backupkit doctor`, not by a collection. No figure depends on it.
+
+* *doctor*: the result of the check *SSO domain*.
+* *sentence*: why `backupkit discover` does not know the nodes; its exit code is then 4.
+
+| answer | doctor | sentence |
+| --- | --- | --- |
+"""
+
+
 def bodies(route: str) -> Iterator[tuple[str, bytes]]:
     """Yield the odd bodies of a route, by name."""
     usual = WrittenAppliance("usual").usual_answers()
@@ -121,14 +137,20 @@ def odd_appliances() -> Iterator[tuple[str, str, WrittenAppliance]]:
         base = WrittenAppliance("")
         if route == "job":
             base = with_answer(base, ROUTES["details"], 200, without_newest)
-        answers = [(f"{status}", status, b"") for status in (404, 500, 503)]
-        for kind, status in ERROR_TYPES.items():
-            message = {"id": "x", "default_message": "It did not work.", "args": []}
-            body = json.dumps({"error_type": kind, "messages": [message]}).encode()
-            answers.append((f"{kind} ({status})", status, body))
-        answers += [(name, 200, body) for name, body in bodies(request)]
-        for answer, status, body in answers:
+        for answer, status, body in odd_answers(request):
             yield route, answer, with_answer(base, request, status, body)
+
+
+def odd_answers(request: str) -> Iterator[tuple[str, int, bytes]]:
+    """Yield name, status and body of each odd answer to a request."""
+    for status in (404, 500, 503):
+        yield f"{status}", status, b""
+    for kind, status in ERROR_TYPES.items():
+        message = {"id": "x", "default_message": "It did not work.", "args": []}
+        body = json.dumps({"error_type": kind, "messages": [message]}).encode()
+        yield f"{kind} ({status})", status, body
+    for name, body in bodies(request):
+        yield name, 200, body
 
 
 def build_page() -> str:
@@ -145,7 +167,25 @@ def build_page() -> str:
         _format_row(route, answer, one.name, snapshot, assessment)
         for (route, answer, _), one in zip(rows, appliances, strict=True)
     ]
-    return _HEAD + "\n".join(lines) + "\n"
+    return _HEAD + "\n".join(lines) + "\n" + _NODES_HEAD + "\n".join(_list_nodes_rows()) + "\n"
+
+
+def _list_nodes_rows() -> list[str]:
+    """Discover the nodes of appliances with an odd list, and return the rows of the table."""
+    answers = [*odd_answers(NODES), ("without a node", 200, b'[{"type": "VCSA_EMBEDDED"}]')]
+    appliances = [
+        with_answer(WrittenAppliance(f"vc-{number}"), NODES, status, body)
+        for number, (_, status, body) in enumerate(answers)
+    ]
+    with tempfile.TemporaryDirectory() as folder, _quiet(), serve(appliances, Path(folder)) as path:
+        fleet = bk.Fleet.load(path)
+        unread = discover(fleet, limits=PATIENT).unread
+        checks = bk.doctor(fleet, limits=PATIENT, progress=False)
+    results = checks[checks["check"] == "SSO domain"].set_index("appliance")["result"]
+    return [
+        f"| {answer} | {results[one.name]} | {unread[one.name].replace('|', chr(92) + '|')} |"
+        for (answer, _, _), one in zip(answers, appliances, strict=True)
+    ]
 
 
 @contextlib.contextmanager

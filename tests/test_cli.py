@@ -77,7 +77,10 @@ class TestHelp:
 
     @pytest.mark.parametrize(
         "name",
-        ["demo", "init", "doctor", "collect", "report", "open", "check", "alert", "simulate"],
+        [
+            *("demo", "init", "discover", "doctor", "collect", "report", "open", "check"),
+            *("alert", "simulate"),
+        ],
     )
     def test_every_command(self, run: Run, name: str) -> None:
         """Each command and each option has a help text."""

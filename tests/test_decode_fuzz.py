@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from backupkit import protocol
-from backupkit.collection.poll import PollResult
+from backupkit.collection.poll_result import PollResult
 from backupkit.collection.snapshot import Snapshot, build_snapshot, jobs_to_observations
 from backupkit.errors import ApplianceError, BackupkitError, PayloadError
 from backupkit.tables import ERRORS, JOBS, OBSERVATIONS, POLLS, SCHEDULES, Table

@@ -47,6 +47,7 @@ NAMES = [
     "version",
     "clock",
     "time zone",
+    "SSO domain",
 ]
 BACKUP = "GET /api/appliance/recovery/backup"
 ENDLESS = datetime(3000, 1, 1, tzinfo=UTC)
@@ -102,6 +103,7 @@ class TestHealthy:
         assert found["version"] == "8.0.3.00400"
         assert found["clock"] == "same as on this machine"
         assert found["time zone"] == "Europe/Berlin"
+        assert found["SSO domain"] == "4 nodes"
 
     def test_fleet(self, demo: Simulated) -> None:
         """Each appliance of the demo has its own problems, and all sessions are closed."""
@@ -150,7 +152,7 @@ class TestConnection:
         assert findings["password"][0] == "ok"
         skipped = {text for result, text, _ in findings.values() if result == "skipped"}
         assert skipped == {"needs the connection"}
-        assert list(results(findings).values()).count("skipped") == 8
+        assert list(results(findings).values()).count("skipped") == 9
 
     def test_unknown_name(self, odd: OddServer, monkeypatch: pytest.MonkeyPatch) -> None:
         """A host without an address is a failed name lookup."""
@@ -486,6 +488,47 @@ class TestRefusals:
         assert "whether a proxy or a login page responds" in advice
 
 
+class TestDomain:
+    """The SSO domain of an appliance."""
+
+    def test_complete(self, demo: Simulated) -> None:
+        """A domain whose nodes are all in fleet.toml is ok."""
+        findings = check(demo.fleet["vc-ham-01"], known=demo.fleet.appliances, clock=epoch)
+        assert findings["SSO domain"] == ("ok", "4 nodes, all in fleet.toml", "")
+
+    def test_missing(self, own_demo: Simulated) -> None:
+        """Nodes that fleet.toml does not have are a warning with the command that adds them."""
+        others = own_demo.appliances["vc-ham-01"].domain.others
+        others += [(f"vc-{number}.test", "VCSA_EMBEDDED") for number in range(6)]
+        checks = doctor(own_demo.fleet, clock=epoch)
+        rows = checks[checks["check"].eq("SSO domain") & checks["result"].eq("warning")]
+        assert rows["appliance"].to_list() == [f"vc-ham-0{number}" for number in range(1, 5)]
+        assert rows["found"].iloc[0].startswith("10 nodes, of which fleet.toml does not have vc-0.")
+        assert rows["found"].iloc[0].endswith(", vc-4.test and 1 more")
+        assert rows["advice"].iloc[0].endswith("Add them with: backupkit discover --add")
+
+    @pytest.mark.parametrize(
+        ("body", "status", "result", "found"),
+        [
+            (b"{}", 404, "skipped", "versions before 6.7 U2 do not list"),
+            (b'{"error_type": "UNAUTHORIZED", "messages": []}', 403, "skipped", "the user may not"),
+            (b"{}", 200, "warning", "the response to the nodes of the SSO domain does not follow"),
+            (b"[7]", 200, "warning", "item 1 of the nodes of the SSO domain has no node"),
+            (b'[{"node": "x.invalid", "type": "PSC_EXTERNAL"}]', 200, "warning", "1 node, none"),
+        ],
+    )
+    def test_odd_answer(
+        self, odd: OddServer, body: bytes, status: int, result: str, found: str
+    ) -> None:
+        """A list that cannot be read fails no check, and an appliance that is not on it is odd."""
+        odd.serve_api()
+        odd.respond("GET /api/vcenter/topology/nodes", body, status)
+        appliance = odd.appliance()
+        finding = check(appliance, known=[appliance])["SSO domain"]
+        assert finding[0] == result
+        assert finding[1].startswith(found)
+
+
 class TestContent:
     """Jobs, schedule, version, clock and time zone."""
 
@@ -495,7 +538,7 @@ class TestContent:
         assert findings["version"][1] == "6.5.0.37000"
         assert findings["log-in"][1].endswith("by /rest")
         assert findings["job details"][1].startswith("job by job, as before 6.7; 2026")
-        assert results(findings) == {"schedule": "warning"}
+        assert results(findings) == {"schedule": "warning", "SSO domain": "skipped"}
         assert findings["schedule"][1] == "not reported by versions before 6.7"
 
     def test_replaced(self, demo: Simulated) -> None:

@@ -85,7 +85,7 @@ class TestText:
             "  ✓ ok       address      127.0.0.1",
             f"  ✗ failed   connection   {host} refused the connection: no service listens there",
             f"  ✓ ok       password     in the file {live_demo.path.with_suffix('.password')}",
-            f"  - skipped  {skipped}",
+            f"  - skipped  {skipped}, SSO domain",
             "",
         ]
         assert lines.count("What to do:") == 1
@@ -129,7 +129,7 @@ class TestText:
             "  ✓ ok       address      127.0.0.1",
         ]
         assert "  - skipped  time zone    needs the connection" in lines
-        assert len([line for line in lines if line.startswith("  ")]) == 2 * 11 + 2
+        assert len([line for line in lines if line.startswith("  ")]) == 2 * 12 + 2
         assert lines[-1] == "1 of 2 appliances is fine; 1 failed: vc-tyo-03"
         assert "\n\n\n" not in out
 
@@ -234,7 +234,7 @@ class TestJson:
         """--json prints a record for each check."""
         assert run("--fleet", str(live_demo.path), "vc-ham-01", "vc-tyo-03", "--json") == 3
         records = json.loads(capsys.readouterr().out)
-        assert len(records) == 22
+        assert len(records) == 24
         assert records[0].pop("elapsed") >= 0
         assert records[0] == {
             "appliance": "vc-ham-01",

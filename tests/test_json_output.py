@@ -149,7 +149,9 @@ def test_of_a_fleet(
     main(["collect", *fleet, "--history", str(tmp_path / "h.db"), "--json"])
     assert len(check("collect", capsys.readouterr().out)["polls"]) == 12
     main(["doctor", *fleet, "--json", "vc-ham-01"])
-    assert len(check("doctor", capsys.readouterr().out)) == 11
+    assert len(check("doctor", capsys.readouterr().out)) == 12
+    main(["discover", *fleet, "--json"])
+    assert len(check("discover", capsys.readouterr().out)["nodes"]) == 12
 
 
 def test_of_a_watch(odd: OddServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

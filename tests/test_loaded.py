@@ -91,11 +91,13 @@ LIBRARIES_OF = {
     "--version": COMMAND,
     "simulate": COMMAND | {"cryptography", "trustme"},
     "open": {"typer"},
+    "init": FRAMES,
     "check": STORED,
     "metrics": STORED | {"prometheus_client"},
     "history": STORED,
     "collect": COMMAND | {"requests", "urllib3"},
     "watch": FRAMES | {"requests", "urllib3"},
+    "discover": FRAMES | {"requests", "urllib3", "cryptography"},
     "doctor": FRAMES | {"requests", "urllib3", "cryptography"},
 }
 """The libraries that each command may load."""
@@ -124,12 +126,27 @@ PACKAGES_OF = {
     "--version": SHARED | {"simulator"},
     "simulate": SHARED | {"simulator"},
     "open": SHARED,
+    "init": SHARED
+    | {
+        "causes",
+        "progress",
+        "display",
+        "fleet",
+        "inventory",
+        "limits",
+        "passwords",
+        "policy",
+        "settings",
+        "tables",
+    },
     "check": READING | JUDGING,
     "metrics": READING | JUDGING,
     "history": READING,
     "collect": READING | POLLING,
     "watch": READING | POLLING,
-    "doctor": (READING | POLLING | {"accessor", "diagnostics"}) - {"collection", "history"},
+    "discover": (READING | POLLING | {"diagnostics", "inventory"}) - {"collection", "history"},
+    "doctor": (READING | POLLING | {"accessor", "diagnostics", "inventory"})
+    - {"collection", "history"},
 }
 """The packages and modules of backupkit that each command may load."""
 
@@ -141,11 +158,13 @@ def test_loaded(fleet: Simulated, tmp_path: Path, command: str) -> None:
     both = ("--fleet", fleet.path, "--history", history)
     argv = {
         "simulate": ("--appliances", 1, "--jobs", 1, "--for", 0),
+        "init": ("vc-1.test", "--output", "-"),
         "check": both,
         "metrics": (*both, "--out", tmp_path / "backupkit.prom"),
         "history": ("info", "--history", history),
         "collect": both,
         "watch": both,
+        "discover": ("--fleet", fleet.path),
         "doctor": ("--fleet", fleet.path),
     }.get(command, ())
     loaded = run(command, *argv)

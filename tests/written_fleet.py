@@ -27,7 +27,10 @@ ROUTES: Final = {
     "version": "GET /api/appliance/system/version",
     "time zone": "GET /api/appliance/system/time/timezone",
 }
-"""The request of each route but that of one job, see `job_route`."""
+"""The request of each route of a collection but that of one job, see `job_route`."""
+
+NODES: Final = "GET /api/vcenter/topology/nodes"
+"""The request of a discovery."""
 
 PATIENT: Final = Limits(
     connect=60,
@@ -115,6 +118,7 @@ class WrittenAppliance:
             ROUTES["schedules"]: {"default": plan},
             ROUTES["version"]: {"version": "8.0.3.00400", "product": "x", "build": "24322831"},
             ROUTES["time zone"]: "Etc/UTC",
+            NODES: [{"node": self.name, "type": "VCSA_EMBEDDED", "replication_partners": []}],
         }
         for name, job in self.jobs.items():
             state = "INPROGRESS" if job["status"] == "RUNNING" else job["status"]

@@ -60,6 +60,8 @@ class Facts:
         Kind and subject of what could not be judged: alerts about it stay as they are.
     kinds : collection of str
         The kinds that were judged: alerts of another kind stay as they are, and are not sent.
+    subjects : frozenset of str, optional
+        The subjects that were judged, with the same meaning; default: all.
     states : mapping of str to str
         A sentence on each subject that was judged, for alerts that end.
     """
@@ -68,6 +70,11 @@ class Facts:
     undecided: frozenset[tuple[str, str]] = frozenset()
     states: Mapping[str, str] = field(default_factory=dict)
     kinds: Collection[str] = ALERT_KINDS
+    subjects: frozenset[str] | None = None
+
+    def covers(self, kind: str, subject: str) -> bool:
+        """Return True if alerts of this kind and subject were judged."""
+        return kind in self.kinds and (self.subjects is None or subject in self.subjects)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +195,7 @@ def decide(
         fact = present.get(key)
         before = stored.get(key, Alert(kind=key[0], subject=key[1], cause=key[2]))
         is_later = before.seen_at is not None and before.seen_at > now
-        if is_later or key[0] not in facts.kinds:
+        if is_later or not facts.covers(*key[:2]):
             continue
         if fact is None and key[:2] in facts.undecided:
             observed, event = before, ""

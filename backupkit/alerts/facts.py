@@ -34,7 +34,7 @@ def find_facts(
     Parameters
     ----------
     assessment : Assessment
-        One whose period ends now.
+        One whose period ends now. Of a selection of appliances, only these are judged.
     kinds : collection of str
         Kinds of alert to look for.
     target_within : timedelta
@@ -70,6 +70,8 @@ def find_facts(
     >>> [(fact.kind, fact.subject) for fact in find_facts(a).present]
     [('unknown', 'vc-1')]
     """
+    # the target is that of all appliances
+    wanted = tuple(kind for kind in kinds if kind != "target" or not assessment.is_selection)
     rows = assessment.appliances
     names = [str(name) for name in rows.index]
     states = {
@@ -88,10 +90,11 @@ def find_facts(
             undecided.add(("target", subject))
         present += [] if fact is None else [fact]
     return Facts(
-        present=tuple(fact for fact in present if fact.kind in kinds),
+        present=tuple(fact for fact in present if fact.kind in wanted),
         undecided=frozenset(undecided),
         states=states,
-        kinds=tuple(kinds),
+        kinds=wanted,
+        subjects=frozenset(names) if assessment.is_selection else None,
     )
 
 

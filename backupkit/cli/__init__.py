@@ -44,6 +44,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "demo": "simulate",
         "init": "init",
+        "discover": "discover",
         "doctor": "doctor",
         "collect": "collect",
         "watch": "watch",

@@ -194,6 +194,13 @@ class ApplianceClient:
         request = protocol.get_timezone(self._current_flavour)
         return self._read(request, functools.partial(wire.decode_text, what=request.what))
 
+    def nodes(self) -> tuple[list[wire.Node], wire.DecodeErrors]:
+        """Return the nodes of the appliance's SSO domain, and errors.
+
+        An appliance before 6.7 U2 has no such list: `NotFoundError`.
+        """
+        return self._read(protocol.list_nodes(self._current_flavour), wire.decode_nodes)
+
     @property
     def _current_flavour(self) -> Flavour:
         if self.flavour is None:

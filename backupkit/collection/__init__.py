@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from backupkit.collection.batches import collect_into
     from backupkit.collection.collector import collect
-    from backupkit.collection.poll import Strategy
+    from backupkit.collection.poll_result import Strategy
     from backupkit.collection.saved_files import read_saved_answers
     from backupkit.collection.snapshot import Snapshot
     from backupkit.collection.watcher import watch
@@ -22,7 +22,7 @@ __all__ = ["Snapshot", "Strategy", "collect", "collect_into", "read_saved_answer
 
 _HOME: Final = {
     "Snapshot": "snapshot",
-    "Strategy": "poll",
+    "Strategy": "poll_result",
     "collect": "collector",
     "collect_into": "batches",
     "read_saved_answers": "saved_files",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from backupkit.client import Limits
 from backupkit.collection.collector import check_strategy, report_problems, run_collection
-from backupkit.collection.poll import PollResult, Strategy
+from backupkit.collection.poll_result import PollResult, Strategy
 from backupkit.collection.snapshot import Snapshot, build_snapshot
 from backupkit.errors import HistoryError
 from backupkit.fleet import Appliance, Fleet, limits_of

@@ -27,7 +27,8 @@ from backupkit.collection.local_state import (
     LocalState,
     create_local_state,
 )
-from backupkit.collection.poll import PollOrder, PollResult, Strategy, poll
+from backupkit.collection.poll import poll
+from backupkit.collection.poll_result import PollOrder, PollResult, Strategy
 from backupkit.collection.snapshot import (
     CollectionErrors,
     Snapshot,

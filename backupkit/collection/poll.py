@@ -2,26 +2,23 @@
 
 import logging
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal, Self
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
 
 from backupkit import wire
-from backupkit.client import ApplianceClient, Limits
+from backupkit.client import ApplianceClient
+from backupkit.collection.job_reading import read_jobs
 from backupkit.collection.local_state import LOCAL_STATES, NO_STATE
+from backupkit.collection.poll_result import PollOrder, PollResult
 from backupkit.errors import (
-    ADVICE,
     ApplianceError,
     BackupkitError,
     BusyError,
     DeadlineError,
-    LoginError,
     NotFoundError,
-    PartialError,
     PayloadError,
     RightsError,
     ServerError,
@@ -29,165 +26,19 @@ from backupkit.errors import (
     UnreachableError,
     one_line,
 )
-from backupkit.fleet import Appliance
 from backupkit.tables import SyncState
 from backupkit.tables.constants import ENDED
 from backupkit.tables.job_ids import digest_job_list, to_stored_id
 
-__all__ = ["PollOrder", "PollResult", "Strategy", "api_error_columns", "poll"]
-
-Strategy = Literal["auto", "job"]
+__all__ = ["poll"]
 
 READ_ALL_ABOVE: Final = 200
 """Number of new jobs above which the details of all jobs are read in one request."""
-
-JOBS_PER_CONNECTION: Final = 25
-"""Number of jobs per connection; fewer are not worth another handshake."""
-
-MAX_LOST_JOBS: Final = 2
-"""Number of jobs in a row after which the poll fails, if each lost its connection or session, or
-the appliance was busy."""
 
 VERSION_WITHOUT_DETAILS: Final = "6.5."
 """Prefix of the versions without details and schedules."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class PollOrder:
-    """Instructions for one poll, as sent to a worker; without the password.
-
-    Attributes
-    ----------
-    state : SyncState
-        Known state from earlier collections.
-    deadline : float
-        In seconds since 1970, because monotonic clocks differ between machines.
-    state_key : str
-        Key of the process-local state, see `backupkit.collection.local_state`.
-    clock : callable or None
-        Returns the current time; None means the system clock.
-    """
-
-    appliance: Appliance
-    state: SyncState
-    strategy: Strategy
-    limits: Limits
-    deadline: float
-    state_key: str
-    clock: Callable[[], datetime] | None = None
-
-    def now(self) -> datetime:
-        """Return the current time."""
-        return self.clock() if self.clock else datetime.now(UTC)
-
-
-@dataclass(slots=True)
-class PollResult:
-    """Result of one poll, before it becomes rows.
-
-    Without a `failure`, the job list was read. A job of it that could not be read, or not
-    completely, is in `jobs` with its ``read_error``; then the poll is partial. `item_errors` are
-    of such jobs, each with its id, and of other items. `list_unread` counts items of the list
-    without a usable id. `list_digest` is that of the job list, if all its jobs have ended and are
-    read. `complete` is False only for saved answers without the job list.
-    """
-
-    appliance: str
-    polled_at: datetime
-    failure: BackupkitError | None = None
-    jobs: list[wire.Job] = field(default_factory=list)
-    jobs_listed: int | None = None
-    list_unread: int = 0
-    list_digest: str | None = None
-    vanished: list[str] = field(default_factory=list)
-    schedules: dict[str, wire.Schedule] = field(default_factory=dict)
-    schedules_read: int | None = None
-    schedules_error: str | None = None
-    removed_schedules: list[str] = field(default_factory=list)
-    timezone: str | None = None
-    version: str | None = None
-    flavour: wire.Flavour | None = None
-    details: bool | None = None
-    requests: int | None = 0
-    elapsed: timedelta | None = timedelta(0)
-    clock_skew: timedelta | None = None
-    item_errors: list[tuple[BackupkitError, str | None]] = field(default_factory=list)
-    complete: bool = True
-
-    @classmethod
-    def of(cls, appliance: str, polled_at: datetime, state: SyncState) -> Self:
-        """Return a result that starts from the known state of the appliance."""
-        return cls(
-            appliance,
-            polled_at,
-            version=state.version,
-            timezone=state.timezone,
-            details=state.details,
-        )
-
-    @property
-    def jobs_unread(self) -> int | None:
-        """Number of listed jobs that could not be read completely; None without the list."""
-        if self.jobs_listed is None:
-            return None
-        return self.list_unread + sum(job.read_error is not None for job in self.jobs)
-
-    @property
-    def problem(self) -> BackupkitError | None:
-        """Why the poll failed, or is only partial; None if it is good."""
-        if self.failure is not None or not self.jobs_unread:
-            return self.failure
-        unread = [job for job in self.jobs if job.read_error]
-        example = (
-            f": job {one_line(unread[0].job_id)}, {unread[0].read_error}"
-            if unread
-            else ": an item of the list is no id"
-        )
-        of = f"{self.jobs_unread:,} of {self.jobs_listed:,} listed jobs"
-        return PartialError(f"{of} could not be read{example}")
-
-    @property
-    def ok(self) -> bool | None:
-        """Return whether the poll is good; None if it is partial, stopped or incomplete."""
-        if isinstance(self.problem, (StoppedError, PartialError)) or not self.complete:
-            return None
-        return self.failure is None
-
-    @property
-    def error(self) -> str | None:
-        """Kind of the problem."""
-        return None if self.problem is None else self.problem.kind
-
-    @property
-    def detail(self) -> str | None:
-        """Problem as text, without the usual advice of its kind."""
-        return None if self.problem is None else self.problem.detail
-
-    @property
-    def error_type(self) -> str | None:
-        """Type of the error that the API sent, if any."""
-        return api_error_columns(self.failure)[0]
-
-    @property
-    def error_messages(self) -> Sequence[Mapping[str, Any]]:
-        """Messages of the error that the API sent."""
-        return api_error_columns(self.failure)[1]
-
-    @property
-    def error_data(self) -> str | None:
-        """Data of the error that the API sent, as JSON."""
-        return api_error_columns(self.failure)[2]
-
-
-def api_error_columns(
-    error: BackupkitError | None,
-) -> tuple[str | None, Sequence[Mapping[str, Any]], str | None]:
-    """Return type, messages and data of an error of the API; empty values for other errors."""
-    if not isinstance(error, ApplianceError):
-        return None, (), None
-    return error.error_type, error.messages, wire.encode_error_data(error.data)
 
 
 def poll(order: PollOrder) -> PollResult:
@@ -263,7 +114,7 @@ def _read_appliance(client: ApplianceClient, result: PollResult, order: PollOrde
     wanted = [] if all_known else [job_id for job_id in listed if job_id not in state.finished]
     single_request = len(wanted) == len(listed) or len(wanted) > READ_ALL_ABOVE
     id_batches = [(), wanted] if single_request else [wanted]
-    _read_jobs(client, result, wanted, id_batches=id_batches, order=order)
+    read_jobs(client, result, wanted, id_batches=id_batches, order=order)
     if not result.list_unread and _have_ended(result.jobs, wanted):
         result.list_digest = digest
     if asks_version:  # after the jobs, which matter more
@@ -310,160 +161,6 @@ def _read_list(client: ApplianceClient, result: PollResult, order: PollOrder) ->
         result.list_unread += 1
     result.jobs_listed = len(listed) + result.list_unread
     return listed
-
-
-def _read_jobs(
-    client: ApplianceClient,
-    result: PollResult,
-    wanted: Sequence[str],
-    *,
-    id_batches: Sequence[Sequence[str]],
-    order: PollOrder,
-) -> None:
-    """Read jobs by details, if available, and the rest one by one.
-
-    Each item of `id_batches` holds the ids for one attempt. Without ids it reads all jobs,
-    including known ones, which may have changed and are then reported as conflicts.
-    """
-    remaining: dict[str, wire.Job | None] = dict.fromkeys(wanted)
-    odd: dict[str, wire.Job | None] = {}
-    by_details = order.strategy == "auto" and result.details is not False
-    for ids in id_batches if by_details else ():
-        if not remaining or not _read_details(client, result, ids, remaining, odd):
-            break
-    _read_one_by_one(client, result, odd | remaining, order)
-
-
-def _read_details(
-    client: ApplianceClient,
-    result: PollResult,
-    ids: Sequence[str],
-    remaining: dict[str, wire.Job | None],
-    odd: dict[str, wire.Job | None],
-) -> bool:
-    """Read details, and take their jobs from `remaining` to the result, or to `odd`.
-
-    Return whether another request for details may succeed.
-    """
-    try:
-        for jobs, decode_errors in client.details(ids):
-            result.details = True
-            new = {job.job_id: job for job in jobs if job.job_id in remaining}
-            # an appliance may ignore the filter, and return all jobs on each page
-            chosen = new.values() if ids else jobs
-            result.jobs += [job for job in chosen if job.read_error is None]
-            odd |= {job_id: job for job_id, job in new.items() if job.read_error is not None}
-            result.item_errors += [
-                (error, job_id) for job_id, error in decode_errors.items() if job_id in new
-            ]
-            for job_id in new:
-                del remaining[job_id]
-            if not remaining:
-                break
-    except NotFoundError:
-        result.details = None  # the version decides
-        return False
-    except (DeadlineError, StoppedError):
-        raise
-    except ApplianceError as error:
-        _log.info("%s: cannot read job details: %s", result.appliance, error.problem)
-        return not isinstance(error, UnreachableError)  # leave time for the jobs one by one
-    return True
-
-
-def _read_one_by_one(
-    client: ApplianceClient,
-    result: PollResult,
-    records: Mapping[str, wire.Job | None],
-    order: PollOrder,
-) -> None:
-    """Read jobs by job/{id}, some concurrently; those that cannot be read are kept as unread.
-
-    `records` has what the details have of each job, None if nothing.
-    """
-    waiting = deque(records.items())
-    lost: list[ApplianceError] = []
-    connections = min(order.limits.per_appliance, -(-len(waiting) // JOBS_PER_CONNECTION))
-    control = LOCAL_STATES.get(order.state_key, NO_STATE).control
-    with ThreadPoolExecutor(max(connections - 1, 1)) as pool:
-        helpers: list[Future[list[str]]] = []
-        for _ in _read_waiting_jobs(client, result, waiting, lost):
-            while len(helpers) < connections - 1 and control.may_grow():
-                helpers.append(pool.submit(list, _read_waiting_jobs(client, result, waiting, lost)))
-    for helper in helpers:
-        helper.result()
-
-
-def _read_waiting_jobs(
-    client: ApplianceClient,
-    result: PollResult,
-    waiting: deque[tuple[str, wire.Job | None]],
-    lost: list[ApplianceError],
-) -> Iterator[str]:
-    """Yield the id of each waiting job, then read the job; thread-safe."""
-    while True:
-        try:
-            job_id, record = waiting.popleft()
-        except IndexError:  # all are taken
-            return
-        yield job_id
-        try:
-            job, error = _try_job(client, job_id, record, lost)
-        except BaseException:
-            waiting.clear()
-            raise
-        result.jobs.append(job)
-        if job.read_error is not None:
-            problem = f"job {one_line(job_id)} could not be read: {job.read_error}"
-            odd = PayloadError(problem, advice=ADVICE[PartialError.kind])
-            result.item_errors.append((error or odd, job_id))
-
-
-def _try_job(
-    client: ApplianceClient,
-    job_id: str,
-    record: wire.Job | None,
-    lost: list[ApplianceError],
-) -> tuple[wire.Job, ApplianceError | None]:
-    """Return what is known of a job, and why it could not be read; raise if the poll must end."""
-    try:
-        job = _read_job(client, job_id)
-    except (DeadlineError, StoppedError):
-        raise
-    except (BusyError, LoginError, UnreachableError) as lost_error:
-        lost.append(lost_error)
-        if len(lost) >= MAX_LOST_JOBS:
-            raise
-        error, job = _explain_job_error(job_id, lost_error)
-    except ApplianceError as job_error:
-        lost.clear()
-        error, job = _explain_job_error(job_id, job_error)
-    else:
-        lost.clear()
-        return (job if record is None else wire.complete_job(job, record)), None
-    if record is None:
-        return job, error
-    # an odd record in the details says more than that the job does not exist
-    return record, (None if isinstance(error, NotFoundError) else error)
-
-
-def _read_job(client: ApplianceClient, job_id: str) -> wire.Job:
-    """Read a job; ask once more if it is listed and does not exist."""
-    try:
-        return client.job(job_id)
-    except NotFoundError:
-        return client.job(job_id)
-
-
-def _explain_job_error(job_id: str, error: ApplianceError) -> tuple[ApplianceError, wire.Job]:
-    """Return the error to report, and the job: nothing of it is known but that it is listed."""
-    reason = error.problem
-    if isinstance(error, NotFoundError):
-        reason = "the appliance lists it, and does not have it (404, asked twice)"
-        error.problem = f"job {one_line(job_id)}: {reason}"
-        error.advice = "Collect again: it was removed meanwhile, or its record is damaged."
-    job = wire.Job(job_id, None, None, None, None, None, (), "job", read_error=reason)
-    return error, job
 
 
 def _read_schedules(client: ApplianceClient, result: PollResult, state: SyncState) -> None:

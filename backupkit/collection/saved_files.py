@@ -33,7 +33,7 @@ from typing import Final
 from backupkit import wire
 from backupkit.client import Limits
 from backupkit.collection.collector import StateSource
-from backupkit.collection.poll import PollResult, api_error_columns
+from backupkit.collection.poll_result import PollResult, api_error_columns
 from backupkit.collection.snapshot import ErrorRow, Snapshot, build_snapshot
 from backupkit.errors import BackupkitError, NotFoundError, PayloadError, SettingsError, one_line
 from backupkit.settings import Instant, parse_instant, time_zone

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from backupkit import display, tables, wire
-from backupkit.collection.poll import PollResult, api_error_columns
+from backupkit.collection.poll_result import PollResult, api_error_columns
 from backupkit.errors import one_line
 from backupkit.tables import (
     ERRORS,

@@ -20,7 +20,7 @@ from backupkit.collection.collector import (
 )
 from backupkit.collection.followed_jobs import FollowedAppliance
 from backupkit.collection.local_state import create_local_state
-from backupkit.collection.poll import PollResult
+from backupkit.collection.poll_result import PollResult
 from backupkit.collection.snapshot import Snapshot, build_snapshot, jobs_to_observations
 from backupkit.errors import BackupkitWarning, CredentialError, one_line
 from backupkit.fleet import Appliance, Fleet, limits_of

@@ -4,6 +4,7 @@ The checks change nothing and store nothing. Text from an appliance is untrusted
 line. Passwords and tokens are never shown.
 """
 
+import functools
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -14,13 +15,14 @@ from typing import Final, TypeAlias
 import pandas as pd
 
 from backupkit.client import Limits
-from backupkit.diagnostics import api_checks, connection_checks
+from backupkit.diagnostics import api_checks, connection_checks, domain_check
 from backupkit.diagnostics.connection_checks import (
     CheckContext,
     Finding,
     TypedPasswords,
     create_failed_finding,
 )
+from backupkit.diagnostics.nodes import resolve_host
 from backupkit.errors import BackupkitError, CredentialError, RightsError, one_line
 from backupkit.fleet import Appliance, Fleet, limits_of
 from backupkit.passwords import PasswordSource
@@ -42,6 +44,7 @@ def doctor(
     fleet: Fleet | Iterable[Appliance],
     *,
     limits: Limits | None = None,
+    known: Sequence[Appliance] | None = None,
     workers: int = WORKERS,
     progress: bool | None = None,
     clock: Callable[[], datetime] | None = None,
@@ -54,6 +57,9 @@ def doctor(
         Appliances to check.
     limits : Limits, optional
         Timeouts and attempts; default: those of the fleet. The limits of an appliance count more.
+    known : sequence of Appliance, optional
+        Appliances to compare the nodes of the SSO domains with; default: all of a `Fleet`, disabled
+        ones too. For other iterables there is no comparison by default.
     workers : int
         Number of appliances that are checked concurrently.
     progress : bool, optional
@@ -80,6 +86,9 @@ def doctor(
     """
     appliances = list(fleet)
     limits = limits_of(fleet, limits)
+    if known is None and isinstance(fleet, Fleet):
+        known = fleet.appliances
+    resolve = functools.cache(resolve_host)  # for all appliances
     now = clock or (lambda: datetime.now(UTC))
     typed = _prompt_for_passwords(appliances)
     stop, deadline = threading.Event(), monotonic() + limits.deadline
@@ -92,7 +101,14 @@ def doctor(
                 pool.submit(
                     _check_appliance,
                     CheckContext(
-                        appliance, typed, limits.override(appliance.limits), deadline, stop, now
+                        appliance,
+                        typed,
+                        limits.override(appliance.limits),
+                        deadline,
+                        stop,
+                        now,
+                        known,
+                        resolve,
                     ),
                 )
                 for appliance in appliances
@@ -176,5 +192,6 @@ _CHECKS: Final[tuple[tuple[str, tuple[str, ...], _Check], ...]] = (
     ("version", ("log-in",), api_checks.check_version),
     ("clock", ("certificate", "password"), api_checks.check_clock),
     ("time zone", ("log-in",), api_checks.check_time_zone),
+    ("SSO domain", ("log-in",), domain_check.check_domain),
 )
 """Name, prerequisites and function of each check."""

@@ -4,7 +4,7 @@ import hashlib
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,6 +19,7 @@ from cryptography.x509.oid import NameOID
 from backupkit.client import ApplianceClient, Limits
 from backupkit.client.connection_errors import connection_error
 from backupkit.client.tls import build_tls_options, fetch_certificate, format_fingerprint
+from backupkit.diagnostics.nodes import Resolve, resolve_host
 from backupkit.display.format import format_duration
 from backupkit.errors import BackupkitError, CredentialError, one_line
 from backupkit.fleet import Appliance
@@ -64,6 +65,8 @@ class CheckContext:
     deadline: float
     stop: threading.Event
     now: Callable[[], datetime]
+    known: Sequence[Appliance] | None = None
+    resolve: Resolve = resolve_host
     stack: ExitStack = field(default_factory=ExitStack)
     name: str = ""
     port: int = 443

@@ -7,7 +7,7 @@ from backupkit.inventory.additions import add_appliances
 from backupkit.inventory.example import find_data_folder, read_example
 from backupkit.inventory.fleet_text import Setup, format_appliance, format_fleet
 from backupkit.inventory.hosts import ListedHost, parse_host
-from backupkit.inventory.names import name_hosts
+from backupkit.inventory.names import name_hosts, split_port
 from backupkit.inventory.sources import read_source, read_text
 
 __all__ = [
@@ -22,4 +22,5 @@ __all__ = [
     "read_example",
     "read_source",
     "read_text",
+    "split_port",
 ]

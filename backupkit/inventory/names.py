@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -28,15 +28,15 @@ def split_port(host: str) -> str:
     return _PORT.sub("", host).strip("[]")
 
 
-def name_hosts(hosts: Sequence[ListedHost]) -> list[ListedHost]:
+def name_hosts(hosts: Sequence[ListedHost], *, taken: Iterable[str] = ()) -> list[ListedHost]:
     """Return each host once, with a name: its own, or the first part of its host.
 
-    Where two have the same first part, both get their whole host as the name.
+    Where two have the same first part, or it is a `taken` name, the whole host is the name.
 
     Raises
     ------
     SettingsError
-        If two different hosts have the same name, or one host has two names.
+        If two different hosts have the same name, a name is taken, or one host has two names.
 
     Examples
     --------
@@ -56,13 +56,16 @@ def name_hosts(hosts: Sequence[ListedHost]) -> list[ListedHost]:
         if host.name and not first.name:
             unique[host.host.casefold()] = host
     short = {host.host: _shorten(host.host) for host in unique.values()}
-    taken = Counter(host.name or short[host.host] for host in unique.values())
+    taken = set(taken)
+    counts = Counter([*taken, *(host.name or short[host.host] for host in unique.values())])
     named = [
-        replace(host, name=host.name or _choose(host.host, short[host.host], taken))
+        replace(host, name=host.name or _choose(host.host, short[host.host], counts))
         for host in unique.values()
     ]
     by_name: dict[str, ListedHost] = {}
     for host in named:
+        if host.name in taken:
+            raise SettingsError(f'{_begin(host)}the name "{one_line(host.name)}" is already taken.')
         first = by_name.setdefault(str(host.name), host)
         if first is not host:
             raise SettingsError(
@@ -86,5 +89,5 @@ def _shorten(host: str) -> str:
     return bare
 
 
-def _choose(host: str, short: str, taken: Counter[str]) -> str:
-    return short if taken[short] == 1 else host
+def _choose(host: str, short: str, counts: Counter[str]) -> str:
+    return short if counts[short] == 1 else host

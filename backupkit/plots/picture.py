@@ -2,8 +2,9 @@
 
 import io
 import sys
-from collections.abc import Callable
-from types import FrameType
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final, cast
 
 import matplotlib as mpl
@@ -29,6 +30,7 @@ __all__ = [
     "render_svg",
     "to_data_coords",
     "to_timestamp",
+    "without_pyplot",
 ]
 
 CAPTION_GID: Final = "note"
@@ -48,6 +50,8 @@ _TITLE_GAP: Final = 8  # below and above a title
 _CAPTION_DEPTH: Final = 45  # depth of a caption below the axes
 _TICK_OVERHANG: Final = 30  # half of a tick label at the end of an axis, or the year there
 _MIN_DATA_SHARE: Final = 0.25  # minimum share of the figure for the data
+
+_USES_PYPLOT: Final = ContextVar("uses_pyplot", default=True)
 
 
 class NotebookFigure(Figure):
@@ -93,8 +97,7 @@ class ChartAxes(Axes):
 def create_figure(figsize: tuple[float, float]) -> ChartAxes:
     """Create a figure of a size [inch], and return its axes.
 
-    If the user has imported pyplot and calls a plot, it is pyplot's current figure. The figures of
-    reports and widgets never are.
+    If the user has imported pyplot, it is pyplot's current figure, but `without_pyplot`.
     """
     pyplot = _find_pyplot()
     layout = FixedMargins()
@@ -116,21 +119,28 @@ def load_backend() -> None:
         pyplot.draw_if_interactive()
 
 
+@contextmanager
+def without_pyplot() -> Iterator[None]:
+    """Keep the plots drawn meanwhile out of pyplot: they are parts of a page or a widget.
+
+    Examples
+    --------
+    >>> from backupkit.plots import failures
+    >>> from backupkit.tables import FAILURES
+    >>> with without_pyplot():
+    ...     print(type(failures(FAILURES.empty())).__name__)
+    ChartAxes
+    """
+    token = _USES_PYPLOT.set(False)
+    try:
+        yield
+    finally:
+        _USES_PYPLOT.reset(token)
+
+
 def _find_pyplot() -> Any:  # noqa: ANN401 # a module without types
     """Return pyplot if the user has imported it, and calls a plot; else None."""
-    pyplot = sys.modules.get("matplotlib.pyplot")
-    return None if pyplot is None or _is_called_by_package() else pyplot
-
-
-def _is_called_by_package() -> bool:
-    """Return whether another part of this package, not the user, calls a plot."""
-    package = __name__.partition(".")[0]
-    frame: FrameType | None = sys._getframe()  # noqa: SLF001 # inspect.stack() reads source files
-    name = __name__
-    while frame is not None and name.startswith((f"{package}.plots", "contextlib")):
-        frame = frame.f_back
-        name = "" if frame is None else frame.f_globals.get("__name__", "")
-    return name.startswith(f"{package}.")
+    return sys.modules.get("matplotlib.pyplot") if _USES_PYPLOT.get() else None
 
 
 class FixedMargins(LayoutEngine):

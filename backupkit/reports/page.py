@@ -13,6 +13,7 @@ from backupkit import plots
 from backupkit.assessment import Assessment, Comparison
 from backupkit.display import style_sheet, table
 from backupkit.display.format import FILTERS, format_timestamp
+from backupkit.plots.picture import without_pyplot
 from backupkit.policy.policy import digest_of
 from backupkit.reports.details import build_details
 from backupkit.reports.facts import COLUMN_WIDTH, Summary, build_data_uri
@@ -26,6 +27,7 @@ __all__ = ["render", "render_fragment", "render_page"]
 _SMALL_FLEET = 100  # appliances; of a larger fleet, only those with problems are printed
 
 
+@without_pyplot()
 def render_page(
     assessment: Assessment,
     comparison: Comparison | None = None,
@@ -62,6 +64,7 @@ def render_page(
     )
 
 
+@without_pyplot()
 def render_fragment(assessment: Assessment, comparison: Comparison | None = None) -> str:
     """Render the summary sections of the report for a notebook cell."""
     return render(

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from backupkit.simulator import payloads
+from backupkit.simulator.domain import Domain
 from backupkit.simulator.model import RELEASES, Job, Message, Release, Trait, job_id
 from backupkit.simulator.scenario import ApplianceSpec, Scenario
 from backupkit.simulator.timeline import Timeline
@@ -118,6 +119,8 @@ class SimulatedAppliance:
         Address as ``address:port``; empty until a fleet has started it.
     password : str
         Password for the login.
+    domain : Domain
+        SSO domain with the nodes that the appliance lists; alone until a fleet sets it.
     revoked : bool
         Whether the user lacks the permission to read backups.
     html : bool
@@ -137,6 +140,7 @@ class SimulatedAppliance:
         self.user = USER
         self.password = PASSWORD
         self.revoked = False
+        self.domain: Domain = Domain([self])
         self.html = False
         self.sessions = Sessions(f"{scenario.seed}/{spec.name}", self.now, session_limit)
         self._clock = clock

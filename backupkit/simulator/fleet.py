@@ -17,6 +17,7 @@ from typing import Self
 import trustme
 
 from backupkit.simulator.appliance import PASSWORD, SESSION_LIMIT, USER, SimulatedAppliance
+from backupkit.simulator.domain import join_by_site
 from backupkit.simulator.faults.contents import affected_jobs, listed_id
 from backupkit.simulator.faults.fault import KINDS, Fault, Faults
 from backupkit.simulator.faults.replies import FaultContext, apply_fault
@@ -95,6 +96,7 @@ class SimulatedFleet:
             SimulatedAppliance(spec, scenario, clock=clock or _now, session_limit=session_limit)
             for spec in scenario.specs
         )
+        join_by_site(self.appliances)
         self._latency = latency
         self._address = (host, port)
         self._seed = scenario.seed

@@ -306,6 +306,9 @@ ROUTES = (
         "GET", "/appliance/system/version", lambda call: payloads.version(call.appliance.spec)
     ),
     *_both_flavours("GET", "/appliance/system/time/timezone", lambda call: call.appliance.timezone),
+    *_both_flavours(
+        "GET", "/vcenter/topology/nodes", lambda call: call.appliance.domain.nodes(), since=(6, 7)
+    ),
     *_both_flavours("GET", "/appliance/recovery", lambda _call: {"supported": True}, since=(6, 7)),
     *_both_flavours("GET", f"{BACKUP}/job", _job_ids),
     # must precede job/{id}

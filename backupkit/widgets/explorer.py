@@ -14,6 +14,7 @@ import pandas as pd
 from IPython.display import display
 
 from backupkit.assessment import Assessment
+from backupkit.plots.picture import without_pyplot
 from backupkit.reports import report
 from backupkit.reports.columns import stream_csv
 from backupkit.reports.files import write_files
@@ -337,6 +338,7 @@ class Explorer:
             if index != self._stack.selected_index:
                 tab.clear()
 
+    @without_pyplot()
     def _draw(self) -> None:
         """Draw the open tab only."""
         if self._view is None:

@@ -2,6 +2,7 @@
 
 from backupkit import plots
 from backupkit.assessment import Assessment
+from backupkit.plots.picture import without_pyplot
 from backupkit.reports.facts import build_data_uri
 from backupkit.reports.page import render, render_fragment
 from backupkit.widgets import view_html
@@ -12,6 +13,7 @@ __all__ = ["render_hidden", "render_hiding_style", "render_still"]
 _MAX_ROWS = 25
 
 
+@without_pyplot()
 def render_still(view: FilteredView, assessment: Assessment) -> str:
     """Render verdict, worst appliances, timeline and newest jobs of a view as HTML."""
     rows = view.drawn_states.index[:_MAX_ROWS]

@@ -21,6 +21,7 @@ from backupkit.wire.payloads import (
     Flavour,
     Job,
     JobStatus,
+    Node,
     Pair,
     Schedule,
     Value,
@@ -34,6 +35,7 @@ __all__ = [
     "decode_details",
     "decode_job",
     "decode_job_ids",
+    "decode_nodes",
     "decode_schedules",
     "decode_text",
     "decode_version",
@@ -259,6 +261,41 @@ def decode_schedules(body: bytes, flavour: Flavour) -> tuple[dict[str, Schedule]
             schedule = replace(schedule, read_error="it is there several times")
         schedules[name] = schedule
     return schedules, decode_errors
+
+
+def decode_nodes(body: bytes, flavour: Flavour) -> tuple[list[Node], DecodeErrors]:
+    """Decode the body of ``GET vcenter/topology/nodes``: each node once, in its order.
+
+    Items without a node are an error. One item alone, as PowerShell writes a list of one, is a
+    list.
+
+    Examples
+    --------
+    >>> decode_nodes(b'[{"node": "vc-1.test", "type": "VCSA_EMBEDDED"}]', Flavour.API)
+    ([Node(node='vc-1.test', type='VCSA_EMBEDDED')], {})
+    """
+    what = "the nodes of the SSO domain"
+    try:
+        items = load_json(body)
+    except (ValueError, RecursionError) as error:
+        raise payload_error(f"the response to {what}", body, error) from error
+    if flavour is Flavour.REST:
+        items = items.get("value") if isinstance(items, dict) else None
+    if isinstance(items, dict) and "node" in items:
+        items = [items]
+    if not isinstance(items, list):
+        raise PayloadError(f"the response to {what} does not follow the API: it is no list")
+    nodes: dict[str, Node] = {}
+    errors: DecodeErrors = {}
+    for place, item in enumerate(items, start=1):
+        host = item.get("node") if isinstance(item, dict) else None
+        if _is_key(host) and host.isprintable():
+            kind = item.get("type")
+            kind = kind if isinstance(kind, str) else ""
+            nodes.setdefault(host.casefold(), Node(host, one_line(kind, limit=40)))
+        else:
+            errors[f"item {place}"] = PayloadError(f"item {place} of {what} has no node")
+    return list(nodes.values()), errors
 
 
 def decode_version(body: bytes, flavour: Flavour) -> str:

@@ -23,6 +23,7 @@ __all__ = [
     "Job",
     "JobStatus",
     "Message",
+    "Node",
     "Pair",
     "Recurrence",
     "Retention",
@@ -109,6 +110,21 @@ class Job(Struct, frozen=True, gc=False):
     read_error: str | None = None
 
 
+class Node(Struct, frozen=True, gc=False):
+    """Node of an SSO domain.
+
+    Attributes
+    ----------
+    node : str
+        Name or address of the node.
+    type : str
+        VCSA_EMBEDDED, VCSA_EXTERNAL, PSC_EXTERNAL, or an unknown word; empty if it is missing.
+    """
+
+    node: str
+    type: str = ""
+
+
 def job_of(  # noqa: PLR0913 # the fields of a job
     job_id: str,
     *,
@@ -188,6 +204,8 @@ def change_texts(decoded: Any, change: Callable[[str], str]) -> Any:  # noqa: AN
             names = ["default_message", "args", "localized"]
         case Schedule():
             names = ["location"]
+        case Node():
+            names = ["type"]
         case Job():
             names = ["messages", "type", "location", "build"]
             names += ["status", "state"] if decoded.status not in _KNOWN_STATUSES else []

@@ -17,6 +17,11 @@ __all__ = ["TABS", "measure_clicks", "sections"]
 TABS: Final = ("Overview", "Appliances", "Timeline", "Matrix", "Failures", "Durations")
 PERIODS: Final = ("7 d", "90 d")
 
+_TIMEOUT: Final = 60_000
+"""Time after which a picture is taken to stay the same [ms]."""
+
+_PICTURES: Final = ".backupkit-picture img:visible, canvas:visible"
+
 _SOURCE: Final = """\
 import sys, time
 sys.path.insert(0, {root!r})
@@ -32,20 +37,26 @@ explorer = explore(frames, Policy(), now=fleet.end, last="90d")
 explorer
 """
 
-_CLICKED: Final = """async ([button, image]) => {
-  const before = image.src, began = performance.now();
-  const shown = new Promise(resolve => {
-    const observer = new MutationObserver(() => {
-      if (image.src === before) return;
+_CLICKED: Final = """async ([button, picture, timeout]) => {
+  const attribute = picture.tagName === "IMG" ? "src" : "data-drawn";
+  const before = picture.getAttribute(attribute), began = performance.now();
+  const shown = new Promise((resolve, reject) => {
+    setTimeout(() => reject(new Error(`the same picture ${timeout} ms after the click`)), timeout);
+    const observer = new MutationObserver(async () => {
+      if (picture.getAttribute(attribute) === before) return;
       observer.disconnect();
-      image.decode().then(() => requestAnimationFrame(() => resolve(performance.now() - began)));
+      await picture.decode?.();
+      requestAnimationFrame(() => resolve(performance.now() - began));
     });
-    observer.observe(image, {attributes: true, attributeFilter: ["src"]});
+    observer.observe(picture, {attributes: true, attributeFilter: [attribute]});
   });
   button.click();
   return await shown;
 }"""
-"""How long it takes until the picture is another one, decoded and about to be painted [ms]."""
+"""How long it takes until the picture is another one, decoded and about to be painted [ms].
+
+A canvas counts its drawings. A picture that stays the same is an error, as it would block the run.
+"""
 
 
 def sections(scale: Scale) -> Iterator[Section]:
@@ -76,12 +87,12 @@ def _latency(lab: Lab, jobs: int, turns: int) -> Section:
         explorer = notebook.output("explorer")
         for tab in TABS:
             explorer.get_by_role("tab", name=tab).click()
-            image = explorer.locator(".backupkit-picture img:visible").first
-            image.wait_for()
+            picture = explorer.locator(_PICTURES).first
+            picture.wait_for()
             times: list[float] = []
             for number in range(2 * turns):
                 button = explorer.get_by_role("button", name=PERIODS[number % 2], exact=True)
-                parts: list[Any] = [button.element_handle(), image.element_handle()]
+                parts: list[Any] = [button.element_handle(), picture.element_handle(), _TIMEOUT]
                 times.append(notebook.page.evaluate(_CLICKED, parts))
                 notebook.wait_idle(timeout=60)
             figures.append(Figure(f"{tab}: first picture in the page", median(times), "ms"))

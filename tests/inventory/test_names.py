@@ -49,6 +49,14 @@ def test_two_names() -> None:
         name_hosts(listed)
 
 
+def test_taken() -> None:
+    """A name that is taken is not given again."""
+    host = ListedHost(host="vc-1.test")
+    assert [one.name for one in name_hosts([host], taken=["vc-1"])] == ["vc-1.test"]
+    with pytest.raises(SettingsError, match=r'^the name "vc-1.test" is already taken'):
+        name_hosts([host], taken=["vc-1", "vc-1.test"])
+
+
 def test_same_name() -> None:
     """The same name of two hosts is an error."""
     listed = [ListedHost(host="vc-1", name="a"), ListedHost(host="vc-2", name="a")]

@@ -155,6 +155,7 @@ def test_every_tab(notebook: Notebook) -> None:
     explorer.get_by_placeholder("Search appliances, jobs and messages").fill("<script>")
     expect(explorer.get_by_text("page 1 of 1, 7 jobs")).to_be_visible()
     explorer.get_by_role("button", name="More filters").click()
+    expect(explorer.get_by_text("Appliances (none = all)")).to_be_visible()
     explorer.locator("select:visible").first.select_option(index=0)
     expect(explorer.get_by_text("Shown:")).to_be_visible()
     assert_unharmed(notebook)

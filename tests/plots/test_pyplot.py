@@ -15,8 +15,10 @@ from nbclient import NotebookClient
 
 from backupkit import plots
 from backupkit.plots.picture import ChartAxes, render_png
+from backupkit.policy import Policy
 from backupkit.reports.page import render_fragment
 from backupkit.tables import JOBS
+from backupkit.widgets import explore
 from tests import builders
 
 NIGHT = pd.Timestamp("2026-11-08T01:00Z")
@@ -90,6 +92,15 @@ class TestPyplot:
         assert "<img" in render_fragment(builders.assess_week())
         assert pyplot.get_fignums() == []
 
+    def test_an_explorer_leaves_no_figure(self, pyplot: ModuleType) -> None:
+        """The figures of an explorer's tabs, and of its still picture, are not pyplot's."""
+        seen = builders.snapshot(1, builders.observation("vc-1"))
+        seen.jobs = JOB
+        explorer = explore(seen, Policy(), now=NIGHT + pd.Timedelta(days=1))
+        explorer.tab = "Failures"
+        assert "text/html" in explorer._repr_mimebundle_()
+        assert pyplot.get_fignums() == []
+
     def test_given_axes_stay_the_only_figure(self, pyplot: ModuleType) -> None:
         """On axes of pyplot, no second figure is made."""
         _, ax = pyplot.subplots()
@@ -101,7 +112,9 @@ CELLS = {
     "jobs": """
 import pandas as pd
 from backupkit import plots
+from backupkit.policy import Policy
 from backupkit.tables import JOBS
+from backupkit.widgets import explore
 nights = pd.Timestamp("2026-11-08T01:00Z") + pd.to_timedelta([0, 1], unit="D")
 jobs = JOBS.frame(
     {"appliance": ["a", "b"], "outcome": ["success"] * 2, "start_time": list(nights)}

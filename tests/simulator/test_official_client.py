@@ -24,6 +24,7 @@ with warnings.catch_warnings():
         Unauthenticated,
         Unauthorized,
     )
+    from com.vmware.vcenter.topology_client import Nodes
     from vmware.vapi.lib.connect import get_requests_connector
     from vmware.vapi.security.client.security_context_filter import LegacySecurityContextFilter
     from vmware.vapi.security.session import create_session_security_context
@@ -98,6 +99,14 @@ class TestReading:
             assert [m.default_message for m in got.messages] == [
                 m.default_message for m in job.messages
             ]
+
+    def test_nodes(self, fleet: SimulatedFleet, connect: Connect) -> None:
+        """The nodes of the SSO domain follow the client's own union rules."""
+        nodes = Nodes(connect(fleet["vc-ham-01"])).list()
+        hosts = [fleet[f"vc-ham-0{number}"].host for number in range(1, 5)]
+        assert [node.node for node in nodes] == hosts
+        assert nodes[0].replication_partners == hosts[1:]
+        assert {str(node.type) for node in nodes} == {"VCSA_EMBEDDED"}
 
     @pytest.mark.parametrize("name", [*NAMES, "vc-ham-04", "vc-tyo-02"])
     def test_details(self, fleet: SimulatedFleet, connect: Connect, name: str) -> None:

@@ -16,6 +16,7 @@ from backupkit.cli.options import (
     echo,
     print_json,
 )
+from backupkit.cli.selection import Selection
 from backupkit.errors import SettingsError, one_line
 from backupkit.tables.alerts import (
     ALERT_KINDS,
@@ -171,7 +172,7 @@ def send(
             "or try what would be sent with --dry-run."
         )
     now = datetime.now(UTC)
-    assessment = assess(history, file, now=now.isoformat(), last=last)
+    assessment = assess(history, file, Selection(), now=now.isoformat(), last=last)
     log = bk.History(history, create=False).alerts
     if dry_run:
         decisions = preview_alerts(assessment, log, settings, now=now)

@@ -83,7 +83,7 @@ def doctor(  # noqa: PLR0913 # one parameter per option
     selection = Selection([*(names or []), *(appliance or [])], group, site)
     if not selection and not len(loaded):
         raise SettingsError(f"{fleet}: no appliance to check; add one as [[appliance]].")
-    checks = bk.doctor(selection.find(loaded), limits=limits)
+    checks = bk.doctor(selection.find(loaded), limits=limits, known=loaded.appliances)
     results = {
         str(name): set(values) for name, values in checks.groupby("appliance", sort=False)["result"]
     }

@@ -85,6 +85,12 @@ def init(  # noqa: PLR0913 # one parameter per option
         str | None,
         typer.Option("--only", metavar="GROUP", help="Read only this group of the files."),
     ] = None,
+    discover: Annotated[
+        bool,
+        typer.Option(
+            "--discover", help="Also add the other vCenters of the hosts' SSO domains: logs in."
+        ),
+    ] = False,
     output: Annotated[
         str,
         typer.Option("--output", "-o", metavar="FILE|-", help="File to write, or - for stdout."),
@@ -130,6 +136,8 @@ def init(  # noqa: PLR0913 # one parameter per option
         rpo or (_ask("RPO", DEFAULT_RPO) if asks else DEFAULT_RPO),
     )
     setup = _prepare(answers, site=site, group=group, output=output)
+    if discover:
+        hosts = _discover(hosts, answers)
     text = format_fleet(hosts, setup)
     _check(text, hosts, setup, output=output)
     if output == STDIO:
@@ -138,6 +146,34 @@ def init(  # noqa: PLR0913 # one parameter per option
     _write(Path(output), text, force=force)
     plural = "" if len(hosts) == 1 else "s"
     echo(f"{output}: {len(hosts)} appliance{plural}. {_format_next_step(setup, output)}", err=True)
+
+
+def _discover(hosts: Sequence["ListedHost"], answers: _Answers) -> list["ListedHost"]:
+    """Return hosts, and the other vCenters of their SSO domains."""
+    from backupkit.diagnostics import discover  # noqa: PLC0415 # loads requests
+    from backupkit.fleet import Appliance  # noqa: PLC0415
+    from backupkit.inventory import ListedHost, name_hosts, parse_host  # noqa: PLC0415
+    from backupkit.passwords import PasswordSource  # noqa: PLC0415
+
+    source = PasswordSource.parse(answers.password, where="--password-from")
+    found = discover(
+        [
+            Appliance(
+                name=str(host.name),
+                host=host.host,
+                user=answers.user,
+                password=source,
+                ca_bundle=Path(answers.ca_bundle) if answers.ca_bundle else None,
+            )
+            for host in hosts
+        ]
+    )
+    for name, reason in found.unread.items():
+        echo(
+            f"{one_line(name)}: its SSO domain is unknown: {one_line(reason, limit=400)}", err=True
+        )
+    more = [ListedHost(host=parse_host(node.host)) for node in found.missing]
+    return [*hosts, *name_hosts(more, taken=[str(host.name) for host in hosts])]
 
 
 def _ask(question: str, default: str | None) -> str:

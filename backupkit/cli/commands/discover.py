@@ -1,0 +1,193 @@
+"""Command ``backupkit discover``: vCenters of the SSO domain that fleet.toml does not have."""
+
+import os
+import shutil
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from backupkit.cli.options import (
+    FLEET,
+    AsJson,
+    ConnectOption,
+    DeadlineOption,
+    FleetOption,
+    ReadOption,
+    echo,
+    print_json,
+    read_limit_options,
+)
+from backupkit.errors import OutputError, SettingsError, one_line
+
+if TYPE_CHECKING:
+    from backupkit.diagnostics import Discovery
+    from backupkit.fleet import Appliance, Fleet
+
+__all__ = ["discover"]
+
+SOME_MISSING: Final = 3
+NONE_READ: Final = 4
+KINDS: Final = {
+    "VCSA_EMBEDDED": "vCenter Server",
+    "VCSA_EXTERNAL": "vCenter Server, external PSC",
+    "PSC_EXTERNAL": "Platform Services Controller",
+    "": "unknown type",
+}
+
+
+def discover(  # noqa: PLR0913 # one parameter per option
+    hosts: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[HOST|NAME]...",
+            help="Ask only these: names of fleet.toml, or hosts (default: fleet.toml, one "
+            "appliance of each SSO domain).",
+        ),
+    ] = None,
+    fleet: FleetOption = FLEET,
+    *,
+    user: Annotated[
+        str | None, typer.Option("--user", help="User of a host that fleet.toml does not have.")
+    ] = None,
+    password: Annotated[
+        str | None,
+        typer.Option(
+            "--password-from",
+            metavar="SOURCE",
+            help="Where its password is: env:VARIABLE, file:PATH, keyring:SERVICE or prompt.",
+        ),
+    ] = None,
+    ca_bundle: Annotated[
+        Path | None,
+        typer.Option("--ca-bundle", metavar="FILE", help="PEM file of its certificate authority."),
+    ] = None,
+    add: Annotated[
+        bool,
+        typer.Option("--add", help="Add the missing ones to fleet.toml; its comments stay."),
+    ] = False,
+    connect: ConnectOption = None,
+    read: ReadOption = None,
+    deadline: DeadlineOption = None,
+    as_json: AsJson = False,
+) -> int:
+    """List the vCenters of the SSO domain, and those that fleet.toml does not have.
+
+    Each SSO domain (enhanced linked mode) is read from one of its appliances, version 6.7 U2 or
+    later. Exit code: 0 fleet.toml has all, 3 some are missing or some domain could not be read, 4
+    none could be read.
+    """
+    from backupkit.diagnostics import discover as read_domains  # noqa: PLC0415 # loads requests
+    from backupkit.fleet import Fleet  # noqa: PLC0415 # keeps --help fast
+
+    # a host with its own user needs no file
+    exists = fleet.exists() or add or not hosts
+    loaded = Fleet.load(fleet) if exists else Fleet([])
+    asked = [_find(loaded, host, user, password, ca_bundle) for host in hosts or []]
+    if not asked and not len(loaded):
+        raise SettingsError(f"{fleet}: no appliance to ask; name a host, or add one with init.")
+    limits = read_limit_options(loaded, connect=connect, read=read, deadline=deadline)
+    found = read_domains(asked or loaded, known=loaded.appliances, limits=limits)
+    added = _add(fleet, loaded, found) if add and found.missing else []
+    if as_json:
+        print_json(_to_json(found, added))
+    else:
+        _print(found, added, fleet)
+    if not found.nodes:
+        return NONE_READ
+    return SOME_MISSING if len(added) < len(found.missing) or found.unread else 0
+
+
+def _find(
+    fleet: "Fleet", host: str, user: str | None, password: str | None, ca_bundle: Path | None
+) -> "Appliance":
+    """Return an appliance of the fleet by name or host, or one made of the options."""
+    from backupkit.fleet import Appliance  # noqa: PLC0415 # keeps --help fast
+    from backupkit.inventory import parse_host  # noqa: PLC0415
+    from backupkit.passwords import PasswordSource  # noqa: PLC0415
+
+    address = parse_host(host)
+    for appliance in fleet.appliances:
+        if host == appliance.name or address.casefold() == appliance.host.casefold():
+            return appliance
+    if user is None or password is None:
+        raise SettingsError(
+            f"{one_line(host)}: fleet.toml has no such appliance. State its user and the source of "
+            "its password, for example: --user administrator@vsphere.local --password-from prompt"
+        )
+    if ca_bundle is not None and not ca_bundle.is_file():
+        raise SettingsError(f'--ca-bundle: no such file "{ca_bundle}".')
+    source = PasswordSource.parse(password, where="--password-from")
+    return Appliance(name=host, host=address, user=user, password=source, ca_bundle=ca_bundle)
+
+
+def _add(path: Path, fleet: "Fleet", found: "Discovery") -> list[str]:
+    """Add the missing nodes to fleet.toml; return their names there."""
+    from backupkit.fleet import Fleet  # noqa: PLC0415 # keeps --help fast
+    from backupkit.inventory import ListedHost, add_appliances, name_hosts, parse_host  # noqa: PLC0415
+    from backupkit.settings import SettingsFile, decode_text  # noqa: PLC0415
+
+    new = [ListedHost(host=parse_host(node.host)) for node in found.missing]
+    hosts = name_hosts(new, taken=[appliance.name for appliance in fleet.appliances])
+    text = add_appliances(decode_text(path.read_bytes()), hosts, source=str(path))
+    Fleet.load(SettingsFile(path, tomllib.loads(text)))  # before the file is changed
+    target = path.resolve()  # a link stays one
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        temporary.write_bytes(text.encode())
+        shutil.copymode(target, temporary)
+        temporary.replace(target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f"{path}: cannot be written: {error.strerror}.") from error
+    return [str(host.name) for host in hosts]
+
+
+def _to_json(found: "Discovery", added: Sequence[str]) -> dict[str, Any]:
+    return {
+        "nodes": [
+            {"host": node.host, "type": node.type, "appliance": node.appliance}
+            for node in found.nodes
+        ],
+        "missing": [node.host for node in found.missing],
+        "unlisted": list(found.unlisted),
+        "unread": [{"appliance": name, "reason": text} for name, text in found.unread.items()],
+        "asked": found.asked,
+        "added": list(added),
+    }
+
+
+def _print(found: "Discovery", added: Sequence[str], path: Path) -> None:
+    rows = [
+        (
+            one_line(node.host),
+            KINDS.get(node.type, node.type),
+            "missing" if node.is_missing else node.appliance or "no vCenter Server",
+        )
+        for node in found.nodes
+    ]
+    header = ("NODE", "TYPE", "IN FLEET.TOML")
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(2)]
+    for row in [header, *rows] if rows else []:
+        echo(f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]}")
+    for name in found.unlisted:
+        echo(
+            f"{one_line(name)}: no list has the address of this appliance, not even its own. "
+            f"Check its host in {path}.",
+            err=True,
+        )
+    for name, reason in found.unread.items():
+        echo(
+            f"{one_line(name)}: its SSO domain is unknown: {one_line(reason, limit=400)}", err=True
+        )
+    if added:
+        names = ", ".join(one_line(name) for name in added)
+        echo(f"Added to {path}: {names}. Next: backupkit doctor", err=True)
+    elif found.missing:
+        echo(
+            f"{len(found.missing)} of {len(found.nodes)} nodes missing in {path}. "
+            "Add them with: backupkit discover --add",
+            err=True,
+        )

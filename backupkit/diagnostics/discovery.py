@@ -1,0 +1,189 @@
+"""Discovery: the nodes of the SSO domains of a fleet, as its appliances list them."""
+
+import functools
+import threading
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final
+
+from backupkit.client import ApplianceClient, Limits
+from backupkit.diagnostics.nodes import DomainNode, match_nodes, resolve_host
+from backupkit.errors import BackupkitError, CredentialError, NotFoundError, RightsError
+from backupkit.fleet import Appliance, Fleet, limits_of
+from backupkit.passwords import PasswordSource
+from backupkit.wire import Node
+
+__all__ = ["Discovery", "discover", "explain"]
+
+MAX_WAVE: Final = 16
+"""Maximum number of appliances that are asked at the same time."""
+
+_NO_NODES: Final = "versions before 6.7 U2 do not list the nodes of their SSO domain"
+_NO_RIGHT: Final = (
+    "the user may not list the nodes of the SSO domain (it needs the privilege System.Read)"
+)
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """Nodes of the SSO domains of some appliances.
+
+    Attributes
+    ----------
+    nodes : tuple of DomainNode
+        Each node once, by domain.
+    unlisted : tuple of str
+        Names of appliances that no list has, also not their own: fleet.toml may have another
+        address of them.
+    unread : dict of str to str
+        Names of appliances whose domain is unknown, each with the reason.
+    asked : int
+        Number of appliances that were asked.
+
+    Examples
+    --------
+    >>> found = Discovery((DomainNode("vc-2.test", "VCSA_EMBEDDED", None),), (), {}, 1)
+    >>> [node.host for node in found.missing]
+    ['vc-2.test']
+    """
+
+    nodes: tuple[DomainNode, ...]
+    unlisted: tuple[str, ...]
+    unread: dict[str, str]
+    asked: int
+
+    @property
+    def missing(self) -> tuple[DomainNode, ...]:
+        """Return the nodes with a vCenter Server that fleet.toml does not have."""
+        return tuple(node for node in self.nodes if node.is_missing)
+
+
+def discover(
+    fleet: Fleet | Iterable[Appliance],
+    *,
+    known: Sequence[Appliance] | None = None,
+    limits: Limits | None = None,
+) -> Discovery:
+    """Read the nodes of the SSO domains of appliances, and compare them with a fleet.
+
+    An appliance that another one listed is not asked, so a domain costs about one login. If
+    appliances are in many domains, more and more of them are asked at the same time.
+
+    Parameters
+    ----------
+    fleet : Fleet or iterable of Appliance
+        Appliances to ask.
+    known : sequence of Appliance, optional
+        Appliances to compare with; default: all of `fleet`, disabled ones too.
+    limits : Limits, optional
+        Time limits; default: those of the fleet.
+
+    Returns
+    -------
+    Discovery
+        Nodes, and appliances whose domain is unknown. Appliances do not affect each other.
+
+    Notes
+    -----
+    The list is ``GET vcenter/topology/nodes`` of the vSphere Automation API, from 6.7 U2.
+
+    Examples
+    --------
+    >>> nowhere = PasswordSource("env", "NOT_SET_ANYWHERE")
+    >>> off = Appliance(name="vc-1", host="127.0.0.1:1", user="u@v.local", password=nowhere)
+    >>> discover([off]).unread
+    {'vc-1': 'the environment variable NOT_SET_ANYWHERE is not set. Set it to the password.'}
+    """
+    limits = limits_of(fleet, limits)
+    waiting = list(fleet)
+    if known is None:
+        known = fleet.appliances if isinstance(fleet, Fleet) else waiting
+    resolve = functools.cache(resolve_host)
+    reader = _Reader(limits, monotonic() + limits.deadline)
+    nodes: dict[str, DomainNode] = {}
+    unlisted: list[str] = []
+    unread: dict[str, str] = {}
+    asked, size = 0, 1
+    with ThreadPoolExecutor(max_workers=MAX_WAVE) as pool:
+        try:
+            while waiting:
+                wave, waiting = waiting[:size], waiting[size:]
+                answers = pool.map(reader.read, wave)
+                for appliance, answer in zip(wave, answers, strict=True):
+                    asked += 1
+                    if isinstance(answer, str):
+                        unread[appliance.name] = answer
+                        continue
+                    own = match_nodes(answer, known, resolve)
+                    for node in own:
+                        nodes.setdefault(node.host.casefold(), node)
+                    if appliance.name not in {node.appliance for node in own}:
+                        unlisted.append(appliance.name)
+                seen = {node.appliance for node in nodes.values()}
+                waiting = [one for one in waiting if one.name not in seen]
+                size = min(2 * size, MAX_WAVE)
+        except BaseException:  # Ctrl-C, too
+            reader.stop.set()
+            raise
+    seen = {node.appliance for node in nodes.values()}
+    return Discovery(
+        tuple(nodes.values()),
+        tuple(name for name in unlisted if name not in seen),
+        {name: reason for name, reason in unread.items() if name not in seen},
+        asked,
+    )
+
+
+class _Reader:
+    """Reads the nodes that appliances list; each password is read once."""
+
+    def __init__(self, limits: Limits, deadline: float) -> None:
+        self.stop = threading.Event()
+        self._limits, self._deadline = limits, deadline
+        self._passwords: dict[tuple[PasswordSource, str], str | CredentialError] = {}
+        self._lock = threading.Lock()  # of the passwords: a prompt must not come twice
+
+    def read(self, appliance: Appliance) -> list[Node] | str:
+        """Return the nodes that an appliance lists, or why they could not be read."""
+        try:
+            with ApplianceClient(
+                appliance,
+                self._read_password(appliance),
+                limits=self._limits.override(appliance.limits),
+                deadline=self._deadline,
+                stop=self.stop,
+            ) as client:
+                nodes, errors = client.nodes()
+        except BackupkitError as error:
+            return explain(error)
+        return next((error.text for error in errors.values()), "") or nodes
+
+    def _read_password(self, appliance: Appliance) -> str:
+        key = (appliance.password, appliance.user)
+        with self._lock:
+            if key not in self._passwords:
+                try:
+                    self._passwords[key] = appliance.password.read(appliance.user)
+                except CredentialError as error:
+                    self._passwords[key] = error
+            password = self._passwords[key]
+        if isinstance(password, CredentialError):
+            raise password
+        return password
+
+
+def explain(error: BackupkitError) -> str:
+    """Return why the nodes could not be read.
+
+    Examples
+    --------
+    >>> explain(NotFoundError("the appliance did not find the nodes (404)"))
+    'versions before 6.7 U2 do not list the nodes of their SSO domain (404)'
+    """
+    if isinstance(error, NotFoundError) and "login" not in error.problem:
+        return f"{_NO_NODES} (404)"
+    if isinstance(error, RightsError):
+        return f"{_NO_RIGHT} (403)"
+    return error.text
