@@ -201,7 +201,7 @@ class TestSend:
         assert office.log.read(now=datetime.now(UTC)).alerts == ()
 
     def test_sent(self, office: Office, receiver: Receiver) -> None:
-        """What changed is sent once; then the heartbeat is called."""
+        """Changes are sent once; then the heartbeat is called."""
         receiver.status = 200
         office.configure(
             f'[alert]\nheartbeat = "{receiver.url}"\n[alert.webhook.ops]\nurl = "{receiver.url}"\n'

@@ -50,7 +50,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What one assessment knows.
+    """Knowledge of one assessment.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What one run decides on one alert.
+    """Result of one run for one alert.
 
     Attributes
     ----------

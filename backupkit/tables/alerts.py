@@ -216,7 +216,7 @@ class OutgoingMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelState:
-    """How sending to a channel went.
+    """State of a channel: its queue, and its newest error.
 
     Attributes
     ----------

@@ -122,7 +122,10 @@ class Month:
         texts = [f"{one['change']} {one['key']}" for one in changes]
         reasons = [
             self.reasons[one["key"], one["at"]]
-            + (f" (queued since {one['at'][8:10]} {one['at'][11:16]})" * self._was_queued(one, now))
+            + (
+                f" (queued since day {one['at'][8:10]}, {one['at'][11:16]})"
+                * self._was_queued(one, now)
+            )
             for one in changes
         ]
         texts += [f"mentions what was perhaps not delivered: {self._name_lost(lost)}"] * bool(lost)
@@ -142,7 +145,7 @@ class Month:
         """Return the table in Markdown."""
         return "\n".join(
             [
-                "| day and hour | channel | what | why |",
+                "| time | channel | what | why |",
                 "| --- | --- | --- | --- |",
                 *(f"| {' | '.join(cells)} |" for cells in self._list_cells()),
             ]
@@ -154,7 +157,7 @@ class Month:
         for when, channel, what, why in self.rows:
             merged.setdefault((when, what, why), []).append(channel)
         for (when, what, why), channels in merged.items():
-            yield f"{when:%d %H:%M}", ", ".join(channels) or " ", what, why
+            yield f"day {when:%d}, {when:%H:%M}", ", ".join(channels) or " ", what, why
 
 
 def run_month(history: History) -> Month:

@@ -249,7 +249,12 @@ class TestHeartbeat:
 
     def test_silent(self, listener: Callable[[Callable[[socket.socket], None]], str]) -> None:
         """A service that accepts and sends nothing ends after the time limit."""
-        address = listener(lambda connection: connection.recv(1) and connection.recv(65_536))
+
+        def serve(connection: socket.socket) -> None:
+            while connection.recv(65_536):
+                pass
+
+        address = listener(serve)
         with pytest.raises(DeliveryError, match=r"within 0\.05 s"):
             send_request(f"http://{address}/", timeout=0.05)
 

@@ -88,7 +88,7 @@ class TestLife:
         assert book.alerts["breach:vc-1"].level == 2
 
     def test_undecided_stays(self) -> None:
-        """What could not be judged neither closes nor opens."""
+        """An alert that could not be judged neither closes nor opens."""
         book = Book()
         unclear = [("breach", "vc-1")]
         assert book.run(0, undecided=unclear) == []
@@ -204,7 +204,7 @@ class TestMuted:
         assert book.run(5) == ["closed"]
 
     def test_opened_and_closed_while_muted(self) -> None:
-        """What opened and closed during the mute is only recorded."""
+        """An alert that opened and closed during the mute is only recorded."""
         book = Book(mute(0, 5))
         book.run(1, BREACH)
         book.run(2)

@@ -150,7 +150,7 @@ class TestAnswers:
     """Acknowledgements and mutes in a history."""
 
     def test_acknowledged(self, office: Office) -> None:
-        """Who acknowledged, when and why is kept, also after the end."""
+        """The log keeps who acknowledged, when and why, also after the end."""
         office.run(0, breach())
         log = office.history.alerts
         log.acknowledge("breach:vc-1", by="anna", reason="4711", at=EPOCH + HOUR)
@@ -242,18 +242,18 @@ class TestCrash:
         """A process that is killed while the service has its request sends nothing twice."""
         history = History(tmp_path / "history.db")
         program = (
-            "import sys\n"
-            "from datetime import datetime\n"
-            "from backupkit import History\n"
-            "from backupkit.alerts import AlertSettings, Fact, Facts\n"
-            "from backupkit.alerts.channels import SecretURL, WebhookChannel\n"
-            "from backupkit.alerts.sending import send_facts\n"
-            "path, url, now = sys.argv[1:]\n"
-            "channel = WebhookChannel('ops', SecretURL(url, None, 'ops'))\n"
-            "moment = datetime.fromisoformat(now)\n"
-            "facts = Facts(present=(Fact(kind='breach', subject='vc-1'),))\n"
+            "import sys;\n"
+            "from datetime import datetime;\n"
+            "from backupkit import History;\n"
+            "from backupkit.alerts import AlertSettings, Fact, Facts;\n"
+            "from backupkit.alerts.channels import SecretURL, WebhookChannel;\n"
+            "from backupkit.alerts.sending import send_facts;\n"
+            "path, url, now = sys.argv[1:];\n"
+            "channel = WebhookChannel('ops', SecretURL(url, None, 'ops'));\n"
+            "moment = datetime.fromisoformat(now);\n"
+            "facts = Facts(present=(Fact(kind='breach', subject='vc-1'),));\n"
             "send_facts(facts, History(path).alerts, AlertSettings(channels=(channel,)),\n"
-            "           now=moment, clock=lambda: moment)\n"
+            "           now=moment, clock=lambda: moment);\n"
         )
         words = [sys.executable, "-c", program, history.uri, receiver.url, EPOCH.isoformat()]
         receiver.gate.clear()

@@ -18,18 +18,11 @@ from backupkit.cli.options import (
 )
 from backupkit.cli.selection import Selection
 from backupkit.errors import SettingsError, one_line
-from backupkit.tables.alerts import (
-    ALERT_KINDS,
-    Alert,
-    ChannelState,
-    Mute,
-    OutgoingMessage,
-    check_selector,
-)
 
 if TYPE_CHECKING:
     from backupkit.alerts import AlertRun, AlertSettings, Decision
     from backupkit.history.alerts import AlertState
+    from backupkit.tables.alerts import Alert, ChannelState, Mute, OutgoingMessage
 
 __all__ = ["alert"]
 
@@ -61,6 +54,8 @@ alert = typer.Typer(
 @alert.command("list")
 def list_(history: HistoryOption = HISTORY, *, as_json: AsJson = False) -> None:
     """Show open alerts, mutes, channels that failed, and messages that were perhaps sent."""
+    from backupkit.tables.alerts import ALERT_KINDS  # noqa: PLC0415 # keeps --help fast
+
     now = datetime.now(UTC)
     state = bk.History(history, create=False).alerts.read(now=now)
     if as_json:
@@ -118,6 +113,8 @@ def mute(
     history: HistoryOption = HISTORY,
 ) -> None:
     """Send nothing about some alerts until a time; those that are still open are sent then."""
+    from backupkit.tables.alerts import Mute, check_selector  # noqa: PLC0415 # keeps --help fast
+
     now = datetime.now(UTC)
     found = Mute(
         selector=check_selector(selector),
@@ -133,6 +130,8 @@ def mute(
 @alert.command()
 def unmute(selector: SelectorArgument, *, by: ByOption, history: HistoryOption = HISTORY) -> None:
     """End a mute now; the next run sends which alerts are still open."""
+    from backupkit.tables.alerts import check_selector  # noqa: PLC0415 # keeps --help fast
+
     found = check_selector(selector)
     bk.History(history, create=False).alerts.unmute(
         found, by=_check_note(by, "--by"), at=datetime.now(UTC)
@@ -225,7 +224,7 @@ def _print_run(run: "AlertRun", *, as_json: bool) -> None:
         echo(f"backupkit: alerts, channel {name}: {error}", err=True)
 
 
-def _describe_alert(one: Alert, mutes: tuple[Mute, ...], now: datetime) -> str:
+def _describe_alert(one: "Alert", mutes: "tuple[Mute, ...]", now: datetime) -> str:
     """Return since when an alert is open, and why no message goes out."""
     parts = [] if one.opened_at is None else [f"since {_time(one.opened_at)}"]
     parts += [f"level {one.level}"] if one.level > 1 else []
@@ -238,7 +237,7 @@ def _describe_alert(one: Alert, mutes: tuple[Mute, ...], now: datetime) -> str:
     return ", ".join(parts)
 
 
-def _describe_channel(channel: ChannelState) -> str:
+def _describe_channel(channel: "ChannelState") -> str:
     parts = [f"{channel.queued:,} queued"] if channel.queued else []
     if channel.failures:
         parts.append(f"failed {channel.failures:,} {'time' if channel.failures == 1 else 'times'}")
@@ -290,7 +289,7 @@ def _build_document(state: "AlertState", now: datetime) -> dict[str, Any]:
     }
 
 
-def _build_message(message: OutgoingMessage) -> dict[str, Any]:
+def _build_message(message: "OutgoingMessage") -> dict[str, Any]:
     return {
         "message": message.token,
         "channel": message.channel,
@@ -310,7 +309,7 @@ def _build_decision(one: "Decision") -> dict[str, Any]:
     }
 
 
-def _to_json(record: Alert | Mute | ChannelState) -> dict[str, Any]:
+def _to_json(record: "Alert | Mute | ChannelState") -> dict[str, Any]:
     """Return the fields of a record, with times as ISO 8601."""
 
     def plain(value: object) -> object:
