@@ -1,6 +1,8 @@
 """`backupkit discover`: the nodes of the SSO domain against fleet.toml."""
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -215,7 +217,7 @@ class TestCommand:
         out, err = capsys.readouterr()
         assert out.count(" missing\n") == 2
         assert f"2 of 12 nodes missing in {path}. Add them with: backupkit discover --add" in err
-        assert main([*argv, "--add", "--json"]) == 0
+        assert main([*argv, "--add", "--yes", "--json"]) == 0
         document = json.loads(capsys.readouterr().out)
         assert len(document["missing"]) == 2
         assert path.read_text().startswith(before)
@@ -226,6 +228,29 @@ class TestCommand:
         assert main([*argv, "--add"]) == 0
         assert capsys.readouterr().err == ""
 
+    def test_question(
+        self,
+        own_demo: Simulated,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Hosts that an appliance names are added after a question, and never by a script alone."""
+        path = without(own_demo, "vc-ham-02")
+        host = own_demo.appliances["vc-ham-02"].host
+        argv = ["discover", "--add", "--fleet", str(path), "vc-ham-01"]
+        before = path.read_bytes()
+        monkeypatch.setattr(sys, "stdin", io.StringIO())
+        assert main(argv) == 1
+        assert f"not added: {host}. The next command sends user and" in capsys.readouterr().err
+        monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+        for answer, code in (("n", 130), ("y", 0)):
+            assert path.read_bytes() == before
+            monkeypatch.setattr(sys, "stdin", io.StringIO(f"{answer}\n"))
+            monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+            assert main(argv) == code
+            assert f"Add {host}? The next command sends" in capsys.readouterr().err
+        assert host in [one.host for one in Fleet.load(path)]
+
     def test_added_is_named(self, own_demo: Simulated, capsys: pytest.CaptureFixture[str]) -> None:
         """The names of the added appliances and the next step are printed."""
         own_demo.appliances["vc-ham-01"].domain.others += [
@@ -233,10 +258,12 @@ class TestCommand:
             ("psc.test", "PSC_EXTERNAL"),
             ("odd.test", "ODD"),
         ]
-        assert main(["discover", "--add", "--fleet", str(own_demo.path), "vc-ham-03"]) == 0
+        assert main(["discover", "--add", "-y", "--fleet", str(own_demo.path), "vc-ham-03"]) == 0
         out, err = capsys.readouterr()
         assert "vc-new.test      vCenter Server, external PSC  missing" in out
         assert "psc.test         Platform Services Controller  no vCenter Server" in out
+        names = "vc-nyc-01, vc-nyc-02, vc-nyc-03, vc-nyc-04, vc-tyo-01 and 3 more"
+        assert f"In {own_demo.path}, but in none of these SSO domains: {names}\n" in err
         assert f"Added to {own_demo.path}: vc-new, odd. Next: backupkit doctor" in err
 
     def test_read_only(
@@ -253,7 +280,7 @@ class TestCommand:
             raise PermissionError(13, "Permission denied")
 
         monkeypatch.setattr(Path, "replace", refuse)
-        assert main(["discover", "--add", "--fleet", str(own_demo.path)]) == 1
+        assert main(["discover", "--add", "-y", "--fleet", str(own_demo.path)]) == 1
         assert "cannot be written: Permission denied" in capsys.readouterr().err
         assert own_demo.path.read_bytes() == before
         assert list(own_demo.path.parent.glob(".*")) == []
@@ -308,7 +335,7 @@ def test_init_discovers(
     fleet = Fleet.load(path)
     site = [one.host for one in own_demo.fleet if one.site == "Hamburg"]
     assert [one.host for one in fleet] == site
-    assert "unknown" not in capsys.readouterr().err
+    assert f"Found in the SSO domain: {', '.join(site[1:])}" in capsys.readouterr().err
     assert main(["discover", "--fleet", str(path)]) == 0
     capsys.readouterr()
     assert main(["init", "127.0.0.1:1", "--discover", "--yes", "-o", "-"]) == 0

@@ -141,7 +141,7 @@ def test_wheel(wheel: Path) -> None:
 
 
 def test_sample_of_the_wheel(wheel: Path, tmp_path: Path) -> None:
-    """The installed package brings the sample history, and opens it where it cannot write."""
+    """The installed package brings the sample history, which it only reads, and the example."""
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
     data = tmp_path / "backupkit" / "data"
@@ -149,7 +149,8 @@ def test_sample_of_the_wheel(wheel: Path, tmp_path: Path) -> None:
         path.chmod(path.stat().st_mode & ~0o222)
     code = (
         "import backupkit as bk; history, policy, now = bk.sample();"
-        "print(history.uri); print(bk.evaluate(history, policy, now=now).verdict.sentence)"
+        "print(history.uri); print(bk.evaluate(history, policy, now=now).verdict.sentence);"
+        "from backupkit.cli import main; main(['init', '--example'])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -160,7 +161,9 @@ def test_sample_of_the_wheel(wheel: Path, tmp_path: Path) -> None:
         check=True,
         timeout=60,
     )
-    assert done.stdout.splitlines() == [
+    lines = done.stdout.splitlines()
+    assert lines[2:] == (ROOT / "data" / "fleet.example.toml").read_text().splitlines()
+    assert lines[:2] == [
         str(data / "history.db"),
         "3 of 10 in scope breach their RPO, 1 unknown, 2 excluded",
     ]

@@ -37,6 +37,9 @@ class Discovery:
     unlisted : tuple of str
         Names of appliances that no list has, also not their own: fleet.toml may have another
         address of them.
+    outside : tuple of str
+        Names of appliances to compare with that were not asked and that no list has: they may be
+        in another SSO domain.
     unread : dict of str to str
         Names of appliances whose domain is unknown, each with the reason.
     asked : int
@@ -44,13 +47,14 @@ class Discovery:
 
     Examples
     --------
-    >>> found = Discovery((DomainNode("vc-2.test", "VCSA_EMBEDDED", None),), (), {}, 1)
+    >>> found = Discovery((DomainNode("vc-2.test", "VCSA_EMBEDDED", None),), (), (), {}, 1)
     >>> [node.host for node in found.missing]
     ['vc-2.test']
     """
 
     nodes: tuple[DomainNode, ...]
     unlisted: tuple[str, ...]
+    outside: tuple[str, ...]
     unread: dict[str, str]
     asked: int
 
@@ -131,6 +135,7 @@ def discover(
     return Discovery(
         tuple(nodes.values()),
         tuple(name for name in unlisted if name not in seen),
+        tuple(one.name for one in known if one.name not in {*seen, *unlisted, *unread}),
         {name: reason for name, reason in unread.items() if name not in seen},
         asked,
     )

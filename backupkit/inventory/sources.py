@@ -20,8 +20,8 @@ HEADINGS: Final = {
         *("vcenter_server", "address", "ip_address", "ip"),
     ),
     "name": ("name", "display_name", "ci_name", "appliance", "alias"),
-    "site": ("site", "location", "datacenter", "data_center", "datacentre", "city"),
-    "group": ("group", "environment", "env", "tier", "stage"),
+    "site": ("site", "location", "datacenter", "data_center", "datacentre", "city", "standort"),
+    "group": ("group", "environment", "env", "tier", "stage", "gruppe", "umgebung"),
     "timezone": ("timezone", "time_zone"),
 }
 """Headings of a CSV file, in lower case, that are read as each key; the first one found counts."""

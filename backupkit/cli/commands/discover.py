@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from backupkit.cli.options import (
     print_json,
     read_limit_options,
 )
+from backupkit.cli.selection import join_first_names
 from backupkit.errors import OutputError, SettingsError, one_line
 
 if TYPE_CHECKING:
@@ -68,6 +70,9 @@ def discover(  # noqa: PLR0913 # one parameter per option
         bool,
         typer.Option("--add", help="Add the missing ones to fleet.toml; its comments stay."),
     ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="With --add: do not ask before the file is changed.")
+    ] = False,
     connect: ConnectOption = None,
     read: ReadOption = None,
     deadline: DeadlineOption = None,
@@ -90,11 +95,22 @@ def discover(  # noqa: PLR0913 # one parameter per option
         raise SettingsError(f"{fleet}: no appliance to ask; name a host, or add one with init.")
     limits = read_limit_options(loaded, connect=connect, read=read, deadline=deadline)
     found = read_domains(asked or loaded, known=loaded.appliances, limits=limits)
-    added = _add(fleet, loaded, found) if add and found.missing else []
+    if not as_json:
+        _print(found, fleet)
+    added: list[str] = []
+    if add and found.missing:
+        _confirm(found, yes=yes)
+        added = _add(fleet, loaded, found)
+        names = ", ".join(one_line(name) for name in added)
+        echo(f"Added to {fleet}: {names}. Next: backupkit doctor", err=True)
+    elif found.missing:
+        echo(
+            f"{len(found.missing)} of {len(found.nodes)} nodes missing in {fleet}. "
+            "Add them with: backupkit discover --add",
+            err=True,
+        )
     if as_json:
         print_json(_to_json(found, added))
-    else:
-        _print(found, added, fleet)
     if not found.nodes:
         return NONE_READ
     return SOME_MISSING if len(added) < len(found.missing) or found.unread else 0
@@ -121,6 +137,20 @@ def _find(
         raise SettingsError(f'--ca-bundle: no such file "{ca_bundle}".')
     source = PasswordSource.parse(password, where="--password-from")
     return Appliance(name=host, host=address, user=user, password=source, ca_bundle=ca_bundle)
+
+
+def _confirm(found: "Discovery", *, yes: bool) -> None:
+    """Ask before hosts that an appliance has named get the password of fleet.toml."""
+    if yes:
+        return
+    hosts = ", ".join(one_line(node.host) for node in found.missing)
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise SettingsError(
+            f"not added: {hosts}. The next command sends user and password of fleet.toml to them: "
+            "check the names, then add them with: backupkit discover --add --yes"
+        )
+    question = f"Add {hosts}? The next command sends user and password of fleet.toml to them."
+    typer.confirm(question, abort=True, err=True)
 
 
 def _add(path: Path, fleet: "Fleet", found: "Discovery") -> list[str]:
@@ -153,13 +183,14 @@ def _to_json(found: "Discovery", added: Sequence[str]) -> dict[str, Any]:
         ],
         "missing": [node.host for node in found.missing],
         "unlisted": list(found.unlisted),
+        "outside": list(found.outside),
         "unread": [{"appliance": name, "reason": text} for name, text in found.unread.items()],
         "asked": found.asked,
         "added": list(added),
     }
 
 
-def _print(found: "Discovery", added: Sequence[str], path: Path) -> None:
+def _print(found: "Discovery", path: Path) -> None:
     rows = [
         (
             one_line(node.host),
@@ -178,16 +209,10 @@ def _print(found: "Discovery", added: Sequence[str], path: Path) -> None:
             f"Check its host in {path}.",
             err=True,
         )
+    if found.outside:
+        names = join_first_names(found.outside)
+        echo(f"In {path}, but in none of these SSO domains: {names}", err=True)
     for name, reason in found.unread.items():
         echo(
             f"{one_line(name)}: its SSO domain is unknown: {one_line(reason, limit=400)}", err=True
-        )
-    if added:
-        names = ", ".join(one_line(name) for name in added)
-        echo(f"Added to {path}: {names}. Next: backupkit doctor", err=True)
-    elif found.missing:
-        echo(
-            f"{len(found.missing)} of {len(found.nodes)} nodes missing in {path}. "
-            "Add them with: backupkit discover --add",
-            err=True,
         )

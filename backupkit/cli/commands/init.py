@@ -173,6 +173,10 @@ def _discover(hosts: Sequence["ListedHost"], answers: _Answers) -> list["ListedH
             f"{one_line(name)}: its SSO domain is unknown: {one_line(reason, limit=400)}", err=True
         )
     more = [ListedHost(host=parse_host(node.host)) for node in found.missing]
+    if more:
+        echo(
+            f"Found in the SSO domain: {', '.join(one_line(host.host) for host in more)}", err=True
+        )
     return [*hosts, *name_hosts(more, taken=[str(host.name) for host in hosts])]
 
 
