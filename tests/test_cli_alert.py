@@ -1,7 +1,6 @@
 """Commands `backupkit alert`."""
 
 import json
-import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,10 +13,22 @@ from backupkit.cli import main
 from backupkit.history.alerts import AlertLog
 from tests.alerts.conftest import Receiver, receiver
 from tests.alerts.scripted import CrashError, ScriptedChannel
+from tests.builders import snapshot
 
 __all__ = ["receiver"]
 
-ROOT = Path(__file__).parent.parent
+FLEET = """
+[defaults]
+user = "u"
+password = { env = "VCSA_PASSWORD" }
+[[appliance]]
+name = "vc-1"
+host = "vc-1"
+site = "Tokyo"
+[[appliance]]
+name = "vc-2"
+host = "vc-2"
+"""
 BREACH = Fact(kind="breach", subject="vc-1", site="Tokyo", detail="30 h old", level=2)
 UNKNOWN = Fact(kind="unknown", subject="vc-2", detail="not polled")
 
@@ -27,8 +38,8 @@ class Office:
 
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder, self._capsys = folder, capsys
-        shutil.copy(ROOT / "data" / "history.db", folder)
-        shutil.copy(ROOT / "data" / "fleet.example.toml", folder / "fleet.toml")
+        bk.History(folder / "history.db").append(snapshot(0))
+        (folder / "fleet.toml").write_text(FLEET, encoding="utf-8")
 
     @property
     def log(self) -> AlertLog:
@@ -63,7 +74,7 @@ class Office:
 def office(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Office:
-    """Return a working directory with the sample history."""
+    """Return a working directory with a history of two appliances."""
     monkeypatch.chdir(tmp_path)
     return Office(tmp_path, capsys)
 
@@ -99,6 +110,15 @@ class TestList:
         [line] = [line for line in office.list() if line.startswith("Channel")]
         assert line.startswith("Channel ops: 1 queued, failed 1 time, next try after 20")
         assert line.endswith(": ops: the service is down. Start it.")
+
+    def test_queued(self, office: Office) -> None:
+        """A channel that could not be tried yet is listed with what is queued."""
+        now = datetime.now(UTC)
+        channels = (ScriptedChannel("first", "dies before"), ScriptedChannel("second"))
+        settings = AlertSettings(channels=channels)
+        with pytest.raises(CrashError):
+            send_facts(Facts(present=(BREACH,)), office.log, settings, now=now, clock=lambda: now)
+        assert office.list()[-1] == "Channel second: 1 queued"
 
     def test_perhaps_sent(self, office: Office) -> None:
         """A message of a process that died is listed with its changes."""
@@ -195,9 +215,9 @@ class TestSend:
         lines = out.splitlines()
         assert code == 0
         assert lines[0].endswith("to no channel. Nothing was sent or stored.")
-        assert "send  opened: unknown:vc-ham-01, because no message reported it yet" in lines
-        muted = [line for line in lines if line.startswith("not sent (muted)  opened: unknown:vc")]
-        assert len(muted) == 4
+        assert "send  opened: unknown:vc-2, because no message reported it yet" in lines
+        [muted] = [line for line in lines if line.startswith("not sent")]
+        assert muted.startswith("not sent (muted)  opened: unknown:vc-1, because muted until 20")
         assert office.log.read(now=datetime.now(UTC)).alerts == ()
 
     def test_sent(self, office: Office, receiver: Receiver) -> None:
@@ -208,13 +228,21 @@ class TestSend:
         )
         code, out, err = office.run("send")
         assert (code, err) == (0, "")
-        assert out.startswith("Sent to ops: ")
+        assert out == "Sent to ops: 2 changes\n"
         assert [method for method, _, _, _ in receiver.seen] == ["POST", "GET"]
         assert office.run("send") == (0, "Nothing to send.\n", "")
         assert [method for method, _, _, _ in receiver.seen] == ["POST", "GET", "GET"]
+
+    def test_one_change(self, office: Office, receiver: Receiver) -> None:
+        """Without a heartbeat only the message is sent; its number is a singular."""
+        office.run("mute", "site=Tokyo", "--until", "4h", "--by", "ben", "--reason", "move")
+        office.configure(f'[alert.webhook.ops]\nurl = "{receiver.url}"\n')
+        assert office.run("send") == (0, "Sent to ops: 1 change\n", "")
         code, out, _ = office.run("send", "--json")
         document = json.loads(out)
-        assert (document["sent"], document["failed"], document["decisions"]) == ([], [], [])
+        assert (code, document["sent"], document["failed"]) == (0, [], [])
+        assert [one["outcome"] for one in document["decisions"]] == ["muted"]
+        assert len(receiver.seen) == 1
 
     def test_failed(self, office: Office, receiver: Receiver) -> None:
         """A channel that fails is named, the exit code is 6, and the heartbeat is not called."""

@@ -118,8 +118,7 @@ def send_facts(
         alerts: Sequence[Alert], mutes: Sequence[Mute]
     ) -> tuple[list[Alert], list[AlertChange]]:
         changed, found = decide(facts, alerts, mutes, settings.rules, now)
-        if found or not decisions:  # a repeat after a broken connection finds nothing
-            decisions[:] = found
+        decisions[:] = found or decisions  # a repeat after a broken connection finds nothing
         logged = [one.log_row for one in found if one.is_new or one.outcome == "send"]
         return changed, logged
 

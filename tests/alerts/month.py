@@ -123,7 +123,7 @@ class Month:
         reasons = [
             self.reasons[one["key"], one["at"]]
             + (
-                f" (queued since day {one['at'][8:10]}, {one['at'][11:16]})"
+                f" (queued since day {one['at'][8:10]} at {one['at'][11:16]})"
                 * self._was_queued(one, now)
             )
             for one in changes
@@ -157,7 +157,7 @@ class Month:
         for when, channel, what, why in self.rows:
             merged.setdefault((when, what, why), []).append(channel)
         for (when, what, why), channels in merged.items():
-            yield f"day {when:%d}, {when:%H:%M}", ", ".join(channels) or " ", what, why
+            yield f"day {when:%d} at {when:%H:%M}", ", ".join(channels) or " ", what, why
 
 
 def run_month(history: History) -> Month:

@@ -125,9 +125,7 @@ class TestMail:
             stream = connection.makefile("rwb")
             stream.write(b"220 hello\r\n")
             stream.flush()
-            while line := stream.readline():
-                if line == b".\r\n":
-                    return
+            while (line := stream.readline()) != b".\r\n":
                 if line.upper().startswith(b"DATA"):
                     stream.write(b"354 go on\r\n")
                 elif line.split(b" ")[0].strip().upper() in {b"EHLO", b"MAIL", b"RCPT"}:

@@ -30,7 +30,7 @@ from backupkit.history.alerts import SENDING_LIMIT
 from backupkit.tables.alerts import Mute
 from tests.alerts.conftest import Receiver
 from tests.alerts.scripted import CrashError, ScriptedChannel
-from tests.builders import assess_week
+from tests.builders import assess_week, snapshot
 from tests.conftest import EPOCH, repeats
 from tests.processes import wait_until
 
@@ -204,6 +204,51 @@ class TestHistory:
         assert [alert.key for alert in copy.alerts.read(now=EPOCH).alerts] == ["breach:vc-1"]
         assert Office(copy, ScriptedChannel()).run(1, breach()).sent == {}
 
+    def test_forget(self, office: Office) -> None:
+        """To forget an appliance removes its alerts, log rows and mutes, and no others."""
+        history, log = office.history, office.history.alerts
+        history.append(snapshot(0))
+        office.run(0, breach(), breach("vc-2"), Fact(kind="target", subject="vc-1"))
+        for number, selector in enumerate(
+            ("appliance=vc-1", "key=unknown:vc-1", "appliance=vc-10", "site=vc-1")
+        ):
+            at = EPOCH + number * HOUR
+            log.mute(Mute(selector=selector, muted_at=at, until=at + HOUR, by="b", reason="c"))
+        history.forget("vc-1")
+        state = log.read(now=EPOCH)
+        assert [alert.key for alert in state.alerts] == ["breach:vc-2", "target:vc-1"]
+        keys = [change.key for change in log.read_changes(since=EPOCH)]
+        assert sorted(keys) == ["breach:vc-2", "target:vc-1"]
+        assert [mute.selector for mute in state.mutes] == ["appliance=vc-10", "site=vc-1"]
+        assert history.verify().empty
+
+    def test_prune(self, office: Office) -> None:
+        """To prune removes closed alerts, sent messages and old rows; what waits stays."""
+        history, log = office.history, office.history.alerts
+        [channel] = office.channels
+        mute = Mute(selector="all", muted_at=EPOCH, until=EPOCH, by="b", reason="c")
+        log.mute(mute)
+        office.run(0, breach(), breach("vc-2"))
+        office.run(1, breach("vc-2"))
+        channel.mode = "fails"
+        office.run(2, breach("vc-2"), breach("vc-3"))
+        history.prune(EPOCH + 9 * HOUR)
+        state = log.read(now=EPOCH)
+        assert [alert.key for alert in state.alerts] == ["breach:vc-2", "breach:vc-3"]
+        assert [change.key for change in log.read_changes(since=EPOCH)] == ["breach:vc-3"]
+        assert state.mutes == ()
+        channel.mode = "works"
+        office.run(10, breach("vc-2"), breach("vc-3"))
+        assert channel.changes[-1] == ["opened breach:vc-3"]
+
+    def test_without_alerts(self, make_history: MakeHistory) -> None:
+        """A history without alerts is pruned, and its appliances forgotten, as before."""
+        history = make_history()
+        history.append(snapshot(0))
+        history.forget("vc-1")
+        history.prune(EPOCH + 1000 * HOUR)
+        assert history.alerts.read(now=EPOCH).alerts == ()
+
 
 class TestCrash:
     """Processes that die while they send."""
@@ -225,6 +270,15 @@ class TestCrash:
         assert channel.changes[before:] == [["opened breach:vc-2"]]
         [mention] = channel.delivered[before]["perhaps_not_delivered"]
         assert mention["changes"][0]["key"] == "breach:vc-1"
+
+    def test_broken_connection(self, office: Office) -> None:
+        """A transaction that runs again, as its first try was committed, begins one message."""
+        Office(office.history, ScriptedChannel("ops", "fails")).run(0, breach())
+        log, now = office.history.alerts, EPOCH + HOUR
+        first = log.begin_message("ops", token="1f", now=now)
+        assert first is not None
+        assert log.begin_message("ops", token="1f", now=now) == first
+        assert log.begin_message("ops", token="2e", now=now) is None
 
     def test_mention_is_kept(self, office: Office) -> None:
         """If the message that mentions it fails, the next one does."""
@@ -288,7 +342,7 @@ STEPS = st.lists(
 class TestInterleaving:
     """Any order of runs, failures and crashes."""
 
-    @settings(max_examples=repeats(12, 1000))
+    @settings(max_examples=repeats(10, 1000))
     @given(steps=STEPS)
     def test_once(
         self,

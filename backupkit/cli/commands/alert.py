@@ -226,7 +226,7 @@ def _print_run(run: "AlertRun", *, as_json: bool) -> None:
 
 def _describe_alert(one: "Alert", mutes: "tuple[Mute, ...]", now: datetime) -> str:
     """Return since when an alert is open, and why no message goes out."""
-    parts = [] if one.opened_at is None else [f"since {_time(one.opened_at)}"]
+    parts = [f"since {_time(one.opened_at)}"]
     parts += [f"level {one.level}"] if one.level > 1 else []
     if one.acknowledged_at is not None:
         parts.append(f"acknowledged by {one.acknowledged_by}: {one.acknowledged_reason}")
@@ -240,14 +240,14 @@ def _describe_alert(one: "Alert", mutes: "tuple[Mute, ...]", now: datetime) -> s
 def _describe_channel(channel: "ChannelState") -> str:
     parts = [f"{channel.queued:,} queued"] if channel.queued else []
     if channel.failures:
-        parts.append(f"failed {channel.failures:,} {'time' if channel.failures == 1 else 'times'}")
-    if channel.next_try_at is not None:
+        times = "time" if channel.failures == 1 else "times"
+        parts.append(f"failed {channel.failures:,} {times}")
         parts.append(f"next try after {_time(channel.next_try_at)}")
     return ", ".join(parts) + (f": {channel.error}" if channel.error else "")
 
 
-def _time(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M}"
+def _time(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
 
 
 def _check_note(text: str, option: str) -> str:
