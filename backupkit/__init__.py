@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         failures_by,
     )
     from backupkit.collection import Snapshot, collect, collect_into, watch
-    from backupkit.diagnostics import doctor
+    from backupkit.diagnostics import discover, doctor
     from backupkit.fleet import Appliance, Fleet
     from backupkit.history import History
     from backupkit.limits import Limits
@@ -50,6 +50,7 @@ __all__ = [
     "collect",
     "collect_into",
     "compare",
+    "discover",
     "doctor",
     "errors",
     "evaluate",
@@ -81,6 +82,7 @@ _HOME = {
     "collect": "collection",
     "collect_into": "collection",
     "compare": "assessment",
+    "discover": "diagnostics",
     "doctor": "diagnostics",
     "errors": "",
     "evaluate": "assessment",

@@ -7,6 +7,7 @@ Exception tree::
     ├── CredentialError         password source without a password
     ├── TableError              frame that does not match its table in `backupkit.tables`
     ├── HistoryError            not a history, or it cannot be read or written
+    │   └── HistoryLockedError  another run works with it
     ├── OutputError             file that cannot be written
     ├── DeliveryError           message that a channel of alerts does not accept
     │   └── MailError           mail that cannot be sent
@@ -42,6 +43,7 @@ __all__ = [
     "DeadlineError",
     "DeliveryError",
     "HistoryError",
+    "HistoryLockedError",
     "LoginError",
     "MailError",
     "NotFoundError",
@@ -60,6 +62,7 @@ __all__ = [
 
 
 ADVICE: Final[Mapping[str, str]] = {
+    "history_locked": "Try again when it has ended, or wait for it with --wait 10m.",
     "credential": "Correct the password source in fleet.toml.",
     "unreachable": "Check that the appliance is on, that its name resolves, and that its HTTPS "
     "port can be reached from the collecting machine.",
@@ -163,6 +166,12 @@ class HistoryError(BackupkitError):
     """Not a history, or a history that cannot be read or written."""
 
     kind = "history"
+
+
+class HistoryLockedError(HistoryError):
+    """History that another run works with."""
+
+    kind = "history_locked"
 
 
 class OutputError(BackupkitError):

@@ -11,11 +11,9 @@ from backupkit.alerts import AlertSettings, Fact, Facts
 from backupkit.alerts.sending import send_facts
 from backupkit.cli import main
 from backupkit.history.alerts import AlertLog
-from tests.alerts.conftest import Receiver, receiver
 from tests.alerts.scripted import CrashError, ScriptedChannel
 from tests.builders import snapshot
-
-__all__ = ["receiver"]
+from tests.receiver import Receiver
 
 FLEET = """
 [defaults]

@@ -38,8 +38,9 @@ ORDINARY = set(
     configured correct correction count credential current dask deduplicate denominator describe
     drop duplicate earliest elapsed end ended estimate evaluate expected explore explorer fact
     failing feasibility find found frame free from gap has high hour id infer inferred into is join
-    issued joined judge judged last least left line listed location login low mail mark matrix max
-    measure measured minute mixed name newest next no not numerator ok oldest one output overlapping
+    issued joined judge judged last least left line listed location locked login low mail mark
+    matrix max measure measured minute mixed name newest next no not numerator ok oldest one output
+    overlapping
     parameter password payload peak planned plot polled possible predicted probability property
     ratio read recent record repeated request restrict result right route rule running sample
     scenario seen segment selection sent server set setting severity share shared sharing

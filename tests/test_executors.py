@@ -22,7 +22,7 @@ from pandas.testing import assert_frame_equal
 
 from backupkit import Limits, PasswordSource, Snapshot, collect
 from backupkit.collection import collector
-from backupkit.collection.local_state import NO_STATE
+from backupkit.collection.local_state import find_local_state
 from backupkit.errors import ADVICE, BackupkitWarning, CredentialError
 from backupkit.simulator import Fault, Scenario
 from backupkit.simulator.appliance import PASSWORD, Sessions
@@ -195,7 +195,7 @@ class TestPasswords:
             next(iter(steady.fleet)), password=PasswordSource("prompt", "the fleet")
         )
         with pytest.raises(CredentialError, match="is not sent to another process"):
-            NO_STATE.get_password(appliance)
+            find_local_state("another process").get_password(appliance)
 
     def test_typed_password(
         self,
@@ -216,7 +216,8 @@ class TestPasswords:
         assert set(by_appliance(snapshot).values()) == {"credential"}
         assert by_appliance(snapshot, "detail")["vc-0001"] == (
             f"{fleet[0].user} would have to type it for vc-0001, and a typed password is not sent "
-            "to another process. Store it where the worker can read it: env, file or keyring."
+            "to another process. Store it where the worker can read it: env, file, keyring "
+            "or command."
         )
 
 

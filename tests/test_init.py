@@ -131,6 +131,7 @@ def test_no_questions(answer: Any, capsys: pytest.CaptureFixture[str]) -> None: 
     [
         ([], "no host: name the hosts, or a file of them"),
         (["hosts.csv"], "hosts.csv: cannot be read: No such file"),
+        (["lists/prod"], "lists/prod: cannot be read: No such file"),
         (["-o", "no/fleet.toml", "vc-1"], "no/fleet.toml: cannot be written: No such file"),
         (["vc 1"], 'appliance "vc 1": host = "vc 1" must be a host name'),
         (["vc-1", "--ca-bundle", "ca.pem"], '--ca-bundle: no such file "ca.pem"'),

@@ -10,6 +10,8 @@ import pytest
 import typer
 
 from backupkit.cli import COMMANDS, build_app
+from backupkit.cli.run_settings import RunSettings
+from backupkit.settings import read_toml
 
 yaml = pytest.importorskip("yaml")
 
@@ -53,6 +55,14 @@ def test_commands() -> None:
         group: Any = typer.main.get_command(build_app(name))
         known = {option for one in group.commands[name].params for option in one.opts}
         assert {word for word in words if word.startswith("--")} <= known
+
+
+def test_settings(tmp_path: Path) -> None:
+    """The table [run] is valid."""
+    [text] = find_snippets("toml")
+    path = tmp_path / "fleet.toml"
+    path.write_text(text, encoding="utf-8")
+    assert RunSettings.load(read_toml(path)).mail == {"breach", "unknown"}
 
 
 def test_ansible() -> None:

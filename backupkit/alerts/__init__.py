@@ -2,7 +2,12 @@
 
 from backupkit.alerts.decisions import Decision, Fact, Facts, Rules, decide
 from backupkit.alerts.facts import find_facts
-from backupkit.alerts.sending import AlertRun, ping_heartbeat, preview_alerts, send_alerts
+from backupkit.alerts.sending import (
+    AlertRun,
+    ping_heartbeat,
+    preview_alerts,
+    send_alerts,
+)
 from backupkit.alerts.settings import AlertSettings
 
 __all__ = [

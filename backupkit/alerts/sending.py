@@ -48,6 +48,15 @@ class AlertRun:
         """True if no channel failed or waits."""
         return not self.failed and not self.waiting
 
+    @property
+    def errors(self) -> dict[str, str]:
+        """A sentence on each channel that failed or waits."""
+        failed = {
+            name: f"{error.rstrip('.')}. It is tried again later."
+            for name, error in self.failed.items()
+        }
+        return failed | {name: state.text for name, state in self.waiting.items()}
+
 
 def preview_alerts(
     assessment: Assessment, log: AlertLog, settings: AlertSettings, *, now: datetime

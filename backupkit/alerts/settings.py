@@ -162,7 +162,7 @@ def _build_source(entry: PasswordEntry, where: str, folder: Path, key: str) -> P
     if source.kind == "prompt":
         raise SettingsError(
             f'{where}: "{key}" cannot come from a prompt, because alerts are sent without a person '
-            "at the terminal. Use env, file or keyring."
+            "at the terminal. Use env, file, keyring or command."
         )
     return source
 

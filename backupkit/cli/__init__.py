@@ -4,12 +4,14 @@ Data goes to stdout, messages and progress to stderr. Exit codes:
 
 ====  =====================================================================================
 0     done
-1     wrong input, or a file or database cannot be read or written; the reason is on stderr
+1     wrong input, or a file or database cannot be read or written; the reason is on stderr; or a
+      step of ``run`` failed
 2     wrong usage of the command line
 3     some appliances could not be read, or failed a check of ``doctor``
 4     no appliance could be read, or all failed a check
 5     the report is written, and its verdict is one of those in ``--fail-on``
 6     the report is written, but its mail could not be sent; or a channel of ``alert send`` failed
+7     another run works with the history
 130   stopped with Ctrl-C
 ====  =====================================================================================
 
@@ -30,12 +32,13 @@ from typer.exceptions import TyperException
 
 from backupkit._version import __version__
 from backupkit.cli.options import echo
-from backupkit.errors import BackupkitError
+from backupkit.errors import BackupkitError, HistoryLockedError
 from backupkit.texts import clean_text
 
 __all__ = ["COMMANDS", "build_app", "main", "run"]
 
 FAILED: Final = 1
+LOCKED: Final = 7
 INTERRUPTED: Final = 130
 
 _OBJECTS_BEFORE_COLLECTION: Final = 50_000
@@ -48,6 +51,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "doctor": "doctor",
         "collect": "collect",
         "watch": "watch",
+        "run": "run",
         "report": "report",
         "open": "open_report",
         "check": "check",
@@ -143,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = app(args=arguments or ["--help"], prog_name="backupkit", standalone_mode=False)
     except BackupkitError as error:
         echo(f"backupkit: {error}", err=True)
-        return FAILED
+        return LOCKED if isinstance(error, HistoryLockedError) else FAILED
     except TyperException as error:
         echo(f"backupkit: {error.format_message()}", err=True)
         context = getattr(error, "ctx", None)  # not every error knows its command

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FLEET",
     "HISTORY",
+    "WAIT",
     "ApplianceOption",
     "AsJson",
     "ConcurrencyOption",
@@ -34,6 +35,7 @@ __all__ = [
     "ReadOption",
     "ResponseOption",
     "SiteOption",
+    "WaitOption",
     "echo",
     "echo_by_appliance",
     "frame_to_records",
@@ -41,6 +43,7 @@ __all__ = [
     "read_limit_options",
 ]
 
+_DURATION: Final = "DURATION"
 MAX_APPLIANCES: Final = 20
 MAX_LINES: Final = 3  # of one appliance
 MAX_LENGTH: Final = 1_000  # of a line
@@ -84,9 +87,18 @@ SiteOption = Annotated[
         "--site", metavar="NAME", help="Only appliances of this site of fleet.toml; repeatable."
     ),
 ]
+WaitOption = Annotated[
+    str,
+    typer.Option(
+        "--wait",
+        metavar=_DURATION,
+        help="Time to wait for another run with the same history; then exit with 7.",
+    ),
+]
+WAIT: Final = "10s"
+"""The time to wait for another run by default."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
-_DURATION: Final = "DURATION"
 _FROM_FILE: Final = "default: [limits] of fleet.toml, or"
 ConnectOption = Annotated[
     str | None,

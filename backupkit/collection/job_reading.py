@@ -8,7 +8,7 @@ from typing import Final
 
 from backupkit import wire
 from backupkit.client import ApplianceClient
-from backupkit.collection.local_state import LOCAL_STATES, NO_STATE
+from backupkit.collection.local_state import find_local_state
 from backupkit.collection.poll_result import PollOrder, PollResult
 from backupkit.errors import (
     ADVICE,
@@ -108,7 +108,7 @@ def _read_one_by_one(
     waiting = deque(records.items())
     lost: list[ApplianceError] = []
     connections = min(order.limits.per_appliance, -(-len(waiting) // JOBS_PER_CONNECTION))
-    control = LOCAL_STATES.get(order.state_key, NO_STATE).control
+    control = find_local_state(order.state_key).control
     with ThreadPoolExecutor(max(connections - 1, 1)) as pool:
         helpers: list[Future[list[str]]] = []
         for _ in _read_waiting_jobs(client, result, waiting, lost):

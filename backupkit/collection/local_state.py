@@ -4,6 +4,7 @@ Orders are sent to workers, perhaps on other machines. This state is not: a work
 process has none, and reads each password from its source.
 """
 
+import functools
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,16 +15,16 @@ from uuid import uuid4
 
 from backupkit.errors import CredentialError
 from backupkit.fleet import Appliance
-from backupkit.passwords import PasswordSource
+from backupkit.passwords import PasswordCache, PasswordSource
 
 __all__ = [
     "LOCAL_STATES",
-    "NO_STATE",
     "SAMPLE_INTERVAL",
     "ConcurrencyControl",
     "LocalState",
     "WaitingPolls",
     "create_local_state",
+    "find_local_state",
 ]
 
 SAMPLE_INTERVAL: Final = 0.004
@@ -132,6 +133,8 @@ class LocalState:
         of these have ended. None if the orders contain both.
     passwords : dict
         Typed passwords, by source and user; the error instead if none was typed.
+    commands : PasswordCache
+        Passwords that commands print: each command runs once for all appliances.
     """
 
     key: str = field(default_factory=lambda: uuid4().hex)
@@ -142,16 +145,17 @@ class LocalState:
     passwords: dict[tuple[PasswordSource, str], str | CredentialError] = field(
         default_factory=dict, repr=False
     )
+    commands: PasswordCache = field(default_factory=PasswordCache, repr=False)
 
     def get_password(self, appliance: Appliance) -> str:
         """Return the password of an appliance; raise if it was not typed, or elsewhere."""
         source, user = appliance.password, appliance.user
         if source.kind != "prompt":
-            return source.read(user)
+            return self.commands.read(source, user)
         typed = self.passwords.get((source, user)) or CredentialError(
             f"{user} would have to type it for {appliance.name}, and a typed password is not "
             "sent to another process",
-            advice="Store it where the worker can read it: env, file or keyring.",
+            advice="Store it where the worker can read it: env, file, keyring or command.",
             subject="password",
         )
         if isinstance(typed, CredentialError):
@@ -160,7 +164,16 @@ class LocalState:
 
 
 LOCAL_STATES: dict[str, LocalState] = {}
-NO_STATE = LocalState()
+
+
+def find_local_state(key: str) -> LocalState:
+    """Return the state of a collection; in a worker, one that no other process shares."""
+    return LOCAL_STATES.get(key) or _create_worker_state(key)
+
+
+@functools.lru_cache(maxsize=4)
+def _create_worker_state(key: str) -> LocalState:
+    return LocalState(key)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Final
 from backupkit import wire
 from backupkit.client import ApplianceClient
 from backupkit.collection.job_reading import read_jobs
-from backupkit.collection.local_state import LOCAL_STATES, NO_STATE
+from backupkit.collection.local_state import find_local_state
 from backupkit.collection.poll_result import PollOrder, PollResult
 from backupkit.errors import (
     ApplianceError,
@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 
 def poll(order: PollOrder) -> PollResult:
     """Poll one appliance; errors become part of the result."""
-    local = LOCAL_STATES.get(order.state_key, NO_STATE)
+    local = find_local_state(order.state_key)
     appliance, state = order.appliance, order.state
     result = PollResult.of(appliance.name, order.now(), state)
     result.details = _has_details(state)
@@ -93,7 +93,7 @@ def _read_appliance(client: ApplianceClient, result: PollResult, order: PollOrde
     """Read the new jobs and the schedules of one appliance."""
     state = order.state
     listed = _read_list(client, result, order)
-    lookup = LOCAL_STATES.get(order.state_key, NO_STATE).known_jobs
+    lookup = find_local_state(order.state_key).known_jobs
     digest = digest_job_list(listed)
     if digest == state.list_digest:
         known = frozenset(listed)

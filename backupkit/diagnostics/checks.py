@@ -8,6 +8,7 @@ import functools
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from time import monotonic, perf_counter
 from typing import Final, TypeAlias
@@ -19,13 +20,12 @@ from backupkit.diagnostics import api_checks, connection_checks, domain_check
 from backupkit.diagnostics.connection_checks import (
     CheckContext,
     Finding,
-    TypedPasswords,
     create_failed_finding,
 )
 from backupkit.diagnostics.nodes import resolve_host
 from backupkit.errors import BackupkitError, CredentialError, RightsError, one_line
 from backupkit.fleet import Appliance, Fleet, limits_of
-from backupkit.passwords import PasswordSource
+from backupkit.passwords import PasswordCache
 from backupkit.progress import open_bar
 from backupkit.tables import CHECKS
 
@@ -77,6 +77,7 @@ def doctor(
 
     Examples
     --------
+    >>> from backupkit.passwords import PasswordSource
     >>> nowhere = PasswordSource("env", "NOT_SET_ANYWHERE")
     >>> off = Appliance(name="vc-1", host="127.0.0.1:1", user="u@v.local", password=nowhere)
     >>> checks = doctor([off])
@@ -90,7 +91,7 @@ def doctor(
         known = fleet.appliances
     resolve = functools.cache(resolve_host)  # for all appliances
     now = clock or (lambda: datetime.now(UTC))
-    typed = _prompt_for_passwords(appliances)
+    passwords = _prompt_for_passwords(appliances)
     stop, deadline = threading.Event(), monotonic() + limits.deadline
     with (
         ThreadPoolExecutor(max_workers=max(1, min(workers, len(appliances)))) as pool,
@@ -102,7 +103,7 @@ def doctor(
                     _check_appliance,
                     CheckContext(
                         appliance,
-                        typed,
+                        passwords,
                         limits.override(appliance.limits),
                         deadline,
                         stop,
@@ -124,20 +125,18 @@ def doctor(
     return CHECKS.frame(dict(zip(CHECKS.names, columns, strict=bool(appliances))))
 
 
-def _prompt_for_passwords(appliances: Sequence[Appliance]) -> TypedPasswords:
-    """Prompt once for each password to be typed, before threads start."""
+def _prompt_for_passwords(appliances: Sequence[Appliance]) -> PasswordCache:
+    """Prompt once for each password to be typed, before threads start; return all passwords."""
     sources = {
         (appliance.password, appliance.user)
         for appliance in appliances
         if appliance.password.kind == "prompt"
     }
-    typed: dict[tuple[PasswordSource, str], str | CredentialError] = {}
+    passwords = PasswordCache()
     for source, user in sorted(sources, key=repr):
-        try:
-            typed[source, user] = source.read(user)
-        except CredentialError as error:  # affects only the appliances with this password
-            typed[source, user] = error
-    return typed
+        with suppress(CredentialError):  # affects only the appliances with this password
+            passwords.read(source, user)
+    return passwords
 
 
 def _check_appliance(context: CheckContext) -> list[tuple[object, ...]]:

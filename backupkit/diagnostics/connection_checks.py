@@ -4,13 +4,13 @@ import hashlib
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import ceil
 from time import perf_counter
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal
 
 import pandas as pd
 from cryptography import x509
@@ -21,14 +21,13 @@ from backupkit.client.connection_errors import connection_error
 from backupkit.client.tls import build_tls_options, fetch_certificate, format_fingerprint
 from backupkit.diagnostics.nodes import Resolve, resolve_host
 from backupkit.display.format import format_duration
-from backupkit.errors import BackupkitError, CredentialError, one_line
+from backupkit.errors import BackupkitError, one_line
 from backupkit.fleet import Appliance
-from backupkit.passwords import PasswordSource
+from backupkit.passwords import PasswordCache
 
 __all__ = [
     "CheckContext",
     "Finding",
-    "TypedPasswords",
     "check_address",
     "check_certificate",
     "check_connection",
@@ -42,8 +41,6 @@ EXPIRES_SOON: Final = timedelta(days=30)
 
 _WRONG_NAME: Final = frozenset({62, 64})  # OpenSSL: host name mismatch, address mismatch
 _OUT_OF_DATE: Final = frozenset({9, 10})  # OpenSSL: not yet valid, has expired
-
-TypedPasswords: TypeAlias = Mapping[tuple[PasswordSource, str], str | CredentialError]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +57,7 @@ class CheckContext:
     """State of the checks of one appliance, for the checks that follow."""
 
     appliance: Appliance
-    typed_passwords: TypedPasswords
+    passwords: PasswordCache
     limits: Limits
     deadline: float
     stop: threading.Event
@@ -221,14 +218,12 @@ def _format_host_names(certificate: x509.Certificate | None) -> str:
 def check_password(context: CheckContext) -> Finding:
     """Check that the source has a password."""
     source, user = context.appliance.password, context.appliance.user
-    password = context.typed_passwords.get((source, user)) or source.read(user)
-    if isinstance(password, CredentialError):
-        raise password
-    context.password = password
+    context.password = context.passwords.read(source, user)
     origins = {
         "env": f"in the environment variable {source.place}",
         "file": f"in the file {source.place}",
         "keyring": f"in the keyring, for {source.place}",
+        "command": f"printed by {source.place}",
         "prompt": "typed",
     }
     return Finding("ok", origins[source.kind])

@@ -10,9 +10,9 @@ from typing import Final
 
 from backupkit.client import ApplianceClient, Limits
 from backupkit.diagnostics.nodes import DomainNode, match_nodes, resolve_host
-from backupkit.errors import BackupkitError, CredentialError, NotFoundError, RightsError
+from backupkit.errors import BackupkitError, NotFoundError, RightsError
 from backupkit.fleet import Appliance, Fleet, limits_of
-from backupkit.passwords import PasswordSource
+from backupkit.passwords import PasswordCache
 from backupkit.wire import Node
 
 __all__ = ["Discovery", "discover", "explain"]
@@ -95,6 +95,7 @@ def discover(
 
     Examples
     --------
+    >>> from backupkit.passwords import PasswordSource
     >>> nowhere = PasswordSource("env", "NOT_SET_ANYWHERE")
     >>> off = Appliance(name="vc-1", host="127.0.0.1:1", user="u@v.local", password=nowhere)
     >>> discover([off]).unread
@@ -142,20 +143,19 @@ def discover(
 
 
 class _Reader:
-    """Reads the nodes that appliances list; each password is read once."""
+    """Reads the nodes that appliances list; a password is typed once."""
 
     def __init__(self, limits: Limits, deadline: float) -> None:
         self.stop = threading.Event()
         self._limits, self._deadline = limits, deadline
-        self._passwords: dict[tuple[PasswordSource, str], str | CredentialError] = {}
-        self._lock = threading.Lock()  # of the passwords: a prompt must not come twice
+        self._passwords = PasswordCache()
 
     def read(self, appliance: Appliance) -> list[Node] | str:
         """Return the nodes that an appliance lists, or why they could not be read."""
         try:
             with ApplianceClient(
                 appliance,
-                self._read_password(appliance),
+                self._passwords.read(appliance.password, appliance.user),
                 limits=self._limits.override(appliance.limits),
                 deadline=self._deadline,
                 stop=self.stop,
@@ -164,19 +164,6 @@ class _Reader:
         except BackupkitError as error:
             return explain(error)
         return next((error.text for error in errors.values()), "") or nodes
-
-    def _read_password(self, appliance: Appliance) -> str:
-        key = (appliance.password, appliance.user)
-        with self._lock:
-            if key not in self._passwords:
-                try:
-                    self._passwords[key] = appliance.password.read(appliance.user)
-                except CredentialError as error:
-                    self._passwords[key] = error
-            password = self._passwords[key]
-        if isinstance(password, CredentialError):
-            raise password
-        return password
 
 
 def explain(error: BackupkitError) -> str:

@@ -1,13 +1,12 @@
 """Comparison of the nodes of an SSO domain with the appliances of a fleet."""
 
-import ipaddress
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from backupkit.fleet import Appliance
-from backupkit.inventory import parse_host, split_port
+from backupkit.inventory import is_address, parse_host, split_port
 from backupkit.wire import Node
 
 __all__ = ["DomainNode", "Resolve", "match_nodes", "resolve_host"]
@@ -114,18 +113,10 @@ def _are_same(node: tuple[str, str], appliance: tuple[str, str]) -> bool:
         return False
     if first == second:
         return True
-    if _is_address(first) or _is_address(second):
+    if is_address(first) or is_address(second):
         return False
     short, long = sorted((first, second), key=len)
     return "." not in short and long.startswith(f"{short}.")
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _may_share_port(node: tuple[str, str], appliance: tuple[str, str]) -> bool:

@@ -120,6 +120,10 @@ class Database(ABC):
         """Run an action that reads a few rows by key."""
 
     @abstractmethod
+    def lock_run(self, *, wait: float) -> contextlib.AbstractContextManager[None]:
+        """Lock the history for one run; wait up to `wait` [s] for another one."""
+
+    @abstractmethod
     def check(self) -> list[str]:
         """Run the integrity check of the database and return its findings."""
 

@@ -121,6 +121,38 @@ class History:
         with contextlib.suppress(_RollbackError):
             self._database.write(attempt)
 
+    def lock_run(self, *, wait: float = 0) -> contextlib.AbstractContextManager[None]:
+        """Lock the history for one run, so that two runs do not overlap.
+
+        Appends and reads of others go on: only another `lock_run` waits. The lock is a file beside
+        a history file, and an advisory lock in PostgreSQL. It is released at the end of the
+        context, or of the process, however that ends.
+
+        Parameters
+        ----------
+        wait : float
+            How long to wait for another run [s].
+
+        Returns
+        -------
+        context manager
+            The lock.
+
+        Raises
+        ------
+        HistoryLockedError
+            On entry, if another run holds it for longer; the message says which.
+        HistoryError
+            If the lock cannot be used.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> with History(Path(tempfile.mkdtemp()) / "history.db").lock_run(wait=5):
+        ...     pass  # collect and report
+        """
+        return self._database.lock_run(wait=wait)
+
     @property
     def identity(self) -> bytes:
         """Random bytes of this history; the aliases of redacted reports derive from them."""

@@ -19,6 +19,7 @@ from backupkit.history.databases import (
     history_not_found,
     insert_first_rows,
 )
+from backupkit.history.locks import lock_session
 from backupkit.history.schema import build_statements
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _T = TypeVar("_T")
 
 _SCHEMA: Final = "backupkit"
 _LOCK_ID: Final = 0x76634270  # of PostgreSQL's advisory locks: one append at a time
+_RUN_LOCK_ID: Final = _LOCK_ID + 1  # one run at a time
 _GROWING_TABLES: Final = ("observations_apart", "jobs", "polls", "schedules", "texts", "messages")
 _IDLE_STATUS: Final = 0  # libpq's status of a connection without a transaction
 
@@ -196,6 +198,17 @@ class Postgres(Database):
         state = getattr(error, "sqlstate", None) or ""
         lost = state[:2] in {"08", "57"} if state else True
         return self._has_connected and lost and isinstance(error, self._driver.OperationalError)
+
+    @contextlib.contextmanager
+    def lock_run(self, *, wait: float) -> Iterator[None]:
+        def connect(name: str) -> Any:  # noqa: ANN401 # psycopg's connection
+            return self._driver.connect(self.uri, autocommit=True, application_name=name)
+
+        try:
+            with lock_session(connect, self.uri, _RUN_LOCK_ID, wait=wait):
+                yield
+        except self._driver.Error as error:
+            raise self.build_error(error, "locked") from error
 
     def check(self) -> list[str]:
         """Return nothing: the server checks its own pages, and `verify` reads every row."""

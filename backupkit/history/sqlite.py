@@ -20,6 +20,7 @@ from backupkit.history.databases import (
     history_not_found,
     insert_first_rows,
 )
+from backupkit.history.locks import lock_file
 from backupkit.history.schema import SCHEMA_VERSION, build_statements
 
 if TYPE_CHECKING:
@@ -268,6 +269,9 @@ class SQLite(Database):
                 return action(connection)
         except sqlite3.Error as error:
             raise self.build_error(error, "read") from error
+
+    def lock_run(self, *, wait: float) -> contextlib.AbstractContextManager[None]:
+        return lock_file(Path(self.uri), wait=wait)
 
     def check(self) -> list[str]:
         def run(connection: Connection) -> list[str]:

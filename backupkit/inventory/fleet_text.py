@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from backupkit.inventory.hosts import ListedHost
-from backupkit.passwords import PasswordSource
+from backupkit.passwords import PasswordSource, split_command
 
 __all__ = ["KEYS", "Setup", "format_appliance", "format_fleet", "quote"]
 
@@ -92,7 +92,7 @@ def format_fleet(hosts: Sequence[ListedHost], setup: Setup) -> str:
     <BLANKLINE>
     [defaults] # of every appliance; its own line may state another value
     user = "reader@vsphere.local" # member of the SSO group SystemConfiguration.Administrators
-    password = { env = "SECRET" } # or { file = "path" }, { keyring = "service" }, { prompt = true }
+    password = { env = "SECRET" } # or file = "path", keyring = "name", command = ["pass", "vc"]
     # ca_bundle = "ca.pem" # authority of the certificates, if the system does not trust it
     <BLANKLINE>
     [policy]
@@ -113,10 +113,9 @@ def _lines(hosts: Sequence[ListedHost], setup: Setup) -> Iterator[str]:
         f"user = {quote(setup.user)} # member of the SSO group SystemConfiguration.Administrators"
     )
     source = setup.password
-    value = "prompt = true" if source.kind == "prompt" else f"{source.kind} = {quote(source.place)}"
     yield (
-        f"password = {{ {value} }} "
-        '# or { file = "path" }, { keyring = "service" }, { prompt = true }'
+        f"password = {{ {_format_source(source)} }} "
+        '# or file = "path", keyring = "name", command = ["pass", "vc"]'
     )
     comment = "# authority of the certificates, if the system does not trust it"
     if setup.ca_bundle is None:
@@ -129,3 +128,12 @@ def _lines(hosts: Sequence[ListedHost], setup: Setup) -> Iterator[str]:
     yield ""
     yield "[policy]"
     yield f"rpo = {quote(setup.rpo)} # largest accepted age of the newest backup"
+
+
+def _format_source(source: PasswordSource) -> str:
+    if source.kind == "prompt":
+        return "prompt = true"
+    if source.kind == "command":
+        arguments = split_command(source.place, where="command")
+        return f"command = [{', '.join(map(quote, arguments))}]"
+    return f"{source.kind} = {quote(source.place)}"

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["ListedHost", "parse_host"]
+__all__ = ["ListedHost", "is_address", "parse_host", "split_port"]
 
 _URL: Final = re.compile(r"https?://(?:[^/@]*@)?(?P<address>[^/?#]+).*", re.IGNORECASE | re.DOTALL)
 _HTTPS_PORT: Final = ":443"
+_PORT: Final = re.compile(r":[0-9]+\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,3 +52,31 @@ def parse_host(text: str) -> str:
         return f"[{ipaddress.IPv6Address(host)}]"
     except ValueError:
         return host.removesuffix(_HTTPS_PORT).removesuffix(".")
+
+
+def split_port(host: str) -> str:
+    """Return a host without its port and without the brackets of IPv6.
+
+    Examples
+    --------
+    >>> split_port("vc-1.example.com:8443"), split_port("[2001:db8::1]")
+    ('vc-1.example.com', '2001:db8::1')
+    """
+    if host.endswith("]"):
+        return host.strip("[]")
+    return _PORT.sub("", host).strip("[]")
+
+
+def is_address(host: str) -> bool:
+    """Return whether a host without port and brackets is an IP address.
+
+    Examples
+    --------
+    >>> is_address("192.0.2.17"), is_address("vc-1")
+    (True, False)
+    """
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,31 +1,13 @@
 """Names of appliances, made of their hosts."""
 
-import ipaddress
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Final
 
 from backupkit.errors import SettingsError, one_line
-from backupkit.inventory.hosts import ListedHost
+from backupkit.inventory.hosts import ListedHost, is_address, split_port
 
-__all__ = ["name_hosts", "split_port"]
-
-_PORT: Final = re.compile(r":[0-9]+\Z")
-
-
-def split_port(host: str) -> str:
-    """Return a host without its port and without the brackets of IPv6.
-
-    Examples
-    --------
-    >>> split_port("vc-1.example.com:8443"), split_port("[2001:db8::1]")
-    ('vc-1.example.com', '2001:db8::1')
-    """
-    if host.endswith("]"):
-        return host.strip("[]")
-    return _PORT.sub("", host).strip("[]")
+__all__ = ["name_hosts"]
 
 
 def name_hosts(hosts: Sequence[ListedHost], *, taken: Iterable[str] = ()) -> list[ListedHost]:
@@ -82,11 +64,7 @@ def _begin(host: ListedHost) -> str:
 def _shorten(host: str) -> str:
     """Return the first part of a host name; an address stays whole."""
     bare = split_port(host)
-    try:
-        ipaddress.ip_address(bare)
-    except ValueError:
-        return bare.partition(".")[0] or bare
-    return bare
+    return bare if is_address(bare) else bare.partition(".")[0] or bare
 
 
 def _choose(host: str, short: str, counts: Counter[str]) -> str:

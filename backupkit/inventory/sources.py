@@ -9,7 +9,7 @@ from typing import Final
 
 from backupkit.errors import SettingsError, one_line
 from backupkit.inventory.ansible import is_ansible_ini, parse_ansible_ini, parse_ansible_json
-from backupkit.inventory.hosts import ListedHost, parse_host
+from backupkit.inventory.hosts import ListedHost, is_address, parse_host, split_port
 from backupkit.settings import decode_text
 
 __all__ = ["HEADINGS", "read_source", "read_text"]
@@ -28,6 +28,9 @@ HEADINGS: Final = {
 
 _DELIMITERS: Final = ",;\t|"
 _SEPARATORS: Final = re.compile(r"[\s,;]+")
+_HOST_NAME: Final = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+\.?")
+"""Host name with its domain."""
+
 _YAML: Final = frozenset({".yml", ".yaml"})
 _MAX_HEADINGS: Final = 12  # in an error
 
@@ -48,6 +51,11 @@ def read_source(path: Path, *, only: str | None = None) -> list[ListedHost]:
     SettingsError
         If the file cannot be read, or has no host; the message names the file and the line.
     """
+    if path.suffix.lower() == ".toml":
+        raise SettingsError(
+            f"{path}: a fleet.toml is no list of hosts. Add appliances to it by hand, or with: "
+            "backupkit discover --add"
+        )
     if path.suffix.lower() in _YAML:
         raise SettingsError(
             f"{path}: an inventory in YAML is read by Ansible itself. Convert it with: "
@@ -138,6 +146,8 @@ def _parse_csv(text: str, delimiter: str, *, source: str, only: str | None) -> l
                 raise SettingsError(f"{place}: the host is missing.")
             if host is None and name is None:
                 raise SettingsError(f"{place}: the name is missing.")
+            if host and name and _is_better_host(name, host):
+                host, name = name, None
             if only is None or values.get("group") == only:
                 hosts.append(
                     ListedHost(
@@ -150,6 +160,11 @@ def _parse_csv(text: str, delimiter: str, *, source: str, only: str | None) -> l
     except csv.Error as error:
         raise SettingsError(f"{source}, line {rows.line_num}: {error}.") from error
     return hosts
+
+
+def _is_better_host(name: str, host: str) -> bool:
+    """Return whether a name is the host name of an address, as certificates have it."""
+    return is_address(split_port(parse_host(host))) and bool(_HOST_NAME.fullmatch(name))
 
 
 def _find_columns(header: list[str], *, source: str) -> dict[str, int]:

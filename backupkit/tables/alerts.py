@@ -238,6 +238,16 @@ class ChannelState:
     error: str = ""
     queued: int = 0
 
+    @property
+    def text(self) -> str:
+        """Queue and newest error as text."""
+        parts = [f"{self.queued:,} queued"] if self.queued else []
+        if self.next_try_at is not None:
+            times = "time" if self.failures == 1 else "times"
+            parts.append(f"failed {self.failures:,} {times}")
+            parts.append(f"next try after {self.next_try_at:%Y-%m-%d %H:%M} UTC")
+        return ", ".join(parts) + (f": {self.error}" if self.error else "")
+
 
 def build_alert_key(kind: str, subject: str, cause: str = "") -> str:
     """Return the key of an alert.

@@ -27,8 +27,8 @@ from backupkit.errors import CredentialError, DeliveryError, MailError, Settings
 from backupkit.mail import MailServer
 from backupkit.passwords import PasswordSource
 from backupkit.tables.alerts import AlertChange, OutgoingMessage
-from tests.alerts.conftest import Receiver
 from tests.conftest import EPOCH, OddServer
+from tests.receiver import Receiver
 from tests.smtp import Serve, serving
 
 SECRET = "s3cr3t-token"

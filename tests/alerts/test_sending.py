@@ -28,11 +28,11 @@ from backupkit.alerts.sending import send_facts
 from backupkit.errors import HistoryError
 from backupkit.history.alerts import SENDING_LIMIT
 from backupkit.tables.alerts import Mute
-from tests.alerts.conftest import Receiver
 from tests.alerts.scripted import CrashError, ScriptedChannel
 from tests.builders import assess_week, snapshot
 from tests.conftest import EPOCH, repeats
 from tests.processes import wait_until
+from tests.receiver import Receiver
 
 HOUR = timedelta(hours=1)
 MakeHistory = Callable[[], History]

@@ -114,6 +114,16 @@ class TestCsv:
         [host] = read("name\nvc-1.example.com\n")
         assert (host.host, host.name) == ("vc-1.example.com", None)
 
+    def test_address_and_name(self) -> None:
+        """A full host name counts more than an address, as certificates have it."""
+        text = "Name,IP Address\nvc-1.test,10.0.0.1\nvc 2,10.0.0.2\nvc-3,[::1]:8443\n1.2,10.0.0.4\n"
+        assert [(host.host, host.name) for host in read(text)] == [
+            ("vc-1.test", None),
+            ("10.0.0.2", "vc 2"),
+            ("[::1]:8443", "vc-3"),
+            ("10.0.0.4", "1.2"),
+        ]
+
     def test_one_group(self) -> None:
         """Only the rows of a group are read, if one is stated."""
         text = "host,env\nvc-1,prod\nvc-2,test\nvc-3,\n"
@@ -222,6 +232,11 @@ class TestFile:
         """A missing file is an error that names it."""
         with pytest.raises(SettingsError, match=r"none.csv: cannot be read: No such file"):
             read_source(tmp_path / "none.csv")
+
+    def test_toml(self, tmp_path: Path) -> None:
+        """A fleet.toml is no list of hosts."""
+        with pytest.raises(SettingsError, match=r"fleet.toml: a fleet.toml is no list of hosts"):
+            read_source(tmp_path / "fleet.toml")
 
     def test_yaml(self, tmp_path: Path) -> None:
         """An inventory in YAML is converted by Ansible's own command."""

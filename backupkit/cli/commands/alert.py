@@ -72,7 +72,7 @@ def list_(history: HistoryOption = HISTORY, *, as_json: AsJson = False) -> None:
             echo(f"Muted: {mute.selector} until {_time(mute.end)} by {mute.by}: {mute.reason}")
     for channel in state.channels:
         if channel.queued or channel.error:
-            echo(f"Channel {channel.channel}: {_describe_channel(channel)}")
+            echo(f"Channel {channel.channel}: {channel.text}")
     for message in state.unclear:
         echo(f"Perhaps sent: the message of {_time(message.created_at)} on {message.channel}")
         for change in message.changes:
@@ -200,27 +200,20 @@ def _print_preview(
 
 
 def _print_run(run: "AlertRun", *, as_json: bool) -> None:
-    errors = {
-        **{
-            name: f"{error.rstrip('.')}. It is tried again later."
-            for name, error in run.failed.items()
-        },
-        **{name: _describe_channel(channel) for name, channel in run.waiting.items()},
-    }
     if as_json:
         print_json(
             {
                 "sent": [{"channel": name, "changes": number} for name, number in run.sent.items()],
-                "failed": [{"channel": name, "error": error} for name, error in errors.items()],
+                "failed": [{"channel": name, "error": error} for name, error in run.errors.items()],
                 "decisions": [_build_decision(one) for one in run.decisions],
             }
         )
     else:
         for name, number in run.sent.items():
             echo(f"Sent to {name}: {number:,} {'change' if number == 1 else 'changes'}")
-        if not run.sent and not errors:
+        if not run.sent and run.ok:
             echo("Nothing to send.")
-    for name, error in errors.items():
+    for name, error in run.errors.items():
         echo(f"backupkit: alerts, channel {name}: {error}", err=True)
 
 
@@ -235,15 +228,6 @@ def _describe_alert(one: "Alert", mutes: "tuple[Mute, ...]", now: datetime) -> s
     if one.unstable_since is not None:
         parts.append(f"unstable since {_time(one.unstable_since)}")
     return ", ".join(parts)
-
-
-def _describe_channel(channel: "ChannelState") -> str:
-    parts = [f"{channel.queued:,} queued"] if channel.queued else []
-    if channel.failures:
-        times = "time" if channel.failures == 1 else "times"
-        parts.append(f"failed {channel.failures:,} {times}")
-        parts.append(f"next try after {_time(channel.next_try_at)}")
-    return ", ".join(parts) + (f": {channel.error}" if channel.error else "")
 
 
 def _time(moment: datetime | None) -> str:

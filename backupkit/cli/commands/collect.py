@@ -3,7 +3,7 @@
 import signal
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,7 @@ from backupkit.cli.options import (
     FLEET,
     HISTORY,
     MAX_APPLIANCES,
+    WAIT,
     ApplianceOption,
     AsJson,
     ConcurrencyOption,
@@ -29,6 +30,7 @@ from backupkit.cli.options import (
     ReadOption,
     ResponseOption,
     SiteOption,
+    WaitOption,
     echo,
     echo_by_appliance,
     frame_to_records,
@@ -50,7 +52,9 @@ __all__ = [
     "collect",
     "collect_and_store",
     "exit_code",
+    "format_summary",
     "interrupt_on_sigterm",
+    "lock_history",
     "open_fleet_and_history",
 ]
 
@@ -84,12 +88,13 @@ def collect(  # noqa: PLR0913 # one parameter per option
     full: Annotated[
         bool, typer.Option("--full", help="Read all jobs again, and compare them with the history.")
     ] = False,
+    wait: WaitOption = WAIT,
     as_json: AsJson = False,
 ) -> int:
     """Poll every appliance once, and store what is new in the history.
 
-    Exit code: 0 all appliances were read, 3 some were not, or not completely, 4 none was, 130
-    stopped with Ctrl-C.
+    Exit code: 0 all appliances were read, 3 some were not, or not completely, 4 none was, 7 another
+    run works with the history, 130 stopped with Ctrl-C.
     What was read before Ctrl-C is stored.
     """
     selection = Selection(appliance, group, site)
@@ -104,13 +109,20 @@ def collect(  # noqa: PLR0913 # one parameter per option
         concurrency=concurrency,
         per_appliance=per_appliance,
     )
-    with interrupt_on_sigterm():
+    with interrupt_on_sigterm(), lock_history(store, wait):
         snapshot, added = collect_and_store(
             appliances, store, limits=limits, strategy=strategy, full=full
         )
     if as_json:
         print_json(_build_json_summary(snapshot, added))
     return STOPPED if snapshot.stopped else exit_code(snapshot)
+
+
+def lock_history(store: "History", wait: str) -> AbstractContextManager[None]:
+    """Lock the history for this run; `wait` is the text of --wait."""
+    from backupkit.settings import parse_duration  # noqa: PLC0415 # keeps --help fast
+
+    return store.lock_run(wait=parse_duration(wait, where="--wait").total_seconds())
 
 
 def open_fleet_and_history(
@@ -137,14 +149,16 @@ def collect_and_store(
     limits: "Limits | None" = None,
     strategy: "Strategy" = "auto",
     full: bool = False,
+    with_summary: bool = True,
 ) -> tuple["Snapshot", "AppendResult"]:
-    """Collect, store the result meanwhile, and print a summary."""
+    """Collect, store the result meanwhile, and print a summary and the errors."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", category=BackupkitWarning)
         snapshot, added = bk.collect_into(
             history, fleet, full=full, limits=limits, strategy=strategy
         )
-    _echo_summary(snapshot, added)
+    if with_summary:
+        echo(format_summary(snapshot, added), err=True)
     if snapshot.stopped or _count_read(snapshot):  # else the summary says that none was read
         for warning in caught:
             echo(f"  {warning.message}", err=True)
@@ -178,8 +192,8 @@ def _count_read(snapshot: "Snapshot") -> int:
     return sum(was_list_read(polls))
 
 
-def _echo_summary(snapshot: "Snapshot", added: "AppendResult") -> None:
-    """Print a summary of the collection in one sentence."""
+def format_summary(snapshot: "Snapshot", added: "AppendResult") -> str:
+    """Return a summary of the collection in one sentence."""
     from backupkit.collection.snapshot import was_list_read  # noqa: PLC0415 # keeps --help fast
 
     [polls] = snapshot.rows("polls")
@@ -192,10 +206,9 @@ def _echo_summary(snapshot: "Snapshot", added: "AppendResult") -> None:
     parts += [f"{added.vanished:,} no longer listed"] if added.vanished else []
     parts += [f"{unchanged:,} known and not read again"] if unchanged > 0 else []
     parts += [f"{unread:,} could not be read"] if unread else []
-    echo(
+    return (
         f"Read {read} of {len(polls)} appliances{f' and {partial} in part' if partial else ''}: "
-        f"{', '.join(parts)}, in {_sum(polls['requests']):,} requests.",
-        err=True,
+        f"{', '.join(parts)}, in {_sum(polls['requests']):,} requests."
     )
 
 

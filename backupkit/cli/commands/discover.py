@@ -59,7 +59,8 @@ def discover(  # noqa: PLR0913 # one parameter per option
         typer.Option(
             "--password-from",
             metavar="SOURCE",
-            help="Where its password is: env:VARIABLE, file:PATH, keyring:SERVICE or prompt.",
+            help="Where its password is: env:VARIABLE, file:PATH, keyring:SERVICE, command:PROGRAM "
+            "or prompt.",
         ),
     ] = None,
     ca_bundle: Annotated[

@@ -11,9 +11,10 @@ import backupkit as bk
 from backupkit.cli.commands.collect import (
     collect_and_store,
     interrupt_on_sigterm,
+    lock_history,
     open_fleet_and_history,
 )
-from backupkit.cli.options import echo, print_json
+from backupkit.cli.options import WAIT, echo, print_json
 from backupkit.cli.selection import Selection
 from backupkit.errors import BackupkitWarning, SettingsError
 
@@ -28,7 +29,7 @@ _VARIABLE: Final = "BACKUPKIT_PASSWORD"
 def collect_first(fleet: Path, history: str, selection: Selection) -> None:
     """Poll the selected appliances, and store what is new; the summary goes to stderr."""
     appliances, store = open_fleet_and_history(fleet, history, selection)
-    with interrupt_on_sigterm():
+    with interrupt_on_sigterm(), lock_history(store, WAIT):
         collect_and_store(appliances, store)
 
 

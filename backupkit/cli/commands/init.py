@@ -55,8 +55,8 @@ def init(  # noqa: PLR0913 # one parameter per option
         typer.Option(
             "--password-from",
             metavar="SOURCE",
-            help="Where the password is: env:VARIABLE, file:PATH, keyring:SERVICE or prompt "
-            f"(default: {DEFAULT_PASSWORD}).",
+            help="Where the password is: env:VARIABLE, file:PATH, keyring:SERVICE, command:PROGRAM "
+            f"or prompt (default: {DEFAULT_PASSWORD}).",
         ),
     ] = None,
     ca_bundle: Annotated[
@@ -193,10 +193,16 @@ def _read_sources(sources: Iterable[str], *, only: str | None) -> Iterator["List
         path = Path(source)
         if source == STDIO:
             yield from read_text(sys.stdin.read(), source="stdin", only=only)
-        elif path.suffix.lower() in _FILES or path.is_file():
+        elif _looks_like_path(source) or path.is_file():
             yield from read_source(path, only=only)
         else:
             yield ListedHost(host=parse_host(source))
+
+
+def _looks_like_path(source: str) -> bool:
+    """Return whether a source cannot be a host, so that a missing file is named as one."""
+    is_url = "://" in source
+    return not is_url and (Path(source).suffix.lower() in _FILES or "/" in source)
 
 
 def _prepare(answers: _Answers, *, site: str | None, group: str | None, output: str) -> "Setup":

@@ -22,6 +22,7 @@ from backupkit.cli.options import (
     echo,
     print_json,
 )
+from backupkit.cli.run_settings import parse_states
 from backupkit.cli.selection import Selection
 from backupkit.errors import CredentialError, MailError, SettingsError
 
@@ -31,11 +32,10 @@ if TYPE_CHECKING:
     from backupkit.assessment import Assessment
     from backupkit.settings import SettingsFile
 
-__all__ = ["report"]
+__all__ = ["VERDICT_EXIT_CODE", "assess_earlier_period", "parse_states_option", "report"]
 
 VERDICT_EXIT_CODE: Final = 5
 MAIL_EXIT_CODE: Final = 6
-_VERDICT_STATES: Final = ("missed", "target-unknown", "met", "breach", "unknown", "compliant")
 
 
 class _EarlierReport(msgspec.Struct):
@@ -140,8 +140,8 @@ def report(  # noqa: PLR0913 # one parameter per option
     """
     from backupkit.settings import read_toml  # noqa: PLC0415 # keeps --help fast
 
-    fail_states = _parse_states(fail_on, option="--fail-on")
-    mail_states = _parse_states(mail_if, option="--mail-if")
+    fail_states = parse_states_option(fail_on, option="--fail-on")
+    mail_states = parse_states_option(mail_if, option="--mail-if")
     must_mail = mail or bool(mail_to)
     if mail_states and not must_mail:
         raise SettingsError("--mail-if needs --mail or --mail-to ADDRESS.")
@@ -161,7 +161,7 @@ def report(  # noqa: PLR0913 # one parameter per option
         quarter=quarter,
         timezone=timezone,
     )
-    comparison = _assess_earlier_period(compare_with, assessment, history, file, selection)
+    comparison = assess_earlier_period(compare_with, assessment, history, file, selection)
     document = bk.report(assessment, before=comparison)
     if redact or redact_key is not None:
         document = _redact_report(document, history, redact_key)
@@ -198,7 +198,7 @@ def report(  # noqa: PLR0913 # one parameter per option
     return VERDICT_EXIT_CODE if states & fail_states else 0
 
 
-def _assess_earlier_period(
+def assess_earlier_period(
     text: str,
     current: "Assessment",
     history: str,
@@ -292,11 +292,6 @@ def _mail_report(
     return recipients
 
 
-def _parse_states(text: str, *, option: str) -> frozenset[str]:
-    states = frozenset(word.strip() for word in text.split(",") if word.strip())
-    if invalid := states - set(_VERDICT_STATES):
-        raise SettingsError(
-            f'{option}: "{min(invalid)}" is none of {", ".join(_VERDICT_STATES)}; for example: '
-            f"{option} missed,breach,unknown"
-        )
-    return states
+def parse_states_option(text: str, *, option: str) -> frozenset[str]:
+    """Parse the states of a verdict that an option lists."""
+    return parse_states(text, option=option, example=f"{option} missed,breach,unknown")

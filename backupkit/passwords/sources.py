@@ -1,27 +1,19 @@
-"""Sources of passwords, as fleet.toml names them; never the passwords themselves."""
+"""Source of a password: where it is, never the password itself."""
 
 import getpass
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, Self, TypeVar
-
-import msgspec
+from typing import Final, Literal, Self
 
 from backupkit.errors import CredentialError, SettingsError
-from backupkit.settings import check_text, convert, decode_text, has_control_characters
+from backupkit.passwords.commands import join_command, run_command, split_command
+from backupkit.settings import check_text, decode_text, has_control_characters
 
-__all__ = ["SOURCE_FORMS", "PasswordEntry", "PasswordSource", "convert_table"]
-
-T = TypeVar("T")
+__all__ = ["PROMPTED", "PasswordSource"]
 
 PROMPTED: Final = "the fleet"
 """Target that the prompt for the password of a fleet names."""
-
-SOURCE_FORMS: Final = (
-    '{ env = "VARIABLE" }, { file = "path" }, { keyring = "service" } or { prompt = true }'
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +22,11 @@ class PasswordSource:
 
     Attributes
     ----------
-    kind : {"env", "file", "keyring", "prompt"}
+    kind : {"env", "file", "keyring", "command", "prompt"}
         Type of the source.
     place : str
-        Environment variable, file path, keyring service, or target named in the prompt.
+        Environment variable, file path, keyring service, command line that prints the password,
+        or target named in the prompt.
 
     Examples
     --------
@@ -41,7 +34,7 @@ class PasswordSource:
     PasswordSource(kind='env', place='VCSA_PASSWORD')
     """
 
-    kind: Literal["env", "file", "keyring", "prompt"]
+    kind: Literal["env", "file", "keyring", "command", "prompt"]
     place: str
 
     @classmethod
@@ -57,6 +50,8 @@ class PasswordSource:
         --------
         >>> PasswordSource.parse("file:secrets/vc", where="--password-from")
         PasswordSource(kind='file', place='secrets/vc')
+        >>> PasswordSource.parse("command:pass show 'vcenter reader'", where="--password-from")
+        PasswordSource(kind='command', place="pass show 'vcenter reader'")
         """
         check_text(text, where=where)
         kind, _, place = text.strip().partition(":")
@@ -64,9 +59,12 @@ class PasswordSource:
             return cls("prompt", PROMPTED)
         if kind in {"env", "file", "keyring"} and place.strip():
             return cls(kind, place.strip())  # type: ignore[arg-type] # one of the three
+        if kind == "command" and place.strip():
+            return cls("command", join_command(split_command(place, where=where)))
         raise SettingsError(
             f"{where}: this is no source of a password; write env:VARIABLE, file:PATH, "
-            "keyring:SERVICE or prompt. The password itself must not be written there."
+            "keyring:SERVICE, command:PROGRAM or prompt. The password itself must not be "
+            "written there."
         )
 
     def read(self, user: str) -> str:
@@ -101,6 +99,10 @@ class PasswordSource:
                 password = self._read_keyring(user)
                 problem = f"the keyring has no password of {user} for {self.place}"
                 advice = f"Store it with: keyring set {self.place} {user}"
+            case "command":
+                password = run_command(self.place)
+                problem = f"the command {self.place} printed nothing on its first line"
+                advice = "Run it by hand: its first line of output must be the password."
             case _:
                 password = self._prompt(user)
                 problem, advice = "none was typed", "Run the command again at a terminal."
@@ -157,34 +159,3 @@ class PasswordSource:
                 f"the keyring cannot be read for {self.place}: {type(error).__name__}",
                 subject="password",
             ) from error
-
-
-class PasswordEntry(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Password source in fleet.toml: exactly one of the four keys is set."""
-
-    env: str | None = None
-    file: str | None = None
-    keyring: str | None = None
-    prompt: bool | None = None
-
-    def source(self, *, where: str, folder: Path, key: str = "password") -> PasswordSource:
-        """Return the source; `folder` is the base of a relative file path, `key` the entry."""
-        given = {name: value for name, value in msgspec.structs.asdict(self).items() if value}
-        if len(given) != 1:
-            raise SettingsError(f'{where}: "{key}" must be one of {SOURCE_FORMS}.')
-        [(kind, place)] = given.items()
-        if kind == "file":
-            place = str(folder / place)
-        return PasswordSource(kind, PROMPTED if kind == "prompt" else place)  # type: ignore[arg-type] # a field's name is the kind
-
-
-def convert_table(
-    table: Mapping[str, Any], kind: type[T], *, where: str, examples: Mapping[str, str]
-) -> T:
-    """Convert a table that may have a password source; reject a password written as text."""
-    if isinstance(table.get("password"), str):
-        raise SettingsError(
-            f"{where}: a password must not be in this file. Name its source: "
-            f"password = {SOURCE_FORMS}."
-        )
-    return convert(table, kind, where=where, examples=examples)

@@ -1,13 +1,12 @@
-"""Servers and channels for the tests of alerts."""
+"""An HTTP server on loopback that stores what it gets."""
 
+import contextlib
 import http.server
 import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
-
-import pytest
 
 
 @dataclass
@@ -27,8 +26,8 @@ class Receiver:
         return [json.loads(body) for method, _, _, body in self.seen if method == "POST"]
 
 
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
+@contextlib.contextmanager
+def receiving() -> Iterator[Receiver]:
     """Run an HTTP server on loopback."""
     found = Receiver()
     found.gate.set()

@@ -1,0 +1,113 @@
+"""Table [run] of fleet.toml: what ``backupkit run`` does after the collection."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from backupkit.errors import SettingsError
+
+if TYPE_CHECKING:
+    from backupkit.settings import SettingsFile
+
+__all__ = ["ALWAYS", "VERDICT_STATES", "RunSettings", "parse_states"]
+
+VERDICT_STATES: Final = ("missed", "target-unknown", "met", "breach", "unknown", "compliant")
+"""States of both verdicts: of the period, then of its end."""
+
+ALWAYS: Final = "always"
+_EXAMPLES: Final = {
+    "report": 'report = "reports"',
+    "keep": "keep = 30",
+    "last": 'last = "30d"',
+    "metrics": 'metrics = "/var/lib/node_exporter/backupkit.prom"',
+    "mail": 'mail = "breach,unknown"',
+}
+
+
+class _Entry(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Table [run] of fleet.toml."""
+
+    report: str | None = None
+    keep: int = 30
+    last: str = "30d"
+    metrics: str | None = None
+    mail: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """Steps of a run after the collection; None or an empty set leaves a step out.
+
+    Attributes
+    ----------
+    report : Path, optional
+        Folder of the reports, one for each day.
+    keep : int
+        Number of days whose reports are kept.
+    last : str
+        Length of the period, such as ``30d``.
+    metrics : Path, optional
+        File for the textfile collector of the node exporter.
+    mail : frozenset of str
+        States of a verdict for which the report is mailed.
+    """
+
+    report: Path | None = None
+    keep: int = 30
+    last: str = "30d"
+    metrics: Path | None = None
+    mail: frozenset[str] = frozenset()
+
+    @classmethod
+    def load(cls, file: "SettingsFile") -> "RunSettings":
+        """Read ``[run]`` of fleet.toml; paths in it are relative to its folder.
+
+        Raises
+        ------
+        SettingsError
+            If an entry is wrong; the message names file, table and key.
+        """
+        from backupkit.settings import convert, parse_duration  # noqa: PLC0415 # fast --help
+
+        where = f"{file}, [run]"
+        entry = convert(file.table("run"), _Entry, where=where, examples=_EXAMPLES)
+        if entry.keep < 1:
+            raise SettingsError(
+                f'{where}: "keep" must be at least 1; for example: {_EXAMPLES["keep"]}'
+            )
+        parse_duration(entry.last, where=f'{where}: "last"')
+        mail = entry.mail or ""
+        folder = file.path.parent
+        return cls(
+            report=None if entry.report is None else folder / entry.report,
+            keep=entry.keep,
+            last=entry.last,
+            metrics=None if entry.metrics is None else folder / entry.metrics,
+            mail=frozenset(VERDICT_STATES)
+            if mail == ALWAYS
+            else parse_states(mail, option=f'{where}: "mail"', example=_EXAMPLES["mail"]),
+        )
+
+
+def parse_states(text: str, *, option: str, example: str) -> frozenset[str]:
+    """Parse a list of states of a verdict, with commas between them.
+
+    Raises
+    ------
+    SettingsError
+        If one is none of `VERDICT_STATES`.
+
+    Examples
+    --------
+    >>> sorted(parse_states("missed, breach", option="--mail-if", example=""))
+    ['breach', 'missed']
+    """
+    states = frozenset(word.strip() for word in text.split(",") if word.strip())
+    if invalid := states - set(VERDICT_STATES):
+        raise SettingsError(
+            f'{option}: "{min(invalid)}" is none of {", ".join(VERDICT_STATES)}; for example: '
+            f"{example}"
+        )
+    return states
