@@ -8,6 +8,7 @@ from typing import Final
 import pandas as pd
 
 from backupkit.assessment import Assessment
+from backupkit.assessment.result import breach_since, exposure
 from backupkit.display.format import sanitise
 from backupkit.tables import IN_SCOPE_STATES, STATES
 
@@ -97,6 +98,7 @@ def check_result(assessment: Assessment) -> CheckResult:
         sentence = f"{sentence} ({names}{omitted})"
     if not assessment.is_current:
         sentence = f"at the end of the period, {sentence}"
+    sentence += _describe_worst(assessment)
     sentence = f"{sentence}; {'target met' if period.state == 'met' else period.sentence}"
     performance = " ".join(_format_performance(assessment, len(at_risk)))
     return CheckResult(code, _SEPARATORS.sub(" ", sentence), performance)
@@ -106,6 +108,25 @@ def find_partly_read(assessment: Assessment) -> list[str]:
     """Return the appliances with listed jobs that their newest good poll could not read."""
     unread = assessment.coverage["jobs_unread"].gt(0).fillna(value=False)
     return list(assessment.coverage.index[unread & assessment.coverage["configured"]])
+
+
+def _describe_worst(assessment: Assessment) -> str:
+    """Return since when the worst appliance is in breach, and who was never backed up; or ""."""
+    rows = assessment.figures
+    in_breach = rows[rows["state"] == "breach"]
+    if in_breach.empty:
+        return ""
+    worst = in_breach.iloc[0]
+    name = sanitise(in_breach.index[0], limit=60)
+    since = breach_since(worst, "UTC")
+    text = f"; {name} is in breach since {since}, exposure {exposure(worst)}"
+    never = in_breach.index[1:].intersection(assessment.never_backed_up, sort=False)
+    if never.empty:
+        return text
+    also = " too" if pd.isna(worst["last_success"]) else ""
+    names = ", ".join(sanitise(name, limit=60) for name in never[:_MAX_NAMED])
+    omitted = f" and {len(never) - _MAX_NAMED:,} more" if len(never) > _MAX_NAMED else ""
+    return f"{text}; never backed up{also}: {names}{omitted}"
 
 
 def _format_performance(assessment: Assessment, at_risk: int) -> Iterator[str]:
@@ -129,8 +150,12 @@ def _format_performance(assessment: Assessment, at_risk: int) -> Iterator[str]:
 
 
 def _format_worst_exposure(assessment: Assessment) -> Iterator[str]:
-    """Return the performance data of the highest exposure, relative to its threshold."""
+    """Return the performance data of the highest exposure, relative to its threshold.
+
+    Of an appliance that was never backed up, it is the lower bound.
+    """
     rows = assessment.figures
+    rows = rows.assign(exposure=rows["exposure"].fillna(rows["exposure_at_least"]))
     used = (
         (rows["exposure"] / rows["threshold"]).where(rows["state"].isin(IN_SCOPE_STATES)).dropna()
     )

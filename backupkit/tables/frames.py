@@ -302,6 +302,7 @@ APPLIANCES = Table(
         ),
         Column("exposure_at_least", SPAN, "The lower bound where no success is known.", "s"),
         Column("threshold", SPAN, "RPO + grace, beyond which it is in breach.", "s"),
+        Column("breach_since", TIME, "When its breach began; missing unless it is in one.", "UTC"),
         Column("last_success", TIME, "Start of the newest success that had finished.", "UTC"),
         Column("last_attempt", TIME, "Start of the newest job that did start.", "UTC"),
         Column("last_outcome", TEXT, "Outcome of that job."),

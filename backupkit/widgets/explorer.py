@@ -34,13 +34,11 @@ from backupkit.widgets.view import FilteredView
 
 __all__ = ["Explorer"]
 
-_DELAY: Final = 0.02
-"""Time for further changes to arrive before a selection is drawn [s]."""
+_DELAY: Final = 0.02  # time for further changes to arrive before a selection is drawn [s]
 
 _NO_KERNEL: Final = "The explorer needs a running kernel. Its still picture is below."
 
-_MAX_PAST: Final = 50
-"""Number of selections that the button Back returns to."""
+_MAX_PAST: Final = 50  # selections that the button Back returns to
 
 
 class Explorer:
@@ -64,7 +62,7 @@ class Explorer:
     value : Selection
         Current selection; it can be set.
     jobs : DataFrame
-        Selected jobs, the newest first.
+        Selected jobs, the newest first, each with its site and group.
     assessment : Assessment or None
         Assessment of the selected appliances over the period; None if the selection is invalid.
     box : ipywidgets.VBox
@@ -117,9 +115,11 @@ class Explorer:
 
     @property
     def jobs(self) -> pd.DataFrame:
-        """Selected jobs, the newest first, of `backupkit.tables.ASSESSED_JOBS`."""
+        """Selected jobs, the newest first: `backupkit.tables.ASSESSED_JOBS`, site and group."""
         self._finish()
-        return self._view.jobs if self._view is not None else ASSESSED_JOBS.empty()
+        if self._view is None:
+            return ASSESSED_JOBS.empty().assign(site="", group="")
+        return self._view.jobs.join(self._view.members, on="appliance")
 
     @property
     def assessment(self) -> Assessment | None:
@@ -190,12 +190,7 @@ class Explorer:
             make_button(text, icon, tooltip, partial(self._show_errors, step))
             for text, icon, tooltip, step in (
                 ("Back", "undo", "Return to the selection before", self._go_back),
-                (
-                    "HTML",
-                    "download",
-                    "Save the report as HTML",
-                    lambda: self._save(self.export_html),
-                ),
+                ("HTML", "download", "Save the report", lambda: self._save(self.export_html)),
                 ("CSV", "download", "Save the jobs as CSV", lambda: self._save(self.export_csv)),
                 ("Code", "code", "Show the code that restores this", self._show_code),
             )

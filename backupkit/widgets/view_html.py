@@ -9,7 +9,7 @@ from backupkit.assessment.result import exposure
 from backupkit.assessment.verdict import choose_tone
 from backupkit.display import render_container, render_paragraph, state_badge, table
 from backupkit.display.format import Ratio, format_duration, format_timestamp, sanitise
-from backupkit.reports.appliances import build_job_row
+from backupkit.reports.appliances import build_job_row, build_since
 from backupkit.reports.facts import Example, Figure
 from backupkit.reports.page import render
 from backupkit.widgets.period_figures import compute_ratios
@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 _APPLIANCE_COLUMNS: Final = [
+    "breach_since",
     "exposure",
     "exposure_at_least",
     "last_success",
@@ -73,6 +74,7 @@ def render_verdict_bar(view: FilteredView) -> str:
             view.verdict.state, view.period.verdict.state, is_current=view.end == view.now
         ),
         moment="now" if view.end == view.now else "at the end",
+        causes=view.causes,
         figures=figures,
         policy=str(view.index.assessment.policy),
     )
@@ -91,11 +93,12 @@ def render_appliances_table(view: FilteredView, *, is_clickable: bool = False) -
     columns = {
         "Appliance": "",
         "State": "s",
+        "In breach since (UTC)": "" if is_current else None,
         "Exposure": "n" if is_current else None,
         "Last success (UTC)": "w" if is_current else None,
         "Failures in a row": "n" if is_current else None,
         "Time inside RPO": "r",
-        "Runs done": "r",
+        "Runs completed": "r",
         "Mean exposure": "n" if is_whole else None,
         "MTTR": "n" if is_whole else None,
         "Why": "text" if is_current else None,
@@ -109,6 +112,7 @@ def render_appliances_table(view: FilteredView, *, is_clickable: bool = False) -
             (
                 _format_name(len(rows), str(name), view) if is_clickable else str(name),
                 state_badge(state),
+                build_since(row),
                 exposure(row),
                 row["last_success"],
                 row["strikes"],

@@ -40,6 +40,9 @@ def check(  # noqa: PLR0913 # one parameter per option
     group: GroupOption = None,
     site: SiteOption = None,
     last: Annotated[str, typer.Option(metavar="DURATION", help="Period, back from now.")] = "30d",
+    as_of: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Use only what was known at this time.")
+    ] = None,
     max_age: Annotated[
         str | None,
         typer.Option(
@@ -83,6 +86,8 @@ def check(  # noqa: PLR0913 # one parameter per option
     selection = Selection(appliance, group, site)
     direct = {"user": user, "ca_bundle": ca_bundle, "fingerprint": fingerprint}
     try:
+        if as_of is not None and (collect or host is not None):
+            raise SettingsError("--as-of is for a history: leave out --collect and --host.")
         limit = None if max_age is None else _parse_max_age(max_age)
         if host is not None:
             if limit is None or user is None or selection:
@@ -97,7 +102,7 @@ def check(  # noqa: PLR0913 # one parameter per option
         else:
             if collect:
                 gate.collect_first(fleet, history, selection)
-            assessment = assess(history, fleet, selection, last=last)
+            assessment = assess(history, fleet, selection, now=as_of, last=last)
         if limit is not None:
             return gate.print_age(assessment, limit, as_json=as_json)
     except BackupkitError as error:
@@ -127,6 +132,10 @@ def _print_result(assessment: "Assessment", *, as_json: bool) -> int:
                 "sentence": result.sentence,
                 "period": assessment.period_verdict.state,
                 **{state: getattr(assessment.verdict, state) for state in STATES},
+                "breaches": [
+                    {"appliance": str(name), "breach_since": since.isoformat()}
+                    for name, since in assessment.figures["breach_since"].dropna().items()
+                ],
             }
         )
     else:
