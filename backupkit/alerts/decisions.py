@@ -328,5 +328,6 @@ def _find_due_reminder(
     if any(sent_at < one.end <= now and one.covers(alert) for one in mutes):
         return "still open", "a mute has ended"
     if now - sent_at >= rules.repeat:
-        return "repeated", f"the newest message is of {sent_at:%Y-%m-%d %H:%M} UTC"
+        hours = (now - sent_at) / timedelta(hours=1)
+        return "repeated", f"the newest message is {hours:.0f} h old"
     return "", ""
