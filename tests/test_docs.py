@@ -23,7 +23,18 @@ SCRIPT = DOCS / "generate.py"
 OWN = ("backupkit", "data", "docs", "notebooks", "tests")
 """The folders of the repository."""
 
-PAGES = [*ROOT.glob("*.md"), *(page for folder in OWN for page in (ROOT / folder).rglob("*.md"))]
+BUILT = ("_build", "generated")
+"""Folders of the documentation site, which are not in the repository."""
+
+PAGES = [
+    *ROOT.glob("*.md"),
+    *(
+        page
+        for folder in OWN
+        for page in sorted((ROOT / folder).rglob("*.md"))
+        if not set(page.parts) & set(BUILT)
+    ),
+]
 DESCRIBING = [*sorted(DOCS.glob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
 TABLES = [value for value in vars(tables).values() if isinstance(value, Table)]
 

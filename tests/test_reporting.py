@@ -378,3 +378,78 @@ class TestRedact:
         assert names <= {aliases[alias] for alias in shown}
         page = out.read_text(encoding="utf-8")
         assert all(alias in page for alias in shown)
+
+
+class TestOneDocument:
+    """``--output -`` and ``--format``: one document instead of a page with data files."""
+
+    def options(self, stored: Stored, *options: str) -> list[str]:
+        """Return the arguments of a report as of the last collection."""
+        sources = ["--history", str(stored.history), "--fleet", str(stored.fleet)]
+        return ["report", *sources, "--as-of", AS_OF, "--compare-with", "none", *options]
+
+    @pytest.mark.parametrize(
+        ("kind", "start"), [("text", "TARGET "), ("json", '{"schema_version":')]
+    )
+    def test_stdout(
+        self,
+        two_collections: Stored,
+        capfdbinary: pytest.CaptureFixture[bytes],
+        kind: str,
+        start: str,
+    ) -> None:
+        """A format other than the page goes to stdout, and nothing else does."""
+        assert main(self.options(two_collections, "--format", kind)) == 0
+        printed = capfdbinary.readouterr().out.decode()
+        assert printed.startswith(start)
+        if kind == "json":
+            assert json.loads(printed)["verdict"]["state"] == "breach"
+
+    def test_file(
+        self,
+        two_collections: Stored,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """With a name, the document is the one file that is written."""
+        path = tmp_path / "summary.md"
+        options = ("--format", "markdown", "--output", str(path))
+        assert main(self.options(two_collections, *options)) == 0
+        assert path.read_text("utf-8").startswith("### TARGET ")
+        assert capsys.readouterr().out == f"Report: {path}\n"
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_page(
+        self,
+        two_collections: Stored,
+        capfdbinary: pytest.CaptureFixture[bytes],
+    ) -> None:
+        """``--output -`` prints only the page; the exit code is that of the verdict."""
+        options = ("--output", "-", "--exceptions-only", "--fail-on", "breach")
+        assert main(self.options(two_collections, *options)) == 5
+        page = capfdbinary.readouterr().out.decode()
+        assert page.startswith("<!DOCTYPE html>")
+        assert page.endswith("</html>")
+        assert "Only what needs attention:" in page
+
+    @pytest.mark.parametrize(
+        ("options", "problem"),
+        [
+            (("--mail-to", "a@example.com"), "--mail needs --format html and a file"),
+            (("--xlsx",), "--xlsx needs --format html and a file"),
+            (("--compress",), "--compress needs --format html and a file"),
+            (("--json",), "--json lists the files of the report, and none is written"),
+        ],
+    )
+    def test_page_options(
+        self,
+        two_collections: Stored,
+        capsys: pytest.CaptureFixture[str],
+        options: tuple[str, ...],
+        problem: str,
+    ) -> None:
+        """An option that needs the page in a file is an error before anything is assessed."""
+        assert main(self.options(two_collections, "--output", "-", *options)) == 1
+        output = capsys.readouterr()
+        assert not output.out
+        assert problem in output.err

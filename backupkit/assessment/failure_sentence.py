@@ -41,10 +41,10 @@ def describe_causes(failures: pd.DataFrame, *, appliances: int) -> str:
     ...     }
     ... )
     >>> print(describe_causes(failures, appliances=12))
-    34 failed jobs on 12 appliances: 29 by one cause (The target is full), 5 with 2 error patterns
-    of no known cause.
+    34 failed jobs on 12 appliances: 29 by one cause (The target is full), 5 without a known cause
+    (2 error patterns).
     >>> print(describe_causes(failures[2:3], appliances=1))
-    3 failed jobs on 1 appliance, all with one error pattern of no known cause (“odd”).
+    3 failed jobs on 1 appliance, all without a known cause (“odd”).
     """
     total = int(failures["jobs"].sum())
     if not total:
@@ -60,14 +60,14 @@ def describe_causes(failures: pd.DataFrame, *, appliances: int) -> str:
     if len(causes) > 1:
         noun = "other cause" if len(causes) == 2 else "other causes"  # noqa: PLR2004 # one more
         parts.append((int(causes["jobs"].iloc[1:].sum()), f"by {len(causes) - 1:,} {noun}"))
-    if len(other) == 1:
-        pattern = sanitise(other["signature"].iloc[0], limit=_MAX_LENGTH) or "no message"
-        parts.append(
-            (int(other["jobs"].sum()), f"with one error pattern of no known cause (“{pattern}”)")
-        )
-    elif len(other):
-        patterns = format_count(len(other), "error pattern")
-        parts.append((int(other["jobs"].sum()), f"with {patterns} of no known cause"))
+    if len(other):
+        text = "without a known cause"
+        if len(other) > 1:
+            text += f" ({len(other):,} error patterns)"
+        elif len(failures) == 1:
+            pattern = sanitise(other["signature"].iloc[0], limit=_MAX_LENGTH) or "no message"
+            text += f" (“{pattern}”)"
+        parts.append((int(other["jobs"].sum()), text))
     head = f"{format_count(total, 'failed job')} on {format_count(appliances, 'appliance')}"
     if len(parts) == 1:
         return f"{head}, all {parts[0][1]}." if total > 1 else f"{head}, {parts[0][1]}."

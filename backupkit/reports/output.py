@@ -14,6 +14,7 @@ from backupkit.reports.mail import compose_mail
 from backupkit.reports.page import render_fragment, render_page
 from backupkit.reports.redaction import redact
 from backupkit.reports.summary import summarize
+from backupkit.reports.tickets import render_markdown, render_text
 from backupkit.reports.workbook import build_workbook
 
 __all__ = ["Report", "report"]
@@ -33,11 +34,14 @@ class Report:
         Earlier assessment of the same fleet. The report lists the changes since.
     aliased : bool
         Whether names are replaced by aliases; the report states it.
+    exceptions_only : bool
+        Whether the page lists only what needs attention; it states what is left out.
     """
 
     assessment: Assessment
     before: Assessment | None = None
     aliased: bool = False
+    exceptions_only: bool = False
 
     @property
     def title(self) -> str:
@@ -57,7 +61,44 @@ class Report:
         str
             One self-contained HTML page. The same assessment gives the same text.
         """
-        return render_page(self.assessment, self.comparison, aliased=self.aliased)
+        return render_page(
+            self.assessment,
+            self.comparison,
+            aliased=self.aliased,
+            exceptions_only=self.exceptions_only,
+        )
+
+    def to_text(self) -> str:
+        """Render a short summary for a ticket or a chat, as plain text.
+
+        Returns
+        -------
+        str
+            Verdicts, key figures, and who needs attention: since when, why, and the next step. At
+            most 60 lines of 80 columns.
+        """
+        return render_text(self.assessment, self.comparison, aliased=self.aliased)
+
+    def to_markdown(self) -> str:
+        """Render the short summary as Markdown with tables.
+
+        Returns
+        -------
+        str
+            The content of `to_text`, in at most 60 lines. Texts of appliances are escaped: they
+            make no links, and break no tables.
+        """
+        return render_markdown(self.assessment, self.comparison, aliased=self.aliased)
+
+    def to_json(self) -> str:
+        """Return the whole assessment as a JSON document, as `save` writes it.
+
+        Returns
+        -------
+        str
+            The document, valid against ``report.schema.json`` of `backupkit.reports`.
+        """
+        return b"".join(stream_json(self.assessment, aliased=self.aliased)).decode()
 
     def save(
         self, path: str | Path, *, xlsx: bool = False, compress: bool = False
@@ -110,6 +151,7 @@ class Report:
             self.comparison,
             sidecars=tuple(file.name for file in beside),
             aliased=self.aliased,
+            exceptions_only=self.exceptions_only,
         )
         return write_files(
             {target: html.encode(), **beside},
@@ -194,7 +236,9 @@ class Report:
         return render_fragment(self.assessment, self.comparison)
 
 
-def report(assessment: Assessment, *, before: Assessment | None = None) -> Report:
+def report(
+    assessment: Assessment, *, before: Assessment | None = None, exceptions_only: bool = False
+) -> Report:
     """Return the report of an assessment.
 
     Parameters
@@ -203,10 +247,12 @@ def report(assessment: Assessment, *, before: Assessment | None = None) -> Repor
         Assessment of one period, from `backupkit.evaluate`.
     before : Assessment, optional
         Earlier assessment, to list the changes since.
+    exceptions_only : bool
+        Whether the page lists only what needs attention.
 
     Returns
     -------
     Report
         A notebook displays it; ``.save("report.html")`` writes the file.
     """
-    return Report(assessment, before)
+    return Report(assessment, before, exceptions_only=exceptions_only)

@@ -265,7 +265,7 @@ class TestCauses:
         """The most frequent cause is named, the others and what is not known are counted."""
         assert self.describe(a=(3, "disk"), b=(4, "user"), c=(2, None)) == (
             "9 failed jobs on 2 appliances: 4 by one cause (The user is wrong), 3 by 1 other cause,"
-            " 2 with one error pattern of no known cause (“c”)."
+            " 2 without a known cause."
         )
         assert self.describe(a=(3, "disk"), b=(4, "user"), c=(2, "net")) == (
             "9 failed jobs on 2 appliances: 4 by one cause (The user is wrong), "
@@ -276,7 +276,7 @@ class TestCauses:
         """A message that only says that the job failed is no cause, although it is a known one."""
         assert self.describe(a=(3, "disk"), b=(4, "see-log")) == (
             "7 failed jobs on 2 appliances: 3 by one cause (The disk is wrong), "
-            "4 with one error pattern of no known cause (“b”)."
+            "4 without a known cause."
         )
 
     def test_no_message(self) -> None:
@@ -285,13 +285,13 @@ class TestCauses:
             {"signature": [None], "jobs": [1], "cause_name": [None], "cause": [None]}
         )
         assert describe_causes(failures, appliances=1) == (
-            "1 failed job on 1 appliance, with one error pattern of no known cause (“no message”)."
+            "1 failed job on 1 appliance, without a known cause (“no message”)."
         )
 
     def test_on_page_and_in_mail(self, week: Assessment) -> None:
         """The verdict says it, on the page, in the mail; without failures it says that."""
         sentence = summarize(week).causes
-        assert sentence.startswith("4 failed jobs on 2 appliances, all with one error pattern")
+        assert sentence.startswith("4 failed jobs on 2 appliances, all without a known cause")
         assert f"<strong>Failures:</strong> {sentence}" in render_page(week)
         body = compose_mail(week).get_body(("plain",))
         assert body is not None

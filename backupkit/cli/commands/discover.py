@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from backupkit.diagnostics import Discovery
     from backupkit.fleet import Appliance, Fleet
 
-__all__ = ["discover"]
+__all__ = ["SOME_MISSING", "discover", "format_missing"]
 
 SOME_MISSING: Final = 3
 NONE_READ: Final = 4
@@ -162,21 +162,27 @@ def _find(
 
 def _print_check(found: "Discovery") -> int:
     """Print the result for a monitoring plug-in, and return its exit code."""
-    missing, count = found.missing, len(found.nodes)
+    missing, count = len(found.missing), len(found.nodes)
     if missing:
         code, status = WARNING, "WARNING"
     elif found.unread or not count:
         code, status = UNKNOWN, "UNKNOWN"
     else:
         code, status = 0, "OK"
+    performance = f"missing={missing};0;;0 nodes={count};;;0 unread={len(found.unread)};;;0"
+    echo(f"{status}: {format_missing(found).replace('|', '/')} | {performance}")
+    return code
+
+
+def format_missing(found: "Discovery") -> str:
+    """Return what is missing and what is unknown, as one line."""
+    missing, count = found.missing, len(found.nodes)
     sentence = f"{len(missing)} of {count} nodes of the SSO domains missing in fleet.toml"
     if missing:
         sentence += f" ({join_first_names([node.host for node in missing])})"
     if found.unread:
         sentence += f"; the SSO domain is unknown of {join_first_names(list(found.unread))}"
-    performance = f"missing={len(missing)};0;;0 nodes={count};;;0 unread={len(found.unread)};;;0"
-    echo(f"{status}: {one_line(sentence.replace('|', '/'), limit=MAX_LINE)} | {performance}")
-    return code
+    return one_line(sentence, limit=MAX_LINE)
 
 
 def _confirm(found: "Discovery", *, yes: bool) -> None:

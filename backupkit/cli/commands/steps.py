@@ -16,6 +16,7 @@ from backupkit.cli.commands.collect import (
     format_summary,
     open_fleet_and_history,
 )
+from backupkit.cli.commands.discover import SOME_MISSING, format_missing
 from backupkit.cli.commands.report import assess_earlier_period
 from backupkit.cli.run_settings import RunSettings
 from backupkit.cli.selection import Selection
@@ -100,6 +101,18 @@ def collect(context: RunContext) -> Result:
     code = STOPPED if snapshot.stopped else exit_code(snapshot)
     status = {0: "ok", STOPPED: "stopped"}.get(code, "incomplete")
     return Result(status, format_summary(snapshot, added), code)
+
+
+def discover(context: RunContext) -> Result | None:
+    """Compare fleet.toml with the nodes of the SSO domains, one login for each."""
+    if not context.settings.discover:
+        return None
+    found = bk.discover(bk.Fleet.load(context.file))
+    if found.missing:
+        return Result("missing", format_missing(found), SOME_MISSING)
+    if found.unread or found.unlisted:
+        return Result("incomplete", format_missing(found), SOME_MISSING)
+    return Result("ok", format_missing(found))
 
 
 def report(context: RunContext) -> Result | None:
@@ -199,6 +212,7 @@ def heartbeat(context: RunContext) -> Result | None:
 STEPS: Final[Mapping[str, Step]] = MappingProxyType(
     {
         "collect": collect,
+        "discover": discover,
         "report": report,
         "metrics": metrics,
         "mail": mail,
