@@ -78,8 +78,17 @@ class TestHelp:
     @pytest.mark.parametrize(
         "name",
         [
-            *("demo", "init", "discover", "doctor", "collect", "report", "open", "check"),
-            *("alert", "simulate"),
+            "demo",
+            "init",
+            "discover",
+            "doctor",
+            "collect",
+            "report",
+            "open",
+            "check",
+            "alert",
+            "kit",
+            "simulate",
         ],
     )
     def test_every_command(self, run: Run, name: str) -> None:

@@ -52,11 +52,13 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "collect": "collect",
         "watch": "watch",
         "run": "run",
+        "schedule": "schedule",
         "report": "report",
         "open": "open_report",
         "check": "check",
         "metrics": "check",
         "alert": "alert",
+        "kit": "kit",
         "simulate": "simulate",
         "history": "history",
     }

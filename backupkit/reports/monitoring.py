@@ -12,9 +12,9 @@ from backupkit.assessment.result import breach_since, exposure
 from backupkit.display.format import sanitise
 from backupkit.tables import IN_SCOPE_STATES, STATES
 
-__all__ = ["CheckResult", "check_result"]
+__all__ = ["STATUSES", "CheckResult", "check_result", "clean_line"]
 
-_STATUSES: Final = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
+STATUSES: Final = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 _CODE_BY_STATE: Final = {"compliant": 0, "breach": 2, "unknown": 3}
 _MAX_LINE_LENGTH: Final = 1_000  # characters; some agents cut at 1,024
 _MAX_NAMED: Final = 5
@@ -40,7 +40,7 @@ class CheckResult:
     @property
     def status(self) -> str:
         """Name of the code."""
-        return _STATUSES[self.code]
+        return STATUSES[self.code]
 
     @property
     def line(self) -> str:
@@ -101,7 +101,18 @@ def check_result(assessment: Assessment) -> CheckResult:
     sentence += _describe_worst(assessment)
     sentence = f"{sentence}; {'target met' if period.state == 'met' else period.sentence}"
     performance = " ".join(_format_performance(assessment, len(at_risk)))
-    return CheckResult(code, _SEPARATORS.sub(" ", sentence), performance)
+    return CheckResult(code, clean_line(sentence), performance)
+
+
+def clean_line(text: str) -> str:
+    """Return a text as one line, without the character that starts the performance data.
+
+    Examples
+    --------
+    >>> clean_line("a| b  c")
+    'a b c'
+    """
+    return _SEPARATORS.sub(" ", text)
 
 
 def find_partly_read(assessment: Assessment) -> list[str]:

@@ -305,6 +305,7 @@ APPLIANCES = Table(
         Column("breach_since", TIME, "When its breach began; missing unless it is in one.", "UTC"),
         Column("last_success", TIME, "Start of the newest success that had finished.", "UTC"),
         Column("last_attempt", TIME, "Start of the newest job that did start.", "UTC"),
+        Column("last_attempt_end", TIME, "End of that job; missing while it runs.", "UTC"),
         Column("last_outcome", TEXT, "Outcome of that job."),
         *(Column(state, SPAN, f"Time {state} in the period.", "s") for state in STATES),
         Column("rpo_strict", NUMBER, "compliant / (compliant + breach + unknown)."),

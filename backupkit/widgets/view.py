@@ -59,9 +59,11 @@ class FilteredView:
             (self.index, self.start, self.end) == (other.index, other.start, other.end)
         ) and np.array_equal(self.is_selected, other.is_selected)
 
-    def with_selection(self, selection: Selection) -> "FilteredView":
+    def with_selection(
+        self, selection: Selection, *, previous: "FilteredView | None" = None
+    ) -> "FilteredView":
         """Return the view of another selection."""
-        return FilteredView(self._data, selection)
+        return FilteredView(self._data, selection, previous=previous)
 
     # --- appliances ------------------------------------------------------------------------------
 

@@ -110,7 +110,7 @@ def judged(explorer: Explorer) -> Assessment:
 
 def texts_of(explorer: Explorer) -> str:
     """Return all texts of the explorer, as HTML."""
-    kinds = {"HTML", "ClickablePage"}
+    kinds = {"HTML", "TablePage"}
     return "\n".join(str(one.value) for one in walk(explorer.box) if type(one).__name__ in kinds)
 
 
@@ -492,10 +492,11 @@ class TestTabs:
         assert "vc-08, vc-09 and 2 more. A retry" in texts_of(explorer)
 
     def test_many_are_counted(self) -> None:
-        """Beyond twenty rows the others are counted by state."""
+        """Beyond twenty appliances there are more pages."""
         policy = Policy(members=[Member(appliance=f"vc-{n:02}") for n in range(30)])
         explorer = explore(Fleet(), policy, now=END, tab="Appliances")
-        assert "and 12 more: 11 unknown, 1 compliant" in texts_of(explorer)
+        assert find(explorer.box, value="page 1 of 2, 32 appliances")
+        assert len(table_of(explorer)) == 20
 
 
 class TestLinks:
@@ -666,8 +667,11 @@ class TestLinks:
             names = [row[0] for row in rows_of(table.value)]
             table._handle_custom_msg({"kind": "pick", "row": names.index("vc-ham")}, [])
             assert explorer.value == Selection(last="24h", appliances=("vc-ham",))
-            assert pressed(table.value) == ["true"]
-            table._handle_custom_msg({"kind": "pick", "row": 0}, [])
+            # the table of appliances keeps the others, to choose more of them
+            expected = {"Appliances": ["false", "true"], "Jobs": ["true"]}[tab]
+            assert pressed(table.value) == expected
+            row = expected.index("true")
+            table._handle_custom_msg({"kind": "pick", "row": row}, [])
             assert explorer.value == Selection(last="24h")
             table._handle_custom_msg({"kind": "pick", "row": 9}, [])
             table._handle_custom_msg({"kind": "else"}, [])
@@ -724,7 +728,8 @@ class TestJobs:
         """The buttons turn the pages and stop at the first and the last."""
         explorer.value = Selection(last="30d")
         explorer.tab = "Jobs"
-        back, forth = (find(explorer.box, description=name) for name in ("Previous", "Next"))
+        jobs = explorer._stack.children[-1]
+        back, forth = (find(jobs, description=name) for name in ("Previous", "Next"))
         assert find(explorer.box, value="page 1 of 3, 60 jobs")
         assert back.disabled
         forth.click()
@@ -733,24 +738,6 @@ class TestJobs:
         assert forth.disabled
         back.click()
         assert find(explorer.box, value="page 2 of 3, 60 jobs")
-
-    def test_sorted(self, explorer: Explorer) -> None:
-        """Each order has the expected job first."""
-        explorer.tab = "Jobs"
-        order = find(explorer.box, value="newest")
-        columns = ["appliance", "start_time", "outcome", "duration", "type", "size"]
-        for name, column, first in (
-            ("newest", "start_time", "2026-11-08 01:00"),
-            ("oldest", "start_time", "2026-11-02 01:00"),
-            ("longest", "duration", "26 min"),
-            ("largest", "size", "46 B"),
-            ("appliance", "appliance", "vc-nyc"),
-            ("failed", "outcome", "✕ failed"),
-        ):
-            order.value = name
-            label = dict(map(reversed, order.options))[name]
-            assert f">{label.capitalize()}. Times in UTC.<" in texts_of(explorer)
-            assert table_of(explorer)[0][columns.index(column)] == first
 
     def test_searched(self, explorer: Explorer) -> None:
         """Search filters all tabs, and an empty text has no effect."""
@@ -974,7 +961,7 @@ class TestWithoutAnywidget:
     def test_pictures_are_plain(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Figures are images; signatures, appliances and periods are selected on the lists."""
         monkeypatch.setitem(sys.modules, "anywidget", None)
-        for name in ("clickable", "run_canvas"):
+        for name in ("clickable", "run_canvas", "table_page"):
             monkeypatch.delitem(sys.modules, f"backupkit.widgets.{name}", raising=False)
         explorer = explore(Fleet(), POLICY, now=END, tab="Timeline")
         assert texts_of(explorer).count("data:image/png;base64,") == 2
@@ -983,6 +970,30 @@ class TestWithoutAnywidget:
         assert "<button" not in texts_of(explorer)
         explorer.value = Selection(last="soon")
         assert "data:image" not in texts_of(explorer)
+
+    def test_jobs_are_sorted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each order of the list has the expected job first, and pages can be turned."""
+        monkeypatch.setitem(sys.modules, "anywidget", None)
+        for name in ("clickable", "run_canvas", "table_page"):
+            monkeypatch.delitem(sys.modules, f"backupkit.widgets.{name}", raising=False)
+        explorer = explore(Fleet(), POLICY, now=END, tab="Jobs", last="30d")
+        order = find(explorer.box, value="newest")
+        columns = ["appliance", "start_time", "outcome", "duration", "type", "size"]
+        for name, column, first in (
+            ("newest", "start_time", "2026-11-08 01:00"),
+            ("oldest", "start_time", "2026-10-10 01:00"),
+            ("longest", "duration", "26 min"),
+            ("largest", "size", "69 B"),
+            ("appliance", "appliance", "vc-nyc"),
+            ("failed", "outcome", "✕ failed"),
+        ):
+            order.value = name
+            label = dict(map(reversed, order.options))[name]
+            page = texts_of(explorer)
+            assert f">{label.capitalize()}. Times in UTC.<" in page
+            assert rows_of(page[page.index("<table") :])[0][columns.index(column)] == first
+        find(explorer._stack.children[-1], description="Next").click()
+        assert find(explorer.box, value="page 2 of 3, 60 jobs")
 
 
 class TestCode:
@@ -1093,9 +1104,7 @@ def table_widget(explorer: Explorer) -> ipywidgets.DOMWidget:
     """Return the table of the open tab."""
     box = find(explorer.box, selected_index=TABS.index(explorer.tab))
     (table,) = (
-        one
-        for one in walk(box.children[box.selected_index])
-        if type(one).__name__ == "ClickablePage"
+        one for one in walk(box.children[box.selected_index]) if type(one).__name__ == "TablePage"
     )
     return table
 
