@@ -1,4 +1,4 @@
-"""Where ``backupkit metrics --listen`` serves, and table [metrics] of fleet.toml: TLS and login."""
+"""Address of ``backupkit metrics --listen``, and table [metrics] of fleet.toml: TLS and login."""
 
 import ipaddress
 import re
