@@ -248,9 +248,10 @@ class TestRefused:
 
     @pytest.mark.parametrize("options", [[], ["--out", "x.prom", "--listen", "127.0.0.1:0"]])
     def test_options(self, options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-        """Neither or both of the options is an error."""
-        assert main(["metrics", *options]) == 1
-        assert "Name either --out FILE or --listen HOST:PORT." in capsys.readouterr().err
+        """Neither or both of the options is wrong use."""
+        assert main(["metrics", *options]) == 2
+        expected = "Invalid value for --out FILE or --listen HOST:PORT: name one of them."
+        assert expected in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -164,7 +164,7 @@ def metrics(
     elif listen is not None and out is None:
         _serve_metrics(listen, history, fleet, selection, last)
     else:
-        raise SettingsError("Name either --out FILE or --listen HOST:PORT.")
+        raise typer.BadParameter("name one of them.", param_hint="--out FILE or --listen HOST:PORT")
 
 
 def _serve_metrics(listen: str, history: str, fleet: Path, selection: Selection, last: str) -> None:
