@@ -101,7 +101,7 @@ def test_exchange_and_login(appliance: SimulatedAppliance, session: requests.Ses
     """The client reads the SAML token in its own type, and opens a session with it."""
     assert appliance.provider is not None
     info = issue(appliance, session, appliance.provider.issue())
-    assert (info.issued_token_type, info.expires_in) == (f"{TYPE}saml2", 1800)
+    assert (info.issued_token_type, info.expires_in) == (f"{TYPE}saml2", 299)
     document = base64.b64decode(info.access_token, validate=True)
     assert document.startswith(b"<?xml")
     compressed = base64.b64encode(gzip.compress(document)).decode()

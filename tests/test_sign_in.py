@@ -387,12 +387,12 @@ class TestProvider:
     """The request for an access token, and odd answers to it."""
 
     def test_request(self, odd: OddServer) -> None:
-        """Client and secret are form-encoded in the header; the form has grant and scope."""
+        """Client and secret are sent as they are in the header; the form has grant and scope."""
         odd.respond("POST /token", b'{"access_token": "abc", "expires_in": "300"}')
-        assert get(odd_provider(odd, client="a:b", scope="x y")) == "abc"
+        assert get(odd_provider(odd, client="a/b", scope="x y")) == "abc"
         [(_, _, headers)] = odd.seen
         basic = base64.b64decode(headers["Authorization"].removeprefix("Basic ")).decode()
-        assert basic == "a%3Ab:client+secret%3A+1%2B1%3D2"
+        assert basic == f"a/b:{SECRET}"
         assert odd.bodies == [b"grant_type=client_credentials&scope=x+y"]
 
     @pytest.mark.parametrize(
@@ -572,6 +572,7 @@ class TestEntries:
             (OAUTH.replace("idp.test", ""), "no valid host"),
             (OAUTH.replace("idp.test", "a..b"), "oauth: url"),
             (OAUTH.replace('"backupkit"', '" "'), "the client is empty"),
+            (OAUTH.replace('"backupkit"', '"a:b"'), "has a colon"),
         ],
     )
     def test_wrong(self, tmp_path: Path, keys: str, problem: str) -> None:

@@ -35,10 +35,9 @@ class Credentials:
     def __init__(self, appliance: Appliance, secret: str) -> None:
         self._appliance, self._secret = appliance, secret
         self.needs_exchange = appliance.login != "password"
-        self.mask = SecretMask(appliance.account if appliance.login == "oauth" else "", secret)
+        self.mask = SecretMask("" if appliance.login == "token" else appliance.account, secret)
         self._login_header = self._access_token = self._session_token = ""
         if not self.needs_exchange:
-            self.mask = SecretMask(appliance.user, secret)
             self._login_header = protocol.basic_header(appliance.user, secret)
         elif appliance.login == "token":
             if not (secret.isascii() and secret.isprintable()) or " " in secret:
@@ -48,9 +47,6 @@ class Credentials:
                     subject="token",
                 )
             self._set_access_token(secret)
-        else:
-            basic = protocol.basic_header(appliance.account, secret, is_client=True)
-            self.mask.add_token(basic.partition(" ")[2])
 
     def __repr__(self) -> str:
         return f"Credentials({self._appliance.name!r})"

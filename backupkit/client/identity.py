@@ -159,7 +159,7 @@ def _request(
     poll_time: PollTime,
 ) -> Response:
     poll_time.check("the access token")
-    basic = protocol.basic_header(provider.client, secret, is_client=True)
+    basic = protocol.basic_header(provider.client, secret)
     try:
         return transport.exchange(
             "POST",

@@ -55,8 +55,10 @@ class IdentityProvider:
     def __post_init__(self) -> None:
         for key in ("url", "client", "scope"):
             check_text(getattr(self, key) or "", where=f"oauth: {key}")
-        if not self.client.strip():
-            raise SettingsError('oauth: the client is empty; for example: client = "backupkit"')
+        if not self.client.strip() or ":" in self.client:  # which would end it in the header
+            raise SettingsError(
+                'oauth: the client is empty or has a colon; for example: client = "backupkit"'
+            )
         problem = ""
         try:
             parts = urlsplit(self.url)

@@ -11,7 +11,7 @@ References
 import gzip
 from base64 import b64encode
 from typing import Final
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import urlencode
 
 __all__ = [
     "FORM",
@@ -29,20 +29,17 @@ _ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: 
 _SAML2: Final = "urn:ietf:params:oauth:token-type:saml2"
 
 
-def basic_header(user: str, password: str, *, is_client: bool = False) -> str:
+def basic_header(user: str, password: str) -> str:
     """Return the header Authorization of a user, or of an OAuth 2.0 client.
 
-    Name and secret of a client are form-encoded first (RFC 6749, section 2.3.1).
+    Id and secret of a client are sent as they are, as VMware documents it. RFC 6749 would have them
+    form-encoded, which is the same for letters, digits and ``-._``.
 
     Examples
     --------
     >>> basic_header("Aladdin", "open sesame")
     'Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=='
-    >>> basic_header("a:b", "c d", is_client=True) == basic_header("a%3Ab", "c+d")
-    True
     """
-    if is_client:
-        user, password = quote_plus(user), quote_plus(password)
     return f"Basic {b64encode(f'{user}:{password}'.encode()).decode('ascii')}"
 
 

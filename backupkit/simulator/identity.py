@@ -21,12 +21,14 @@ CLIENT = "backupkit"
 SECRET = "Simulated secret: 1+1"  # noqa: S105  # it opens nothing but simulated appliances
 PATH = "/acs/t/CUSTOMER/token"
 LIFETIME = timedelta(minutes=30)
+SAML_LIFETIME = timedelta(seconds=299)
 FORM = "application/x-www-form-urlencoded"
 EXCHANGE = {
     "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
     "requested_token_type": "urn:ietf:params:oauth:token-type:saml2",
     "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
 }
+ACTOR = ("actor_token", "actor_token_type")  # of a person who logged in
 _SIGN = re.compile(r'token="([A-Za-z0-9+/]+={0,2})"')
 
 
@@ -71,7 +73,7 @@ def read_exchange(request: Request) -> tuple[Mapping[str, str], str]:
             return {}, f"The field {name} must be {value}."
     if not fields.get("subject_token"):
         return {}, "The field subject_token is missing."
-    if unknown := sorted(set(fields) - {*EXCHANGE, "subject_token"}):
+    if unknown := sorted(set(fields) - {*EXCHANGE, "subject_token", *ACTOR}):
         return {}, f"The field {unknown[0]} is not supported."
     return fields, ""
 
@@ -143,11 +145,10 @@ class IdentityProvider:
             return Reply(404)
         scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
         try:
-            pair = base64.b64decode(encoded, validate=True).decode("ascii").split(":")
+            given = base64.b64decode(encoded, validate=True).decode()
         except ValueError:
-            pair = []
-        given = [urllib.parse.unquote_plus(part) for part in pair]
-        if scheme != "Basic" or given != [self.client, self.secret]:
+            given = ""
+        if scheme != "Basic" or given != f"{self.client}:{self.secret}":
             return oauth_error(401, "invalid_client", "Client authentication failed.")
         fields, problem = _read_form(request)
         if problem:
@@ -208,7 +209,7 @@ class SamlTokens:
     def issue(self, user: str) -> dict[str, object]:
         """Return the response of a token exchange: a new document in base64 (RFC 8693)."""
         with self._lock:
-            end = self._clock() + LIFETIME
+            end = self._clock() + SAML_LIFETIME
             number = len(self.issued) + 1
             name = hashlib.sha256(f"{self._seed}/saml/{number}".encode()).hexdigest()
             document = (
@@ -222,8 +223,8 @@ class SamlTokens:
         return {
             "access_token": base64.b64encode(document.encode()).decode(),
             "issued_token_type": EXCHANGE["requested_token_type"],
-            "token_type": "N_A",
-            "expires_in": int(LIFETIME.total_seconds()),
+            "token_type": "Bearer",
+            "expires_in": int(SAML_LIFETIME.total_seconds()),
         }
 
     def find_user(self, credentials: str) -> str | None:

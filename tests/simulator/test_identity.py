@@ -14,7 +14,7 @@ from backupkit.simulator.routes import respond
 from backupkit.simulator.wire import Reply, Request
 
 EPOCH = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
-BASIC = base64.b64encode(b"backupkit:Simulated+secret%3A+1%2B1").decode()
+BASIC = base64.b64encode(b"backupkit:Simulated secret: 1+1").decode()
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ class TestExchange:
         sign = f'SIGN token="{base64.b64encode(gzip.compress(document)).decode()}"'
         assert log_in(appliance, sign) == 201
         assert log_in(appliance, sign, "/rest/com/vmware/cis/session") == 401
-        moment[0] += timedelta(minutes=30)
+        moment[0] += timedelta(seconds=299)
         assert log_in(appliance, sign) == 401
 
     @pytest.mark.parametrize(
@@ -163,6 +163,14 @@ class TestExchange:
         target = "/api/vcenter/authentication/token"
         request = Request(method="POST", target=target, headers=headers, body=body)
         assert respond(appliance, request).status == 400
+
+    def test_person(self, appliance: SimulatedAppliance, provider: IdentityProvider) -> None:
+        """The identity token of a person may be sent, too."""
+        actor = {
+            "actor_token": "x",
+            "actor_token_type": "urn:ietf:params:oauth:token-type:id_token",
+        }
+        assert exchange(appliance, provider.issue(), **actor).status == 200
 
     def test_tokens(self, appliance: SimulatedAppliance, provider: IdentityProvider) -> None:
         """Header and field must have the same token, of a provider that the appliance trusts."""
