@@ -16,7 +16,7 @@ ROOT_FLAG := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 # without bytecode, each worker and each process of a test would compile all modules again
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo check test test-long lint platforms lab dashboard bench bench-quick clean help
+.PHONY: demo check test test-long lint platforms lab dashboard docs bench bench-quick clean help
 .DEFAULT_GOAL := help
 
 help: ## say what there is
@@ -52,6 +52,10 @@ lab: $(VENV)/.lab ## open JupyterLab on the first notebook
 dashboard: $(VENV)/.lab ## serve the first notebook on this machine: no code, nothing from the internet
 	JUPYTER_PATH=notebooks $(BIN)/voila $(VOILA) notebooks/01_first_look.ipynb
 
+docs: $(VENV)/.docs ## build the documentation site, runs its notebooks; needs no network
+	$(BIN)/python -m sphinx -W --keep-going -b html -c docs . docs/_build/html
+	@echo "Open docs/_build/html/index.html"
+
 bench: $(VENV)/.test ## measure against peers, as ratios in one run; 40 minutes (ONLY=judge,process: parts)
 	$(BIN)/python -m tests.benchmarks.run $(if $(ONLY),--only $(ONLY)) --json artefacts/performance.json --markdown $(MARKDOWN)
 
@@ -59,7 +63,7 @@ bench-quick: $(VENV)/.test ## the same in small, 3 minutes: before and after a c
 	$(BIN)/python -m tests.benchmarks.run --scale quick $(if $(ONLY),--only $(ONLY))
 
 clean: ## remove what the targets above made
-	rm -rf $(VENV) demo artefacts build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) demo artefacts build dist docs/_build docs/reference/generated .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
@@ -73,6 +77,11 @@ $(VENV)/.core: $(VENV)/bin/python pyproject.toml constraints.txt
 $(VENV)/.lab: $(VENV)/.core
 	@echo "Installing JupyterLab into $(VENV) ..."
 	@$(PIP) install --constraint constraints.txt --editable '.[lab]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.lab
+	@echo "Installing Sphinx into $(VENV) ..."
+	@$(PIP) install --constraint constraints.txt --editable '.[docs]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.core

@@ -123,7 +123,7 @@ class BackupAccessor:
         ------
         TableError
             If there is no key, or if the frame lacks the column outcome, a key, or, for a time,
-            start_time or end_time.
+            start_time or end_time, or if these are times without a zone.
         """
         if not keys:
             raise TableError(
@@ -139,7 +139,13 @@ class BackupAccessor:
         frame = self._frame
         groups = {key: frame[key] for key in keys if key not in times}
         if times:
-            moments = frame["end_time"].fillna(frame["start_time"]).dt.tz_convert("UTC")
+            moments = frame["end_time"].fillna(frame["start_time"])
+            if getattr(moments.dt, "tz", None) is None:
+                raise TableError(
+                    f'by("{times[0]}"): start_time and end_time have no time zone. Name it, such as'
+                    ' frame["end_time"] = frame["end_time"].dt.tz_localize("UTC").'
+                )
+            moments = moments.dt.tz_convert("UTC")
             groups |= {key: _TIMES[key](moments) for key in times}
         success, failure = frame["outcome"] == "success", frame["outcome"] == "failure"
         facts = {"jobs": np.ones(len(frame), dtype=np.int64), "failures": failure, "ok": success}

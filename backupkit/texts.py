@@ -1,9 +1,19 @@
-"""Untrusted text: no users in URIs, no control characters on a terminal, no formulas in CSV."""
+"""Untrusted text: no users in URIs, no control characters on a terminal, no formulas in CSV.
+
+In Markdown it makes no links, and breaks no tables.
+"""
 
 import re
 from typing import Final
 
-__all__ = ["clean_text", "escape_controls", "escape_formula", "mask_user", "replace_controls"]
+__all__ = [
+    "clean_text",
+    "escape_controls",
+    "escape_formula",
+    "escape_markdown",
+    "mask_user",
+    "replace_controls",
+]
 
 _USER_INFO: Final = re.compile(
     r"""(:\\?/\\?/)                          # also with the slashes escaped, as inside JSON
@@ -24,6 +34,12 @@ _FORMULA: Final = re.compile(
     "(^|[;\t\r\n])([\\s\x00-\x1f\x7f\u200b-\u200f\ufeff]*[=+@\uff1d\uff0b\uff0d\uff20-])|^(?=[\t\r\n])"
 )
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
+
+_MARKDOWN: Final = re.compile(r"[\\`*_{}\[\]<>#|~$&^]")
+# renderers make links of these without any markup: URIs, host names, addresses and users, tickets
+_LINK_AFTER: Final = re.compile(r":(?=//)|@|\bwww(?=\.)|#(?=\d)", re.IGNORECASE)
+_NO_LINK: Final = "\u200b"
+"""Space without a width."""
 
 
 def mask_user(text: str) -> str:
@@ -73,3 +89,20 @@ def escape_formula(text: str) -> str:
 def replace_controls(text: str) -> str:
     """Replace control characters, which spreadsheets reject, by U+FFFD; keep line ends and tabs."""
     return _CONTROL.sub("\ufffd", text)
+
+
+def escape_markdown(text: str) -> str:
+    r"""Return untrusted text as one line of Markdown: plain text, which also fits a table cell.
+
+    Markup is escaped. A space without a width breaks URIs, addresses, users and ticket numbers, so
+    that no renderer makes a link of them.
+
+    Examples
+    --------
+    >>> escape_markdown("a|b *c*\n[d](e)")
+    'a\\|b \\*c\\* \\[d\\](e)'
+    >>> "://" in escape_markdown("https://example.com")
+    False
+    """
+    line = " ".join(_UNPRINTABLE.sub(" ", text).split())
+    return _MARKDOWN.sub(r"\\\g<0>", _LINK_AFTER.sub(rf"\g<0>{_NO_LINK}", line))

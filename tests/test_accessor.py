@@ -56,6 +56,13 @@ def backup(frame: pd.DataFrame = JOBS) -> BackupAccessor:
 class TestBy:
     """frame.backup.by."""
 
+    def test_times_without_a_zone(self) -> None:
+        """Times without a zone cannot be days of UTC: the error has the step to take."""
+        naive = JOBS.assign(end_time=JOBS["end_time"].dt.tz_localize(None))
+        naive["start_time"] = naive["start_time"].dt.tz_localize(None)
+        with pytest.raises(TableError, match=r'by\("day"\): .* no time zone.*tz_localize\("UTC"\)'):
+            backup(naive).by("day")
+
     def test_site_and_week(self) -> None:
         """A job counts in the week of its end, a running one in that of its start."""
         counts = backup().by("site", "week")

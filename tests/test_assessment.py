@@ -509,7 +509,7 @@ class TestKnowledge:
         assert a.verdict == Verdict()
         assert a.verdict.state == "unknown"
         assert a.fleet["value"].isna().all()
-        assert "no data (0 of 0 slots)" in repr(a)
+        assert "no data (0 of 0 runs)" in repr(a)
 
     def test_later_data_is_ignored(self) -> None:
         """Polls, schedules and jobs first seen after `now` do not count."""

@@ -77,7 +77,18 @@ class TestHelp:
 
     @pytest.mark.parametrize(
         "name",
-        ["demo", "init", "discover", "doctor", "collect", "report", "open", "check", "simulate"],
+        [
+            "demo",
+            "init",
+            "discover",
+            "doctor",
+            "collect",
+            "report",
+            "open",
+            "check",
+            "kit",
+            "simulate",
+        ],
     )
     def test_every_command(self, run: Run, name: str) -> None:
         """Each command and each option has a help text."""
@@ -411,10 +422,15 @@ class TestReport:
         assert "(vc-tyo-02, vc-nyc-03, vc-ham-03, vc-tyo-03)" in line
         performance = "breach=3;;0;0;10 unknown=1;;0;0;10 compliant=6;;;0;10 excluded=2;;;0"
         assert line.partition(" | ")[2].startswith(performance)
+        earlier = run("check", *options, "--as-of", "2020-01-01T00:00:00Z")
+        assert earlier.code == 3  # nothing was known then
         code, out, _ = run("check", *options, "--json")
         result = json.loads(out)
         assert (code, result["status"], result["code"]) == (2, "CRITICAL", 2)
         assert result["breach"] == 3
+        assert [row["appliance"] for row in result["breaches"]] == [
+            *("vc-tyo-02", "vc-nyc-03", "vc-ham-03")
+        ]
 
 
 class TestCheck:

@@ -27,6 +27,7 @@ from backupkit.wire import (
     decode_error,
     decode_job,
     decode_job_ids,
+    decode_nodes,
     decode_schedules,
     decode_text,
     decode_version,
@@ -42,6 +43,7 @@ DECODERS: dict[str, Callable[[bytes, Flavour], object]] = {
     "job": lambda body, flavour: decode_job(body, flavour, JOB),
     "details": decode_details,
     "schedules": decode_schedules,
+    "nodes": decode_nodes,
     "version": decode_version,
 }
 
@@ -106,6 +108,11 @@ class TestDecode:
                     assert_valid(job)
                 for error in decode_errors.values():
                     assert_sentence(error.text)
+            case "nodes":
+                nodes, decode_errors = value
+                assert len({node.node.casefold() for node in nodes}) == len(nodes)
+                assert all(node.node.isprintable() and node.type.isprintable() for node in nodes)
+                assert all(key.startswith("item ") for key in decode_errors)
             case "schedules":
                 schedules, decode_errors = value
                 assert all(isinstance(item, Schedule) for item in schedules.values())

@@ -251,6 +251,32 @@ class TestCommand:
             assert f"Add {host}? The next command sends" in capsys.readouterr().err
         assert host in [one.host for one in Fleet.load(path)]
 
+    def test_check(self, own_demo: Simulated, capsys: pytest.CaptureFixture[str]) -> None:
+        """--check prints a line for a monitoring plug-in, with its exit codes."""
+        path = own_demo.path
+        argv = ["discover", "--check", "--fleet", str(path)]
+        assert main(argv) == 0
+        out, err = capsys.readouterr()
+        assert out.startswith("OK: 0 of 12 nodes of the SSO domains missing in fleet.toml | ")
+        assert out.endswith(" | missing=0;0;;0 nodes=12;;;0 unread=0;;;0\n")
+        assert err == ""
+        own_demo.appliances.set_faults([Fault("not_found", 1, "vc-ham-*", "other")])
+        assert main(argv) == 3
+        out = capsys.readouterr().out
+        names = "vc-ham-01, vc-ham-02, vc-ham-03, vc-ham-04"
+        assert out.startswith("UNKNOWN: 0 of 8 nodes of the SSO domains missing in fleet.toml; ")
+        assert f"the SSO domain is unknown of {names} | missing=0;0;;0 nodes=8;;;0 un" in out
+        own_demo.appliances["vc-tyo-01"].domain.others.append(("new|1.test", "VCSA_EMBEDDED"))
+        assert main(argv) == 1
+        assert capsys.readouterr().out.startswith("WARNING: 1 of 9 nodes of the SSO domains missin")
+        assert main([*argv, "vc-ham-01"]) == 3
+        assert capsys.readouterr().out.startswith("UNKNOWN: 0 of 0 nodes")
+        path.write_text("x|y")
+        assert main(argv) == 3
+        out, err = capsys.readouterr()
+        assert out.startswith(f"UNKNOWN: {path}: is not valid TOML")
+        assert ("|" in out, err) == (False, "")
+
     def test_added_is_named(self, own_demo: Simulated, capsys: pytest.CaptureFixture[str]) -> None:
         """The names of the added appliances and the next step are printed."""
         own_demo.appliances["vc-ham-01"].domain.others += [

@@ -91,11 +91,13 @@ LIBRARIES_OF = {
     "--version": COMMAND,
     "simulate": COMMAND | {"cryptography", "trustme"},
     "open": {"typer"},
+    "kit": COMMAND,
     "init": FRAMES,
     "check": STORED,
     "metrics": STORED | {"prometheus_client"},
     "history": STORED,
     "collect": COMMAND | {"requests", "urllib3", "filelock"},
+    "schedule": COMMAND,
     "run": COMMAND | {"requests", "urllib3", "filelock"},
     "watch": FRAMES | {"requests", "urllib3"},
     "discover": FRAMES | {"requests", "urllib3", "cryptography"},
@@ -127,6 +129,7 @@ PACKAGES_OF = {
     "--version": SHARED | {"simulator"},
     "simulate": SHARED | {"simulator"},
     "open": SHARED,
+    "kit": SHARED | {"reports"},
     "init": SHARED
     | {
         "causes",
@@ -144,6 +147,7 @@ PACKAGES_OF = {
     "metrics": READING | JUDGING,
     "history": READING,
     "collect": READING | POLLING,
+    "schedule": SHARED | {"display", "fleet", "limits", "passwords", "settings"},
     "run": READING | POLLING,
     "watch": READING | POLLING,
     "discover": (READING | POLLING | {"diagnostics", "inventory"}) - {"collection", "history"},
@@ -166,9 +170,11 @@ def test_loaded(fleet: Simulated, tmp_path: Path, command: str) -> None:
         "history": ("info", "--history", history),
         "collect": both,
         "run": both,
+        "schedule": ("cron", *both),
         "watch": both,
         "discover": ("--fleet", fleet.path),
         "doctor": ("--fleet", fleet.path),
+        "kit": ("prometheus", tmp_path),
     }.get(command, ())
     loaded = run(command, *argv)
     assert loaded.code in {0, 1}, loaded

@@ -16,7 +16,7 @@ from backupkit.cli.run_settings import RunSettings
 from backupkit.errors import SettingsError
 from backupkit.settings import read_toml
 from backupkit.simulator import Scenario
-from tests.conftest import Simulated, simulated
+from tests.conftest import OddServer, Simulated, simulated
 from tests.smtp import USER, Mailbox, serving
 
 
@@ -203,6 +203,27 @@ def test_wrong_settings(run: Run, table: str, expected: str) -> None:
     with pytest.raises(SettingsError) as caught:
         RunSettings.load(read_toml("fleet.toml"))
     assert expected in str(caught.value)
+
+
+def test_discover(run: Run, live: Simulated, odd: OddServer) -> None:
+    """The step compares fleet.toml with the SSO domains, and its exit code is 3 if they differ."""
+    added = "[run]\ndiscover = true\n"
+    nodes = "nodes of the SSO domains missing in fleet.toml"
+    code, lines = run(added)
+    assert (code, lines["discover"]) == (0, f"ok: 0 of 1 {nodes}")
+    others = live.appliances["vc-0001"].domain.others
+    others.append(("vc-new.test", "VCSA_EMBEDDED"))
+    code, lines = run(added)
+    others.clear()
+    assert (code, lines["discover"]) == (3, f"missing: 1 of 2 {nodes} (vc-new.test)")
+    odd.serve_api()
+    odd.respond("GET /api/vcenter/topology/nodes", b"", 404)
+    entry = f'[[appliance]]\nname = "odd"\nhost = "{odd.host}"\nuser = "u@v"\n'
+    entry += f'password = {{ env = "VCSA_PASSWORD" }}\nca_bundle = "{odd.ca_bundle}"\n'
+    code, lines = run(added + entry)
+    assert code == 3
+    assert lines["discover"] == f"incomplete: 0 of 1 {nodes}; the SSO domain is unknown of odd"
+    assert list(lines) == ["collect", "discover"]
 
 
 def test_selection(run: Run) -> None:

@@ -261,6 +261,7 @@ class TestGate:
                 "and no --appliance, --group or --site",
             ),
             (["--max-age", "1h", "--ca-bundle", "x"], "--ca-bundle needs --host"),
+            (["--as-of", "2026-11-01", "--collect"], "leave out --collect and --host"),
             (
                 ["--host", "vc", "--user", "u", "--max-age", "1h", "--ca-bundle", "none.pem"],
                 '--ca-bundle: no such file "none.pem"',

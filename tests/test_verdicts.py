@@ -116,7 +116,7 @@ class TestMarch:
         assert march_2026.period_name == "March 2026, UTC"
         assert march_2026.period_verdict.sentence == (
             "target missed: 35.7 % (265.7 of 744 h) of the time inside the RPO (target 99 %), "
-            "35.5 % (11 of 31 slots) of scheduled backups completed (target 99 %)"
+            "35.5 % (11 of 31 runs) of scheduled backups completed (target 99 %)"
         )
         assert format_subject(march_2026) == (
             "[TARGET MISSED | OK] vCenter backups March 2026, UTC - 1/1 ok at the end"
@@ -269,6 +269,7 @@ class TestReview:
         assert len(week.period_verdict.targets) == 4
         assert view.period.verdict == week.period_verdict
         assert f"is-{week.tone}" in render_verdict_bar(view)
+        assert "<strong>Failures:</strong> 1 failed job on 1 appliance" in render_verdict_bar(view)
 
     def test_redacted(self) -> None:
         """Words of the sentence stay, even if a site has the name of one."""
@@ -310,10 +311,10 @@ class TestNeverBackedUp:
         assert week.appliances.loc["vc-new", "state"] == "excluded"
         assert list(week.never_backed_up) == ["vc-new"]
         html = bk.report(week).html()
-        assert "No good backup known:" in html.split('id="act"')[0]
+        assert "Never backed up:" in html.split('id="act"')[0]
         text = bk.report(week).message().get_body(("plain",))
         assert text is not None
-        assert "No good backup known: vc-new" in text.get_content()
+        assert "Never backed up: vc-new" in text.get_content()
 
 
 @pytest.mark.property

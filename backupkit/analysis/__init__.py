@@ -6,8 +6,10 @@ takes the frames it reads, the period as ``start`` and ``end``, and the moment a
 
 from backupkit.analysis.anomalies import AnomalyLimits, anomalies
 from backupkit.analysis.baselines import baselines, typical_durations
+from backupkit.analysis.breach import breach_since
 from backupkit.analysis.clocks import Clocks, skew_corrections
 from backupkit.analysis.clusters import SharedValues, clusters, find_shared_values
+from backupkit.analysis.coming_breach import coming_breach
 from backupkit.analysis.compliance import (
     coverage_ratio,
     fleet_metrics,
@@ -118,10 +120,12 @@ __all__ = [
     "attempt_counts",
     "backup_days",
     "baselines",
+    "breach_since",
     "cause_of",
     "check_runs",
     "choose_trend_steps",
     "clusters",
+    "coming_breach",
     "complete_schedules",
     "correct_clock_skew",
     "coverage",

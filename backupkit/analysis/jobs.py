@@ -320,7 +320,7 @@ def last_attempts(jobs: pd.DataFrame, *, at: pd.Timestamp, appliances: pd.Index)
     Returns
     -------
     DataFrame
-        By appliance: last_attempt [UTC] and last_outcome.
+        By appliance: last_attempt and last_attempt_end [UTC], and last_outcome.
     """
     started = (jobs["outcome"] != "void").to_numpy() & (
         to_times(jobs["start_time"]) <= to_instant(at)
@@ -333,9 +333,13 @@ def last_attempts(jobs: pd.DataFrame, *, at: pd.Timestamp, appliances: pd.Index)
         np.full(len(appliances), to_instant(at)),
     )
     newest = np.append(rows, -1)[row]
+    names = {
+        "start_time": "last_attempt",
+        "end_time": "last_attempt_end",
+        "outcome": "last_outcome",
+    }
     columns = {
-        name: jobs[column].array.take(newest, allow_fill=True)
-        for name, column in (("last_attempt", "start_time"), ("last_outcome", "outcome"))
+        name: jobs[column].array.take(newest, allow_fill=True) for column, name in names.items()
     }
     return pd.DataFrame(columns, index=appliances)
 

@@ -3,7 +3,8 @@
 from backupkit.assessment.breakdown import failures_by
 from backupkit.assessment.diff import CHANGE_KINDS, Comparison, compare
 from backupkit.assessment.evaluation import evaluate, evaluate_frames
-from backupkit.assessment.outlook import forecast
+from backupkit.assessment.failure_sentence import describe_causes
+from backupkit.assessment.outlook import find_coming_breach, forecast
 from backupkit.assessment.result import Assessment
 from backupkit.assessment.verdict import PeriodVerdict, TargetResult, Verdict
 
@@ -15,8 +16,10 @@ __all__ = [
     "TargetResult",
     "Verdict",
     "compare",
+    "describe_causes",
     "evaluate",
     "evaluate_frames",
     "failures_by",
+    "find_coming_breach",
     "forecast",
 ]

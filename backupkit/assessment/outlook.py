@@ -1,4 +1,4 @@
-"""Forecast of the breaches of the next day from an assessment."""
+"""Forecast of the breaches of the next day from an assessment: the probable and the certain."""
 
 import pandas as pd
 
@@ -6,7 +6,7 @@ from backupkit import analysis
 from backupkit.analysis import Forecasts
 from backupkit.assessment.result import Assessment
 
-__all__ = ["forecast"]
+__all__ = ["find_coming_breach", "forecast"]
 
 _DAY = pd.Timedelta(days=1)
 
@@ -39,12 +39,7 @@ def forecast(assessment: Assessment) -> Forecasts:
     """
     end, names = assessment.end, assessment.appliances.index
     rules = assessment.policy_until(end).rules(names).reindex(names)
-    upcoming = analysis.expected_slots(
-        assessment.schedules,
-        fallback=rules["timezone"],
-        since=pd.Series(end, index=names),
-        end=end + _DAY,
-    )
+    upcoming = _list_upcoming(assessment, rules)
     return analysis.forecast_breach(
         assessment.appliances,
         assessment.assessed_jobs[
@@ -56,4 +51,45 @@ def forecast(assessment: Assessment) -> Forecasts:
         rules=rules.assign(typical_duration=assessment.baselines["typical_duration"]),
         start=assessment.start,
         end=end,
+    )
+
+
+def find_coming_breach(assessment: Assessment) -> pd.Series:
+    """Find the compliant appliances that no scheduled run can keep from a breach within a day.
+
+    Parameters
+    ----------
+    assessment : Assessment
+        The assessment. If its period is over, what followed is not forecast: the result is empty.
+
+    Returns
+    -------
+    Series of datetime64
+        When the breach begins [UTC], by appliance, the earliest first.
+
+    References
+    ----------
+    .. [1] docs/sla.md, section 4, number 39.
+    """
+    figures = assessment.figures
+    if not assessment.is_current:
+        return figures["breach_since"][:0].rename("breach_at")
+    rules = assessment.policy_until(assessment.end).rules(figures.index).reindex(figures.index)
+    pending = assessment.slots.loc[assessment.slots["state"] == "pending", ["appliance", "slot"]]
+    runs = [pending, _list_upcoming(assessment, rules)[["appliance", "slot"]]]
+    return analysis.coming_breach(
+        figures,
+        pd.concat(runs, ignore_index=True),
+        typical_duration=assessment.baselines["typical_duration"],
+        at=assessment.end,
+    )
+
+
+def _list_upcoming(assessment: Assessment, rules: pd.DataFrame) -> pd.DataFrame:
+    """Return the slots of the day after the period."""
+    return analysis.expected_slots(
+        assessment.schedules,
+        fallback=rules["timezone"],
+        since=pd.Series(assessment.end, index=rules.index),
+        end=assessment.end + _DAY,
     )

@@ -269,6 +269,9 @@ class PartialAssessment:
         local_runs = jobs.loc[prepared.is_local & self._is_overlapping, "appliance"]
         return facts.assign(
             target_state=analysis.target_state(facts),
+            breach_since=analysis.breach_since(
+                facts, self.intervals, start=start, end=end, excluded=self._context.exclusions
+            ),
             onboarding_until=_find_end_of_onboarding(facts),
             lookback_from=end - facts["lookback"],
             zone=zones["zone"],

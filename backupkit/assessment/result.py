@@ -23,18 +23,21 @@ from backupkit.display.format import NO_DATA, Ratio, format_duration, format_tim
 from backupkit.policy import Policy
 from backupkit.tables import IN_SCOPE_STATES
 
-__all__ = ["HEAD_FIGURES", "Assessment", "exposure"]
+__all__ = ["HEAD_FIGURES", "NEVER", "Assessment", "breach_since", "exposure"]
 
 HEAD_FIGURES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "appliances_strict": "inside their RPO (strict)",
         "appliances_observed": "of those reachable (observed)",
-        "coverage_appliances": "reachable (coverage)",
+        "coverage_appliances": "reachable",
         "rpo_strict_micro": TARGET_LABELS["rpo_strict"],
         "slot_strict_micro": TARGET_LABELS["slot_strict"],
     }
 )
 """Labels of the key figures of `backupkit.tables.METRICS`."""
+
+NEVER: Final = "never backed up"
+"""Remark on an appliance of which no successful backup is known."""
 
 _VALUES: Final = (
     *("start", "end", "now", "timezone", "policy", "version", "as_if", "is_selection"),
@@ -45,6 +48,7 @@ _MICROSECOND: Final = pd.Timedelta(microseconds=1)
 _COLUMNS: Final = {
     "Appliance": "",
     "State": "s",
+    "In breach since (UTC)": "w",
     "Exposure": "n",
     "Last success (UTC)": "w",
     "Failures in a row": "n",
@@ -267,7 +271,7 @@ class Assessment(MergedFigures):
             ("runs", "slot_strict_micro"),
         ):
             figure = self.ratio(name)
-            share = figure if figure.fraction else f"{NO_DATA} (0 of 0 {figure.unit})"
+            share = figure if figure.fraction else f"{NO_DATA} (0 of 0 {figure.unit_label})"
             lines.append(f"{title:7} {share}")
         return "\n".join(lines)
 
@@ -282,6 +286,21 @@ def exposure(row: Mapping[str, Any] | pd.Series) -> str:
     if pd.notna(row["exposure_at_least"]):
         return f"over {format_duration(row['exposure_at_least'])}"
     return NO_DATA
+
+
+def breach_since(row: Mapping[str, Any] | pd.Series, zone: str = "") -> str:
+    """Format since when an appliance is in breach [UTC], with the zone; "" if it is not.
+
+    Examples
+    --------
+    >>> night = pd.Timestamp("2026-11-03T02:00Z")
+    >>> breach_since({"breach_since": night, "last_success": pd.NaT})
+    '2026-11-03 02:00, never backed up'
+    """
+    if pd.isna(row["breach_since"]):
+        return ""
+    never = f", {NEVER}" if pd.isna(row["last_success"]) else ""
+    return f"{format_timestamp(row['breach_since'], zone)}{never}"
 
 
 def _render_html(assessment: Assessment) -> Markup:
@@ -322,6 +341,7 @@ def _render_row(name: str, row: pd.Series) -> list[Cell]:
     return [
         name,
         state_badge(row["state"]),
+        breach_since(row),
         exposure(row),
         row["last_success"],
         row["strikes"],

@@ -52,10 +52,12 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "collect": "collect",
         "watch": "watch",
         "run": "run",
+        "schedule": "schedule",
         "report": "report",
         "open": "open_report",
         "check": "check",
         "metrics": "check",
+        "kit": "kit",
         "simulate": "simulate",
         "history": "history",
     }

@@ -38,6 +38,7 @@ __all__ = [
     "WaitOption",
     "echo",
     "echo_by_appliance",
+    "echo_document",
     "frame_to_records",
     "print_json",
     "read_limit_options",
@@ -174,6 +175,11 @@ def echo(text: str, *, err: bool = False) -> None:
     All commands print by this function, so that no text from outside reaches a terminal raw.
     """
     typer.echo(clean_text(text), err=err)
+
+
+def echo_document(text: str) -> None:
+    """Print a document on stdout, in UTF-8 whatever the locale, without control characters."""
+    typer.echo(clean_text(text).encode(), nl=False)
 
 
 def print_json(

@@ -18,6 +18,7 @@ VERDICT_STATES: Final = ("missed", "target-unknown", "met", "breach", "unknown",
 
 ALWAYS: Final = "always"
 _EXAMPLES: Final = {
+    "discover": "discover = true",
     "report": 'report = "reports"',
     "keep": "keep = 30",
     "last": 'last = "30d"',
@@ -29,6 +30,7 @@ _EXAMPLES: Final = {
 class _Entry(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Table [run] of fleet.toml."""
 
+    discover: bool = False
     report: str | None = None
     keep: int = 30
     last: str = "30d"
@@ -38,10 +40,12 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
-    """Steps of a run after the collection; None or an empty set leaves a step out.
+    """Steps of a run after the collection; None, False or an empty set leaves a step out.
 
     Attributes
     ----------
+    discover : bool
+        Whether to compare fleet.toml with the nodes of the SSO domains.
     report : Path, optional
         Folder of the reports, one for each day.
     keep : int
@@ -54,6 +58,7 @@ class RunSettings:
         States of a verdict for which the report is mailed.
     """
 
+    discover: bool = False
     report: Path | None = None
     keep: int = 30
     last: str = "30d"
@@ -81,6 +86,7 @@ class RunSettings:
         mail = entry.mail or ""
         folder = file.path.parent
         return cls(
+            discover=entry.discover,
             report=None if entry.report is None else folder / entry.report,
             keep=entry.keep,
             last=entry.last,

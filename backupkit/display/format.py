@@ -74,6 +74,8 @@ class Ratio:
     --------
     >>> print(Ratio(6, 9), Ratio(1, 2000), Ratio(0, 0), sep=", ")
     66.7 % (6 of 9), < 0.1 % (1 of 2,000), no data
+    >>> print(Ratio(6, 9, "slots"))
+    66.7 % (6 of 9 runs)
     >>> print(Ratio(5882.7, 5883, "h"))
     99.9 % (5,882.7 of 5,883.0 h)
     >>> print(Ratio(9496, 10_000), Ratio(9496, 10_000, target=0.95), sep=", ")
@@ -103,6 +105,11 @@ class Ratio:
         return "< 0.1 %" if tenths == 0 and numerator > 0 else f"{tenths / 10:.1f} %"
 
     @property
+    def unit_label(self) -> str:
+        """Unit in the words of a page, on which a slot is an expected run."""
+        return "runs" if self.unit == "slots" else self.unit
+
+    @property
     def fraction(self) -> str:
         """Numerator, denominator and unit; "" without data."""
         if self._terms is None:
@@ -111,7 +118,7 @@ class Ratio:
         texts = format_number(numerator), format_number(denominator)
         if texts[0] == texts[1] and numerator != denominator:  # do not hide a missing part
             texts = f"{numerator:,.1f}", f"{denominator:,.1f}"
-        return f"{' of '.join(texts)} {self.unit}".rstrip()
+        return f"{' of '.join(texts)} {self.unit_label}".rstrip()
 
     @property
     def _terms(self) -> tuple[float, float] | None:
@@ -194,16 +201,16 @@ def format_duration(duration: timedelta | NaTType) -> str:
 
 
 def format_exactly(duration: timedelta) -> str:
-    """Format a duration completely, in hours, minutes and seconds.
+    """Format a duration completely; days are used from 72 h, as in `format_duration`.
 
     Examples
     --------
-    >>> format_exactly(timedelta(hours=96, seconds=42))
-    '96 h 42 s'
+    >>> format_exactly(timedelta(hours=96, seconds=42)), format_exactly(timedelta(hours=26))
+    ('4 d 42 s', '26 h')
     """
     seconds = duration.total_seconds()
     parts: list[str] = []
-    for length, unit in _UNITS[1:]:
+    for length, unit in _UNITS if seconds >= _DAYS_FROM_SECONDS else _UNITS[1:]:
         count, seconds = divmod(seconds, length)
         parts += [f"{count:.0f} {unit}"] if count else []
     parts += [f"{seconds:g} s"] if seconds else []

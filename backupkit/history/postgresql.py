@@ -25,7 +25,7 @@ from backupkit.history.schema import build_statements
 if TYPE_CHECKING:
     from backupkit.history.arrow_reader import ArrowReader
 
-__all__ = ["Postgres"]
+__all__ = ["Postgres", "refuse_password"]
 
 _T = TypeVar("_T")
 
@@ -57,7 +57,7 @@ class Postgres(Database):
         self._connection_and_pid: list[Any] = []
         weakref.finalize(self, _close_all, self._connection_and_pid)
         _DATABASES.add(self)
-        _refuse_password(url)
+        refuse_password(url)
         self._driver = _import_driver()
         self._has_connected = False
         there = self.run_lookup(
@@ -285,7 +285,8 @@ def _import_driver() -> Any:  # noqa: ANN401 # a module
     return psycopg
 
 
-def _refuse_password(url: str) -> None:
+def refuse_password(url: str) -> None:
+    """Raise if a URL holds a password, which would be in logs and displays."""
     try:
         parts = urlsplit(url)
         options = parse_qs(parts.query)

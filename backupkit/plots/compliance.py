@@ -19,6 +19,7 @@ _MAX_POINTS: Final = 4_000
 _BINS: Final = 1_000
 _COLUMNS: Final = ("appliance", "state", "start", "end")
 _TARGET_METRIC: Final = "rpo_strict_micro"
+_HIGH: Final = 70.0  # from this share on the axis does not begin at 0 [%]
 _TOLERANCE: Final = 1e-9
 
 
@@ -113,7 +114,8 @@ def compliance(
             ax.step(days, line, where="post", color=blue, linestyle=linestyle, lw=1.5, label=name)
         ax.margins(x=0)
         time_axis.format_time_axis(ax, start, end)
-        ax.set_ylim(-2, 103)
+        bottom = _choose_bottom(strict, target)
+        ax.set_ylim(bottom - (100 - bottom) / 50, 100 + 3 * (100 - bottom) / 100)
         ax.set_ylabel("compliant (%)")
         ax.grid(axis="y")
         handles = [*ax.lines[::-1], *ax.collections]
@@ -122,8 +124,18 @@ def compliance(
             title += _describe_verdict(verdict or _judge(in_scope, target), target)
             handles.append(_draw_target(ax, target, active_theme))
         style.draw_title_and_legend(ax, title, handles)
-        style.draw_caption(ax, caption)
+        style.draw_caption(ax, caption, f"the axis begins at {bottom} %" if bottom else "")
     return ax
+
+
+def _choose_bottom(strict: Floats, target: float | None) -> int:
+    """Return the percentage at which the axis begins: 0, or 10 below the lowest line from 70 on.
+
+    Otherwise 97 % and 99 % look equal.
+    """
+    lines = strict if target is None else np.append(strict, 100 * target)
+    lowest = np.nanmin(lines) if not np.isnan(lines).all() else 0.0
+    return int(lowest // 10 * 10 - 10) if lowest >= _HIGH else 0
 
 
 def _draw_target(ax: Axes, target: float, active_theme: style.Theme) -> Line2D:

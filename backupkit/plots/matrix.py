@@ -51,8 +51,8 @@ def nights(slots: pd.DataFrame, intervals: pd.DataFrame | None = None) -> pd.Dat
         Reads ``appliance``, ``slot`` [UTC] and ``state`` of `backupkit.tables.SLOTS`.
     intervals : DataFrame, optional
         States over time, of `backupkit.tables.INTERVALS`. Then there is also a row for each
-        appliance without a slot that is in scope at any time, with its most serious state of each
-        day: breach, unknown, unobserved, compliant or excluded.
+        appliance without a slot, with its most serious state of each day: breach, unknown,
+        unobserved, compliant or excluded.
 
     Returns
     -------
@@ -127,8 +127,7 @@ def _list_slot_cells(slots: pd.DataFrame) -> pd.DataFrame:
 def _list_interval_cells(intervals: pd.DataFrame, *, without: pd.Series) -> pd.DataFrame:
     """Return appliance, day and code of each day of an interval, of appliances without slots."""
     names = intervals["appliance"].astype("str")
-    in_scope = set(names[intervals["state"].ne("excluded")].unique()) - set(without.unique())
-    rows = intervals[names.isin(in_scope).to_numpy()]
+    rows = intervals[~names.isin(without).to_numpy()]
     first, last = rows["start"].dt.floor("D"), _find_last_day(rows["end"])
     number = ((last - first) // pd.Timedelta(days=1)).to_numpy() + 1
     repeated = np.repeat(np.arange(len(rows)), number)

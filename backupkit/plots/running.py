@@ -27,8 +27,11 @@ _MAX_ROOM: Final = 0.25
 _OLD: Final = timedelta(minutes=10)
 """Age of an observation from which its time is shown."""
 
-_WIDE: Final = 5.5
-"""Width of a chart from which the estimated end is written beside a job [inch]."""
+_WIDE: Final = 9.0
+"""Width of a chart from which the range of the estimated end is written beside a job [inch]."""
+
+_NARROW: Final = 5.5
+"""Width of a chart below which not even the estimated end is written beside a job [inch]."""
 
 _DAY: Final = timedelta(days=1)
 _NO_TIME: Final = timedelta(0)
@@ -228,8 +231,11 @@ def draw_running_jobs(
             )
         shade = alarm if job.remark else active_theme.muted
         text = job.describe(now)
-        if style.get_width(ax) < _WIDE:
-            text = text.partition(" (")[0].partition(", end")[0].partition(", done")[0]
+        width = style.get_width(ax)
+        if width < _WIDE:
+            text = text.partition(" (")[0]
+        if width < _NARROW:
+            text = text.partition(", end")[0].partition(", done")[0]
         style.draw_beside(ax, job.row, text, colour=shade)
     return _list_handles(running, colour, active_theme)
 

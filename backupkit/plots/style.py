@@ -234,16 +234,19 @@ def draw_title_and_legend(ax: Axes, title: str, handles: Sequence[Artist] = ()) 
         below = ScaledTranslation(0, -depth / 72, _get_figure(ax).dpi_scale_trans)
         place = {"loc": "upper left", "bbox_to_anchor": (0, 0)}
         place["bbox_transform"] = ax.transAxes + below
+    columns = min(columns, len(handles))
     ax.legend(
-        handles=handles,
+        # matplotlib fills column by column, people read line by line
+        handles=[handle for column in range(columns) for handle in handles[column::columns]],
         **place,
         borderaxespad=0.2,
         borderpad=0,
         columnspacing=1.2,
         fontsize=8,
-        handlelength=1.4,
+        handleheight=1.0,
+        handlelength=2.2,  # room for a pattern
         handletextpad=0.4,
-        ncols=min(columns, len(handles)),
+        ncols=columns,
     )
 
 

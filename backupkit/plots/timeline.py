@@ -21,7 +21,7 @@ from backupkit.plots.time_axis import MomentLike, to_day_number, to_moment, to_s
 from backupkit.tables import SLOTS
 from backupkit.tables.constants import OUTCOME_BY_STATUS
 
-__all__ = ["timeline"]
+__all__ = ["explain_blank_row", "timeline"]
 
 Rows = npt.NDArray[np.intp]
 
@@ -35,6 +35,15 @@ _MIN_HATCHED_WIDTH = 1.5
 
 _HALF_HEIGHT = {"success": 0.24, "failure": 0.38}
 _OTHER_HALF_HEIGHT = 0.31
+_BLANK: Final = {
+    "unknown": "unknown: could not be read",
+    "excluded": "excluded",
+    "unobserved": "not observed: not read yet",
+    "breach": "in breach: no job and no expected run",
+}
+"""Why the row of an appliance in this state has nothing to draw."""
+
+_NO_JOB: Final = "no job and no expected run"
 _Z_ORDER = {"open": 1.5, "failure": 2.5}  # a long running bar must not hide a failure
 
 
@@ -146,6 +155,9 @@ def timeline(  # noqa: PLR0913 # the options of a figure
             handles += _draw_bars(ax, drawn_jobs, rows, now=now, active_theme=active_theme)
         handles += draw_running_jobs(ax, running, now, active_theme)
         handles += _draw_slots(ax, expected, drawn_names, active_theme)
+        blank = {*range(len(drawn_names))} - {*rows.tolist()} - {job.row for job in running}
+        blank -= {*_find_rows(expected, drawn_names).tolist()}
+        _explain_blank_rows(ax, {row: drawn_names[row] for row in blank}, states, active_theme)
         style.label_rows(ax, drawn_names, width=32)
         ax.autoscale_view(scaley=False)
         shown_end = find_shown_end(running, start, end)
@@ -228,6 +240,34 @@ def _draw_slots(
         label="expected",
         zorder=1,
     )
+
+
+def explain_blank_row(state: str | None) -> str:
+    """Return why the row of an appliance, whose state may be known, has nothing to draw.
+
+    Examples
+    --------
+    >>> explain_blank_row("unknown"), explain_blank_row("compliant")
+    ('unknown: could not be read', 'no job and no expected run')
+    """
+    return _NO_JOB if state is None else _BLANK.get(state, _NO_JOB)
+
+
+def _explain_blank_rows(
+    ax: Axes, names: dict[int, str], states: pd.Series | None, active_theme: style.Theme
+) -> None:
+    """Write into each row without a job or an expected run why it is empty."""
+    for row, name in sorted(names.items()):
+        ax.text(
+            0.01,
+            row,
+            explain_blank_row(None if states is None else states[name]),
+            transform=ax.get_yaxis_transform(),
+            va="center",
+            fontsize=8,
+            color=active_theme.muted,
+            gid="blank",
+        )
 
 
 def _draw_bars(

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from backupkit.assessment import Assessment
-from backupkit.assessment.result import exposure
+from backupkit.assessment.result import NEVER, exposure
 from backupkit.display import Badge, Rows, state_badge
 from backupkit.display.format import (
     NO_DATA,
@@ -20,14 +20,14 @@ from backupkit.display.format import (
 from backupkit.errors import SettingsError
 from backupkit.plots.style import OUTCOME_STYLES
 from backupkit.reports.exports import format_messages
-from backupkit.reports.facts import Aged, ApplianceFacts, DataSource, JobRow, Link
+from backupkit.reports.facts import Aged, ApplianceFacts, DataSource, JobRow, Link, Since
 from backupkit.reports.levels import describe_levels
 from backupkit.reports.period import find_period_jobs, select_period_jobs
 from backupkit.reports.rows import Row, iterate_rows
 from backupkit.settings import time_zone
 from backupkit.tables import COMPLETED_SLOTS, MISSED_SLOTS, TOLERATED_SKEW
 
-__all__ = ["build_appliance_facts", "build_data_sources", "build_job_row"]
+__all__ = ["build_appliance_facts", "build_data_sources", "build_job_row", "build_since"]
 
 _SMALL_FLEET: Final = 100
 _JOBS_SMALL_FLEET: Final = 10
@@ -76,6 +76,7 @@ def build_appliance_facts(
                 appliance=links[name],
                 place=", ".join(text for text in places if text),
                 state=state_badge(row["state"]),
+                breach_since=build_since(row),
                 exposure=exposure(row),
                 last_success=row["last_success"],
                 rpo=time_ratio(row["compliant"], in_scope),
@@ -93,6 +94,11 @@ def build_appliance_facts(
             )
         )
     return tuple(facts)
+
+
+def build_since(row: Row | pd.Series) -> Since:
+    """Return since when an appliance of `backupkit.tables.APPLIANCES` is in breach."""
+    return Since(row["breach_since"], NEVER if pd.isna(row["last_success"]) else "")
 
 
 def build_job_row(job: Row, zone: ZoneInfo | None = None) -> JobRow:

@@ -93,7 +93,7 @@ def _build_budget_card(
     return Card(
         name=name,
         value=left.percent if left.value > 0 else "None",
-        fraction=f"({left.numerator:.3g} of {allowed:.3g} slots)"
+        fraction=f"({left.numerator:.3g} of {allowed:.3g} runs)"
         if left.value > 0
         else f"{format_number(missed)} missed, {allowed:.3g} allowed",
         result=Badge("compliant", f"● {format_number(missed)} missed")

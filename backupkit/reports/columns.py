@@ -46,7 +46,7 @@ def stream_records(frame: pd.DataFrame) -> Iterator[bytes]:
     yield b"]"
 
 
-def stream_csv(frame: pd.DataFrame) -> Iterator[bytes]:
+def stream_csv(frame: pd.DataFrame, *, separator: str = ",") -> Iterator[bytes]:
     r"""Yield a frame in pieces of CSV, in UTF-8 and safe to open in a spreadsheet.
 
     Names of durations end in ``_seconds``. Users in URIs are masked. The messages of a job are one
@@ -57,13 +57,15 @@ def stream_csv(frame: pd.DataFrame) -> Iterator[bytes]:
     >>> frame = pd.DataFrame({"appliance": ["vc-1", "=1+1"], "jobs": [2, 3]})
     >>> b"".join(stream_csv(frame))
     b"appliance,jobs\r\nvc-1,2\r\n'=1+1,3\r\n"
+    >>> b"".join(stream_csv(frame, separator="\t"))
+    b"appliance\tjobs\r\nvc-1\t2\r\n'=1+1\t3\r\n"
     """
     names = [build_export_name(str(name), column) for name, column in _flatten(frame).items()]
-    yield f"{_format_csv(names)}\r\n".encode()
+    yield f"{_format_csv(names, separator)}\r\n".encode()
     for rows in _split(frame):
         parts: list[Any] = []
         for name in rows:
-            parts += [",", _encode_csv(_to_arrow(rows[name]))]
+            parts += [separator, _encode_csv(_to_arrow(rows[name]), separator)]
         yield _join(*parts[1:], "\r\n")
 
 
@@ -126,7 +128,7 @@ def _encode_json(values: pa.Array) -> pa.Array:
     return texts.fill_null("null")
 
 
-def _encode_csv(values: pa.Array) -> pa.Array:
+def _encode_csv(values: pa.Array, separator: str) -> pa.Array:
     """Return each value as a cell of CSV; "" if it is missing."""
     kind = values.type
     if pa.types.is_list(kind):
@@ -145,7 +147,7 @@ def _encode_csv(values: pa.Array) -> pa.Array:
             values,
             pc.match_substring_regex(values, _SPECIAL_IN_CSV),
             values,
-            lambda text: _format_csv([escape_formula(mask_user(text))]),
+            lambda text: _format_csv([escape_formula(mask_user(text))], separator),
         )
     return texts.fill_null("")
 
@@ -184,10 +186,10 @@ def _replace_matches(
     return pc.replace_with_mask(texts, is_match, replaced)
 
 
-def _format_csv(cells: list[str]) -> str:
+def _format_csv(cells: list[str], separator: str) -> str:
     """Return cells as CSV, in quotes where needed."""
     file = io.StringIO()
-    csv.writer(file, lineterminator="\r\n").writerow(cells)
+    csv.writer(file, delimiter=separator, lineterminator="\r\n").writerow(cells)
     return file.getvalue().removesuffix("\r\n")
 
 

@@ -116,9 +116,9 @@ def _build_trend_day(label: object, row: Row, step: TrendStep) -> TrendDay:
 def build_matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
     """Return the states by appliance and day, of the newest 92 days at most.
 
-    Each appliance in scope has a row; of more than 2,000, those with the most missed days. Without
-    a slot, it shows the appliance's own state. There is one block per site if there are several,
-    else per group; the block with the worst appliance is first.
+    Each appliance has a row; of more than 2,000, those with the most missed days. Without a slot,
+    it shows the appliance's own state. One that is excluded at the end has the reason. There is one
+    block per site if there are several, else per group; the block with the worst one is first.
     """
     table = _list_nights(assessment)
     visible = table[:_MAX_MATRIX_ROWS]
@@ -129,12 +129,14 @@ def build_matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
     blocks: dict[str, list[MatrixRow]] = {}
     block_names = _name_blocks(assessment.appliances)
     totals = Counter(block_names.values())
+    rows = assessment.appliances
+    reasons = rows.loc[rows["state"] == "excluded", "reason"].to_dict()
     for name, row in states.items():
         blocks.setdefault(block_names[name], []).append(
             MatrixRow(
                 appliance=links[name],
                 cells=tuple(_CELLS.get(state, _NO_CELL) for state in row[-_MAX_MATRIX_DAYS:]),
-                summary=summarise_days(row, days),
+                summary=_add_exclusion(summarise_days(row, days), reasons.get(name)),
                 good=_GOOD_CELLS.issuperset(state for state in row if isinstance(state, str)),
             )
         )
@@ -148,6 +150,12 @@ def build_matrix(assessment: Assessment, links: Mapping[str, Link]) -> Matrix:
             if state in used
         ),
     )
+
+
+def _add_exclusion(summary: str, reason: object) -> str:
+    """Add why an appliance is excluded; a missing reason adds nothing."""
+    text = sanitise(reason, limit=200)
+    return f"{summary}; excluded: {text}" if text else summary
 
 
 def build_days_frame(assessment: Assessment) -> pd.DataFrame:

@@ -56,6 +56,7 @@ __all__ = [
     "ReliabilityRow",
     "Running",
     "Signature",
+    "Since",
     "Sizes",
     "Summary",
     "TargetLoad",
@@ -259,11 +260,25 @@ class Changes(NamedTuple):
     warnings: str = ""
 
 
+class Since(NamedTuple):
+    """Time since which an appliance is in breach, which may be missing, and a remark on it."""
+
+    time: Time
+    remark: str
+
+    def __html__(self) -> str:
+        if pd.isna(self.time):
+            return Markup()
+        html = Markup('<span class="w">{}</span>').format(format_timestamp(self.time))
+        return html + Markup("<br>{}").format(self.remark) if self.remark else html
+
+
 class ActionItem(NamedTuple):
     """Appliance that needs attention, and the next step."""
 
     appliance: Link
     state: Badge
+    breach_since: Since
     exposure: str
     last_success: Time
     strikes: int
@@ -318,7 +333,9 @@ class Summary(NamedTuple):
     """Summary sections of the page and the mail.
 
     `tone` is the colour of both verdicts; `moment` is when the states hold: now, or at the end.
-    `next_steps_note` says why there is no next step; "" if there is one.
+    `next_steps_note` says why there is no next step; "" if there is one. `coming` names the
+    breaches that no scheduled run can prevent; "" for none. `causes` says whether the failures have
+    one cause or several.
     """
 
     title: str
@@ -328,6 +345,8 @@ class Summary(NamedTuple):
     moment: str
     sentence: str
     never_backed_up: Named
+    coming: str
+    causes: str
     groups: Rows[GroupVerdict]
     period: str
     ages_as_of: pd.Timestamp
@@ -561,6 +580,7 @@ class ApplianceFacts(NamedTuple):
     appliance: Link
     place: str
     state: Badge
+    breach_since: Since
     exposure: str
     last_success: Time
     rpo: Ratio

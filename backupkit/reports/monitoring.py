@@ -8,12 +8,13 @@ from typing import Final
 import pandas as pd
 
 from backupkit.assessment import Assessment
+from backupkit.assessment.result import breach_since, exposure
 from backupkit.display.format import sanitise
 from backupkit.tables import IN_SCOPE_STATES, STATES
 
-__all__ = ["CheckResult", "check_result"]
+__all__ = ["STATUSES", "CheckResult", "check_result", "clean_line"]
 
-_STATUSES: Final = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
+STATUSES: Final = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 _CODE_BY_STATE: Final = {"compliant": 0, "breach": 2, "unknown": 3}
 _MAX_LINE_LENGTH: Final = 1_000  # characters; some agents cut at 1,024
 _MAX_NAMED: Final = 5
@@ -39,7 +40,7 @@ class CheckResult:
     @property
     def status(self) -> str:
         """Name of the code."""
-        return _STATUSES[self.code]
+        return STATUSES[self.code]
 
     @property
     def line(self) -> str:
@@ -97,15 +98,46 @@ def check_result(assessment: Assessment) -> CheckResult:
         sentence = f"{sentence} ({names}{omitted})"
     if not assessment.is_current:
         sentence = f"at the end of the period, {sentence}"
+    sentence += _describe_worst(assessment)
     sentence = f"{sentence}; {'target met' if period.state == 'met' else period.sentence}"
     performance = " ".join(_format_performance(assessment, len(at_risk)))
-    return CheckResult(code, _SEPARATORS.sub(" ", sentence), performance)
+    return CheckResult(code, clean_line(sentence), performance)
+
+
+def clean_line(text: str) -> str:
+    """Return a text as one line, without the character that starts the performance data.
+
+    Examples
+    --------
+    >>> clean_line("a| b  c")
+    'a b c'
+    """
+    return _SEPARATORS.sub(" ", text)
 
 
 def find_partly_read(assessment: Assessment) -> list[str]:
     """Return the appliances with listed jobs that their newest good poll could not read."""
     unread = assessment.coverage["jobs_unread"].gt(0).fillna(value=False)
     return list(assessment.coverage.index[unread & assessment.coverage["configured"]])
+
+
+def _describe_worst(assessment: Assessment) -> str:
+    """Return since when the worst appliance is in breach, and who was never backed up; or ""."""
+    rows = assessment.figures
+    in_breach = rows[rows["state"] == "breach"]
+    if in_breach.empty:
+        return ""
+    worst = in_breach.iloc[0]
+    name = sanitise(in_breach.index[0], limit=60)
+    since = breach_since(worst, "UTC")
+    text = f"; {name} is in breach since {since}, exposure {exposure(worst)}"
+    never = in_breach.index[1:].intersection(assessment.never_backed_up, sort=False)
+    if never.empty:
+        return text
+    also = " too" if pd.isna(worst["last_success"]) else ""
+    names = ", ".join(sanitise(name, limit=60) for name in never[:_MAX_NAMED])
+    omitted = f" and {len(never) - _MAX_NAMED:,} more" if len(never) > _MAX_NAMED else ""
+    return f"{text}; never backed up{also}: {names}{omitted}"
 
 
 def _format_performance(assessment: Assessment, at_risk: int) -> Iterator[str]:
@@ -129,8 +161,12 @@ def _format_performance(assessment: Assessment, at_risk: int) -> Iterator[str]:
 
 
 def _format_worst_exposure(assessment: Assessment) -> Iterator[str]:
-    """Return the performance data of the highest exposure, relative to its threshold."""
+    """Return the performance data of the highest exposure, relative to its threshold.
+
+    Of an appliance that was never backed up, it is the lower bound.
+    """
     rows = assessment.figures
+    rows = rows.assign(exposure=rows["exposure"].fillna(rows["exposure_at_least"]))
     used = (
         (rows["exposure"] / rows["threshold"]).where(rows["state"].isin(IN_SCOPE_STATES)).dropna()
     )

@@ -27,6 +27,13 @@ _COLUMNS: Final = {
     ),
     "rpo_threshold": ("threshold", "seconds", "RPO plus grace: a larger exposure is a breach."),
     "last_success_timestamp": ("last_success", "seconds", "Start of the newest successful backup."),
+    "last_run_start_timestamp": ("last_attempt", "seconds", "Start of the newest job."),
+    "last_run_end_timestamp": (
+        "last_attempt_end",
+        "seconds",
+        "End of the newest job; missing while it runs.",
+    ),
+    "breach_since_timestamp": ("breach_since", "seconds", "Since when it is in breach."),
     "strikes": ("strikes", "", "Failures since the newest success."),
     "rpo_ratio": ("rpo_strict", "ratio", "Share of the time inside the RPO, unknown counts."),
     "slot_ratio": ("slot_strict", "ratio", "Share of scheduled backups completed, unknown counts."),
@@ -175,6 +182,18 @@ def _build_appliance_metrics(assessment: Assessment) -> Iterator[Metric]:
         samples = zip(members, appliances[column], strict=True)
         yield _build_gauge(f"appliance_{name}", description, _MEMBER_LABELS, samples, unit=unit)
     yield _build_gauge(
+        "appliance_period_failed_jobs",
+        "Failed jobs of the period by cause; it falls when they leave the period.",
+        (*_MEMBER_LABELS, "cause"),
+        [((*by_name[name], cause), jobs) for (name, cause), jobs in _count_failed(assessment)],
+    )
+    yield _build_gauge(
+        "appliance_poll_state",
+        "1 for the result of the newest poll: complete, partial or failed.",
+        (*_MEMBER_LABELS, "state"),
+        [((*by_name[name], state), 1) for name, state in _list_poll_states(assessment)],
+    )
+    yield _build_gauge(
         "appliance_jobs_unread",
         "Listed jobs that the newest good poll could not read.",
         _MEMBER_LABELS,
@@ -188,6 +207,23 @@ def _build_appliance_metrics(assessment: Assessment) -> Iterator[Metric]:
         zip(members, last_ok, strict=True),
         unit="seconds",
     )
+
+
+def _count_failed(assessment: Assessment) -> Iterator[tuple[tuple[str, str], int]]:
+    """Yield appliance and cause with the number of failed jobs; none is 0."""
+    causes = assessment.failures.set_index("signature")["cause_name"].fillna("unknown")
+    counts = assessment.failure_counts
+    jobs = counts.groupby([counts["appliance"], counts["signature"].map(causes)])["jobs"].sum()
+    yield from jobs[jobs.gt(0)].items()  # type: ignore[misc] # both levels are texts
+
+
+def _list_poll_states(assessment: Assessment) -> Iterator[tuple[str, str]]:
+    """Yield appliance and result of its newest poll; none for one that was never polled."""
+    coverage = assessment.coverage.reindex(assessment.figures.index)
+    unread = coverage["jobs_unread"].gt(0).fillna(value=False) | coverage["error"].eq("partial")
+    states = pd.Series("complete", index=coverage.index)
+    states = states.mask(unread, "partial").mask(coverage["failing_since"].notna(), "failed")
+    yield from states[coverage["last_poll"].notna()].items()  # type: ignore[misc] # texts
 
 
 def _build_gauge(

@@ -16,6 +16,7 @@ from backupkit.display.format import FILTERS, format_timestamp
 from backupkit.plots.picture import without_pyplot
 from backupkit.policy.policy import digest_of
 from backupkit.reports.details import build_details
+from backupkit.reports.exceptions import leave_out_good
 from backupkit.reports.facts import COLUMN_WIDTH, Summary, build_data_uri
 from backupkit.reports.overview import build_overview
 from backupkit.reports.period import find_period_jobs
@@ -34,14 +35,19 @@ def render_page(
     *,
     sidecars: tuple[str, ...] = (),
     aliased: bool = False,
+    exceptions_only: bool = False,
 ) -> str:
     """Render the report as one self-contained document.
 
     `sidecars` are the names of the data files beside the page; `aliased` says that names are
-    replaced by aliases.
+    replaced by aliases. With `exceptions_only` the page lists what needs attention, and states what
+    it leaves out.
     """
     summary = summarize(assessment, comparison)
     details = build_details(assessment)
+    left_out = None
+    if exceptions_only:
+        summary, details, left_out = leave_out_good(assessment, summary, details)
     print_css = f"{_read_resource('report.css')}{_format_page_rule(summary)}"
     script = _read_resource("tables.js") + _read_resource("hover.js")
     return render(
@@ -52,6 +58,7 @@ def render_page(
         figure=_draw_pareto(assessment),
         sidecars=sidecars,
         aliased=aliased,
+        left_out=left_out,
         rows={"slots": len(assessment.slots), "jobs": int(find_period_jobs(assessment).sum())},
         many=len(assessment.appliances) > _SMALL_FLEET,
         policy_digest=digest_of(assessment.policy),
@@ -71,6 +78,7 @@ def render_fragment(assessment: Assessment, comparison: Comparison | None = None
         "fragment.html",
         s=summarize(assessment, comparison, anchors=False),
         figure=_draw_pareto(assessment),
+        left_out=None,
         is_full_page=False,
     )
 

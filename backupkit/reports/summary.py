@@ -8,16 +8,27 @@ import pandas as pd
 from pandas.api.typing import NaTType
 
 from backupkit._version import __version__
-from backupkit.assessment import CHANGE_KINDS, Assessment, Comparison
+from backupkit.assessment import (
+    CHANGE_KINDS,
+    Assessment,
+    Comparison,
+    describe_causes,
+    find_coming_breach,
+)
 from backupkit.assessment.periods import describe_period
-from backupkit.assessment.result import HEAD_FIGURES, exposure
+from backupkit.assessment.result import HEAD_FIGURES
 from backupkit.assessment.verdict import build_ratio
-from backupkit.display import Badge, Rows, state_badge, target_badge
-from backupkit.display.format import STATE_LABELS, Ratio, format_timestamp, sanitise
+from backupkit.display import Rows, state_badge, target_badge
+from backupkit.display.format import (
+    STATE_LABELS,
+    Ratio,
+    format_timestamp,
+    sanitise,
+)
 from backupkit.reports import advice
+from backupkit.reports.attention import describe_coming_breaches, list_action_items
 from backupkit.reports.chance import describe_shared_values
 from backupkit.reports.facts import (
-    ActionItem,
     Advice,
     Aged,
     Change,
@@ -40,7 +51,6 @@ from backupkit.tables import TARGET_STATES
 
 __all__ = ["build_changes", "build_figures", "build_links", "summarize"]
 
-_MAX_ACTION_ITEMS: Final = 25
 _MAX_UNREAD: Final = 100
 _MAX_SIGNATURES: Final = 25
 _MAX_NAMES: Final = 5
@@ -57,6 +67,7 @@ def summarize(
     """Return the summary sections; without `anchors`, names of appliances are no links."""
     links = build_links(assessment, anchors=anchors)
     never = assessment.never_backed_up
+    coming = find_coming_breach(assessment)
     return Summary(
         title=f"{assessment.heading} - vCenter backups - {assessment.period_name}",
         heading=assessment.heading,
@@ -65,6 +76,10 @@ def summarize(
         moment=assessment.moment,
         sentence=assessment.verdict.sentence,
         never_backed_up=Named(len(never), tuple(links[name] for name in never[:_MAX_NEVER])),
+        coming=describe_coming_breaches(coming, assessment.end),
+        causes=describe_causes(
+            assessment.failures, appliances=assessment.failure_counts["appliance"].nunique()
+        ),
         groups=_list_group_verdicts(assessment),
         period=assessment.period_name,
         ages_as_of=assessment.end,
@@ -79,7 +94,7 @@ def summarize(
         else build_changes(comparison, links, timezone=assessment.timezone),
         figures=build_figures(assessment, HEAD_FIGURES),
         next_steps_note=PERIOD_OVER if is_over(assessment) else "",
-        action_items=_list_action_items(assessment, links),
+        action_items=list_action_items(assessment, links, coming),
         unread=_list_unread(assessment, links),
         finding=_describe_top_signature(assessment.failures),
         failed_jobs=int(assessment.failures["jobs"].sum()),
@@ -173,54 +188,6 @@ def _count_states(assessment: Assessment, links: Mapping[str, Link]) -> tuple[Co
         Count(state_badge(state), int(counts[state]), links[firsts[state]].anchor)
         for state in states.unique()
     )
-
-
-def _list_action_items(assessment: Assessment, links: Mapping[str, Link]) -> Rows[ActionItem]:
-    rows = assessment.appliances
-    selected = pd.concat([rows[rows["state"] == "breach"], rows.loc[assessment.at_risk]])
-    listed = selected.head(_MAX_ACTION_ITEMS)
-    next_steps = _list_next_steps(assessment, listed, links)
-    items = (
-        ActionItem(
-            appliance=links[str(name)],
-            state=(
-                state_badge("breach") if row["state"] == "breach" else Badge("late", "◐ At risk")
-            ),
-            exposure=exposure(row),
-            last_success=row["last_success"],
-            strikes=0 if pd.isna(row["strikes"]) else int(row["strikes"]),
-            reason=sanitise(row["reason"], limit=600) or "no reason known",
-            advice=next_steps[str(name)],
-        )
-        for name, row in iterate_rows(listed)
-    )
-    return Rows(items, len(selected))
-
-
-def _list_next_steps(
-    assessment: Assessment, listed: pd.DataFrame, links: Mapping[str, Link]
-) -> dict[str, str]:
-    """Return the cause and the next step of each appliance in words, in full only once."""
-    if is_over(assessment):
-        return dict.fromkeys(listed.index.astype("str"), "")
-    is_listed = assessment.assessed_jobs["appliance"].isin(listed.index)
-    found = advice.find_next_steps(
-        assessment.assessed_jobs[is_listed], assessment.failures, assessment.end
-    )
-    schedules = assessment.schedules[assessment.schedules["appliance"].isin(listed.index)]
-    first_names: dict[str, str] = {}
-    steps = {}
-    for label, row in iterate_rows(listed):
-        name = str(label)
-        cause, step = (sanitise(text, limit=400) for text in found.get(name, ("", "")))
-        whole = advice.advise_breach(
-            row, schedules[schedules["appliance"] == name], f"{cause} {step}".strip()
-        )
-        is_about_cause = bool(cause) and whole.startswith(cause)
-        steps[name] = advice.shorten_repeated(
-            whole, cause if is_about_cause else "", links[name].name, first_names
-        )
-    return steps
 
 
 def _list_unread(assessment: Assessment, links: Mapping[str, Link]) -> Rows[UnreadAppliance]:

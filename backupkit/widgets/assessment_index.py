@@ -231,6 +231,11 @@ class AssessmentIndex:
             self._locations,
         ):
             matches |= _find_codes(_to_arrow(texts), text)[codes]
+        return matches | self.search_messages(text)
+
+    def search_messages(self, text: str) -> Flags:
+        """Return a mask of the jobs whose messages contain a text; case is ignored."""
+        matches = np.zeros(len(self.order), dtype=bool)
         parents, fields = self._messages
         for codes, texts in fields:
             matches[parents[_find_codes(texts, text)[codes]]] = True

@@ -1,4 +1,4 @@
-"""Widgets that send clicks: an image and a page of HTML; they need anywidget."""
+"""Image that sends clicks; it needs anywidget."""
 
 from importlib.resources import files
 from typing import Final
@@ -6,12 +6,9 @@ from typing import Final
 import anywidget
 import traitlets
 
-__all__ = ["ClickablePage", "ClickablePicture"]
+__all__ = ["ClickablePicture"]
 
-_SCRIPTS: Final = {
-    name: files("backupkit.widgets").joinpath(f"{name}.js").read_text(encoding="utf-8")
-    for name in ("picture", "page")
-}
+_SCRIPT: Final = files("backupkit.widgets").joinpath("picture.js").read_text(encoding="utf-8")
 
 
 class ClickablePicture(anywidget.AnyWidget):
@@ -22,7 +19,7 @@ class ClickablePicture(anywidget.AnyWidget):
     image, and whether it is chosen now; `edge` is the width of the names. The page sets `dark`.
     """
 
-    _esm = _SCRIPTS["picture"]
+    _esm = _SCRIPT
     src = traitlets.Unicode().tag(sync=True)
     alt = traitlets.Unicode().tag(sync=True)
     clicks = traitlets.Bool().tag(sync=True)
@@ -30,14 +27,3 @@ class ClickablePicture(anywidget.AnyWidget):
     rows = traitlets.List(traitlets.Tuple()).tag(sync=True)
     edge = traitlets.Float().tag(sync=True)
     dark = traitlets.Bool().tag(sync=True)
-
-
-class ClickablePage(anywidget.AnyWidget):
-    """HTML widget that sends a message for each row that is picked.
-
-    `value` is HTML. A row is picked by its button, which has the attribute `data-pick`, or by a
-    click elsewhere in the row.
-    """
-
-    _esm = _SCRIPTS["page"]
-    value = traitlets.Unicode().tag(sync=True)

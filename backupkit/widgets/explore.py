@@ -20,6 +20,7 @@ def explore(
     *,
     last: str = "30d",
     tab: str = "Overview",
+    tables: Mapping[str, Mapping[str, Any]] | None = None,
     now: Instant | None = None,
     folder: str | Path = ".",
     theme: str = "light",
@@ -38,6 +39,11 @@ def explore(
         Length of the initial period, such as ``"7d"``.
     tab : str
         Tab to open first: Overview, Appliances, Timeline, Matrix, Failures, Durations or Jobs.
+    tables : mapping of str to mapping, optional
+        Sort and column filters of the tables of Appliances, Failures and Jobs, by tab.
+        ``sort`` has titles of columns, with ``-`` for the largest first. ``where`` has a part of
+        the text, a range or a list of values by title:
+        ``{"Jobs": {"sort": ["-Size"], "where": {"Took": "1h..", "Type": ["MANUAL"]}}}``.
     now : datetime or str, optional
         Time of the assessment; by default the current time.
     folder : str or Path
@@ -58,7 +64,7 @@ def explore(
     TypeError
         If `Selection` has no such attribute, or a str is given instead of a list of str.
     ValueError
-        If an appliance, site, group, state, outcome, type of job or tab does not exist.
+        If an appliance, site, group, state, outcome, type of job, tab or table does not exist.
     SettingsError
         If `now` cannot be parsed.
     """
@@ -68,4 +74,4 @@ def explore(
     selection = Selection(last=last, **lists)
     opened = History(source) if isinstance(source, str | Path) else source
     data = ExplorerData(opened, policy, now=now)
-    return Explorer(data, selection, tab=tab, folder=folder, theme=theme)
+    return Explorer(data, selection, tab=tab, tables=tables, folder=folder, theme=theme)

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from html import escape
@@ -28,19 +28,18 @@ from backupkit.widgets.saving import choose_path, render_link
 from backupkit.widgets.selection import Selection
 from backupkit.widgets.still import render_hidden, render_hiding_style, render_still
 from backupkit.widgets.tab import Tab
-from backupkit.widgets.table_tabs import Appliances, Failures, Jobs
+from backupkit.widgets.table_tabs import Appliances, Failures, Jobs, TableTab
+from backupkit.widgets.table_widget import read_orders, set_orders
 from backupkit.widgets.tabs import Durations, Matrix, Overview, Timeline
 from backupkit.widgets.view import FilteredView
 
 __all__ = ["Explorer"]
 
-_DELAY: Final = 0.02
-"""Time for further changes to arrive before a selection is drawn [s]."""
+_DELAY: Final = 0.02  # time for further changes to arrive before a selection is drawn [s]
 
 _NO_KERNEL: Final = "The explorer needs a running kernel. Its still picture is below."
 
-_MAX_PAST: Final = 50
-"""Number of selections that the button Back returns to."""
+_MAX_PAST: Final = 50  # selections that the button Back returns to
 
 
 class Explorer:
@@ -54,6 +53,8 @@ class Explorer:
         Initial selection.
     tab : str
         Name of the tab to open first.
+    tables : mapping of str to mapping
+        Initial sort and column filters of the tables, as in the attribute.
     folder : str or Path
         Folder of the exports.
     theme : {"light", "dark"}
@@ -64,7 +65,7 @@ class Explorer:
     value : Selection
         Current selection; it can be set.
     jobs : DataFrame
-        Selected jobs, the newest first.
+        Selected jobs, the newest first, each with its site and group.
     assessment : Assessment or None
         Assessment of the selected appliances over the period; None if the selection is invalid.
     box : ipywidgets.VBox
@@ -77,6 +78,7 @@ class Explorer:
         selection: Selection,
         *,
         tab: str = "Overview",
+        tables: Mapping[str, Mapping[str, Any]] | None = None,
         folder: str | Path = ".",
         theme: str = "light",
     ) -> None:
@@ -91,6 +93,7 @@ class Explorer:
         self._is_going_back = False
         self._build()
         self.tab = tab
+        self.tables = tables or {}
         self.value = selection
 
     @property
@@ -116,10 +119,21 @@ class Explorer:
         self._stack.selected_index = names.index(name)
 
     @property
+    def tables(self) -> Mapping[str, Mapping[str, Any]]:
+        """Sort and column filters of the tables, by tab, as for `explore`; they can be set."""
+        return read_orders(self._tables)
+
+    @tables.setter
+    def tables(self, orders: Mapping[str, Mapping[str, Any]]) -> None:
+        set_orders(self._tables, orders)
+
+    @property
     def jobs(self) -> pd.DataFrame:
-        """Selected jobs, the newest first, of `backupkit.tables.ASSESSED_JOBS`."""
+        """Selected jobs, the newest first: `backupkit.tables.ASSESSED_JOBS`, site and group."""
         self._finish()
-        return self._view.jobs if self._view is not None else ASSESSED_JOBS.empty()
+        if self._view is None:
+            return ASSESSED_JOBS.empty().assign(site="", group="")
+        return self._view.jobs.join(self._view.members, on="appliance")
 
     @property
     def assessment(self) -> Assessment | None:
@@ -169,15 +183,9 @@ class Explorer:
 
     def _build(self) -> None:
         self._filters = Filters(self._data, self._select_soon)
-        self._tabs: list[Tab] = [
-            Overview(self._change),
-            Appliances(self._change),
-            Timeline(self._change),
-            Matrix(self._change),
-            Failures(self._change),
-            Durations(self._change),
-            Jobs(self._change),
-        ]
+        kinds = (Overview, Appliances, Timeline, Matrix, Failures, Durations, Jobs)
+        self._tabs: list[Tab] = [kind(self._change) for kind in kinds]
+        self._tables = {tab.name: tab.table for tab in self._tabs if isinstance(tab, TableTab)}
         self._stack = ipywidgets.Tab(
             children=[tab.box for tab in self._tabs], titles=[tab.name for tab in self._tabs]
         )
@@ -190,12 +198,7 @@ class Explorer:
             make_button(text, icon, tooltip, partial(self._show_errors, step))
             for text, icon, tooltip, step in (
                 ("Back", "undo", "Return to the selection before", self._go_back),
-                (
-                    "HTML",
-                    "download",
-                    "Save the report as HTML",
-                    lambda: self._save(self.export_html),
-                ),
+                ("HTML", "download", "Save the report", lambda: self._save(self.export_html)),
                 ("CSV", "download", "Save the jobs as CSV", lambda: self._save(self.export_csv)),
                 ("Code", "code", "Show the code that restores this", self._show_code),
             )
@@ -366,7 +369,7 @@ class Explorer:
         self._message.value = f"<code>{escape(self.code())}</code>"
 
     def code(self) -> str:
-        """Return the line of Python that opens an explorer with this selection and tab.
+        """Return the line of Python that opens an explorer with this selection, tab and tables.
 
         Returns
         -------
@@ -385,7 +388,8 @@ class Explorer:
         """
         now = [] if self._data.at is None else [f"now='{self._data.at.isoformat()}'"]
         tab = [] if self.tab == self._tabs[0].name else [f"tab={self.tab!r}"]
-        texts = ["history", "policy", *now, *tab, *self.value.format_arguments()]
+        tables = [f"tables={self.tables!r}"] if self.tables else []
+        texts = ["history", "policy", *now, *tab, *tables, *self.value.format_arguments()]
         return f"bk.widgets.explore({', '.join(texts)})"
 
     def _ipython_display_(self) -> None:

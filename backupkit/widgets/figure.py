@@ -1,4 +1,4 @@
-"""Figure and page widgets: clickable if anywidget is installed, otherwise plain."""
+"""Figure widget: clickable if anywidget is installed, otherwise plain."""
 
 import base64
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -11,7 +11,7 @@ from backupkit.display.format import sanitise
 from backupkit.plots.picture import render_png, to_data_coords
 from backupkit.reports.page import render
 
-__all__ = ["FigureWidget", "PageWidget"]
+__all__ = ["FigureWidget"]
 
 _MAX_NAME = 120
 
@@ -94,40 +94,6 @@ class FigureWidget:
             )
             if first is not None and last is not None:
                 self._on_brush(first[0], last[0])
-
-
-class PageWidget:
-    """Page of HTML, to be put into another page as `widget`.
-
-    `on_pick` is called with the number of the row that was picked: the text `data-pick` of the
-    button in it.
-    """
-
-    def __init__(self, *, on_pick: Callable[[int], None]) -> None:
-        self._on_pick = on_pick
-        try:
-            from backupkit.widgets.clickable import (  # noqa: PLC0415 # anywidget may be missing
-                ClickablePage,
-            )
-        except ImportError:
-            self.widget: ipywidgets.DOMWidget = ipywidgets.HTML()
-            self.is_clickable = False
-        else:
-            self.widget = ClickablePage()
-            self.is_clickable = True
-            self.widget.on_msg(self._on_message)
-
-    def show(self, html: str) -> None:
-        """Show a page."""
-        self.widget.set_trait("value", html)
-
-    def clear(self) -> None:
-        """Remove the page."""
-        self.show("")
-
-    def _on_message(self, _widget: object, content: Mapping[str, Any], _buffers: object) -> None:
-        if content.get("kind") == "pick" and self.widget.value:
-            self._on_pick(int(content["row"]))
 
 
 def _measure_rows(

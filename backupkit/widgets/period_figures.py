@@ -270,7 +270,7 @@ def compute_ratios(amounts: pd.Series) -> dict[str, Ratio]:
     """Return strict RPO compliance, strict slot compliance and coverage, by metric."""
     return {
         "rpo_strict_micro": Ratio(amounts["compliant"], amounts["in_scope"], "h"),
-        "slot_strict_micro": Ratio(amounts["completed"], amounts["counted"], "runs"),
+        "slot_strict_micro": Ratio(amounts["completed"], amounts["counted"], "slots"),
         "coverage_time": Ratio(amounts["observed"], amounts["in_scope"], "h"),
     }
 

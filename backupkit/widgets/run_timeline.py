@@ -12,6 +12,7 @@ from backupkit.errors import one_line
 from backupkit.plots import style
 from backupkit.plots.running import find_running_jobs
 from backupkit.plots.time_axis import drop_implausible_times
+from backupkit.plots.timeline import explain_blank_row
 from backupkit.widgets.figure import FigureWidget
 from backupkit.widgets.view import FilteredView
 
@@ -74,7 +75,7 @@ class RunTimeline:
         shown = {*jobs["appliance"].unique(), *slots["appliance"].unique()}
         states = view.drawn_states
         notes = [
-            "" if name in shown else f"no job and no expected run in this period: {state}"
+            "" if name in shown else explain_blank_row(state)
             for name, state in states[rows].items()
         ]
         names = [str(name) for name in rows]

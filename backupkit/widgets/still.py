@@ -1,11 +1,15 @@
 """Still picture of the explorer, for pages without a kernel."""
 
+import numpy as np
+
 from backupkit import plots
 from backupkit.assessment import Assessment
+from backupkit.display import render_container, render_paragraph
 from backupkit.plots.picture import without_pyplot
 from backupkit.reports.facts import build_data_uri
 from backupkit.reports.page import render, render_fragment
 from backupkit.widgets import view_html
+from backupkit.widgets.table_sources import JobRows
 from backupkit.widgets.view import FilteredView
 
 __all__ = ["render_hidden", "render_hiding_style", "render_still"]
@@ -26,9 +30,17 @@ def render_still(view: FilteredView, assessment: Assessment) -> str:
         end=view.end,
     )
     timeline = render("image.html", src=build_data_uri(ax), alt="Timeline of the selection")
-    newest = view.jobs_at(view.positions[:_MAX_ROWS])
-    table = view_html.render_jobs_table(newest, view, order="newest first")
-    return "".join((render_fragment(assessment), timeline, table))
+    return "".join((render_fragment(assessment), timeline, _render_newest(view)))
+
+
+def _render_newest(view: FilteredView) -> str:
+    """Render the newest jobs of a view."""
+    newest = view.positions[:_MAX_ROWS]
+    if not len(newest):
+        return render_container(render_paragraph(view_html.explain_no_job(view)))
+    jobs = JobRows(view, newest, "newest first")
+    rows = np.arange(len(newest))
+    return render_container(view_html.render_table(jobs, rows, caption=jobs.caption))
 
 
 def render_hidden(html: str, name: str) -> str:

@@ -8,8 +8,9 @@ import ipywidgets
 import pandas as pd
 
 from backupkit.plots.picture import to_timestamp
-from backupkit.widgets.figure import FigureWidget, PageWidget
+from backupkit.widgets.figure import FigureWidget
 from backupkit.widgets.run_timeline import RunTimeline
+from backupkit.widgets.table_widget import TableWidget
 from backupkit.widgets.view import FilteredView
 
 __all__ = ["Select", "Tab", "toggle"]
@@ -17,7 +18,7 @@ __all__ = ["Select", "Tab", "toggle"]
 Select = Callable[..., None]
 """Changes some attributes of the selection, given by name."""
 
-_Part = FigureWidget | PageWidget | RunTimeline
+_Part = FigureWidget | RunTimeline | TableWidget
 
 
 class Tab(ABC):
@@ -68,8 +69,10 @@ class Tab(ABC):
     def _on_row(self, row: int) -> None:
         """Select the appliance of a row, or deselect it if it is selected."""
         if 0 <= row < len(self._rows):
-            chosen = toggle(self._view.selection.appliances, str(self._rows[row]))
-            self._select(appliances=chosen)
+            self._on_name(str(self._rows[row]))
+
+    def _on_name(self, name: str) -> None:
+        self._select(appliances=toggle(self._view.selection.appliances, name))
 
     def _on_row_click(self, _x: float, y: float) -> None:
         """Select the appliance of a row that was clicked anywhere."""

@@ -12,14 +12,18 @@ from backupkit.plots.style import sanitise_text
 from backupkit.tables import OUTCOMES
 from backupkit.widgets import view_html
 from backupkit.widgets.assessment_index import Positions
-from backupkit.widgets.figure import FigureWidget, PageWidget
+from backupkit.widgets.figure import FigureWidget
 from backupkit.widgets.tab import Select, Tab, toggle
+from backupkit.widgets.table_sources import ApplianceRows, JobRows, PatternRows
+from backupkit.widgets.table_widget import TableWidget
 from backupkit.widgets.view import FilteredView
 
-__all__ = ["Appliances", "Failures", "Jobs"]
+__all__ = ["Appliances", "Failures", "Jobs", "TableTab"]
 
 _MAX_BARS: Final = 10
 _MAX_EXPOSED: Final = 8
+_MAX_APPLIANCES: Final = 20
+_MAX_PATTERNS: Final = 15
 _PAGE_SIZE: Final = 25
 _SORT_ORDERS: Final[tuple[tuple[str, str], ...]] = (
     ("newest first", "newest"),
@@ -33,23 +37,36 @@ _ORDER_LABELS: Final = {value: label for label, value in _SORT_ORDERS}
 _PATTERNS_HINT: Final = "<small>Choose error patterns to see only their jobs in every tab</small>"
 
 
-class Appliances(Tab):
+class TableTab(Tab):
+    """Tab with a table that is sorted and filtered."""
+
+    table: TableWidget
+
+
+class Appliances(TableTab):
     """Tab with the table of appliances, compliance and exposure."""
 
     name = "Appliances"
 
     def __init__(self, select: Select) -> None:
         super().__init__(select)
-        self._table = PageWidget(on_pick=self._on_row)
+        self.table = TableWidget("appliance", on_pick=self._on_name, page_size=_MAX_APPLIANCES)
+        self._listed: FilteredView | None = None
         self._compliance = FigureWidget(on_brush=self._on_span_drag)
         self._exposure = FigureWidget(on_brush=self._on_span_drag)
-        self._arrange(self._table, self._compliance, self._exposure)
+        self._arrange(self.table, self._compliance, self._exposure)
 
     def show(self, view: FilteredView, theme: str) -> None:
         """List the appliances, and draw compliance and the exposure of the worst ones."""
-        self._view, self._rows = view, view.states.index[: view_html.MAX_ROWS]
-        self._table.show(
-            view_html.render_appliances_table(view, is_clickable=self._table.is_clickable)
+        self._view = view
+        # the chosen appliances are marked among the others, so that more of them can be chosen
+        self._listed = view.with_selection(
+            replace(view.selection, appliances=()), previous=self._listed
+        )
+        self.table.show(
+            ApplianceRows(self._listed),
+            chosen=view.selection.appliances,
+            empty=view_html.explain_no_appliance(view),
         )
         self._compliance.show(
             plots.compliance(view.period.intervals, start=view.start, end=view.end, theme=theme),
@@ -66,7 +83,7 @@ class Appliances(Tab):
         self._exposure.show(ax, "Exposure over time of the worst appliances shown")
 
 
-class Failures(Tab):
+class Failures(TableTab):
     """Tab with the failure signatures; selecting one filters the jobs in every tab."""
 
     name = "Failures"
@@ -79,10 +96,10 @@ class Failures(Tab):
             rows=6, layout=ipywidgets.Layout(width="100%", max_width="860px")
         )
         self._choice.observe(self._on_choice, names="value")
-        self._table = ipywidgets.HTML()
+        self.table = TableWidget("error pattern", on_pick=self._on_pattern, page_size=_MAX_PATTERNS)
         self._over_time = FigureWidget(on_brush=self._on_span_drag)
         self._hint = ipywidgets.HTML()
-        self._arrange(self._pareto, self._hint, self._choice, self._over_time, self._table)
+        self._arrange(self._pareto, self._hint, self._choice, self._over_time, self.table)
 
     def prepare(self, view: FilteredView) -> None:
         """Read the messages of all failed jobs, once."""
@@ -98,24 +115,33 @@ class Failures(Tab):
             chosen=view.selection.signatures,
         )
         self._hint.value = _PATTERNS_HINT
-        self._update_options(view)
+        listed = self._list_failures(view)
+        self._update_options(view, listed)
         self._over_time.show(
             plots.failures_over_time(
                 view.plot_frame(view.failed_positions, "signature"), theme=theme
             ),
             "Failures over time by error pattern",
         )
-        self._table.value = view_html.render_signatures_table(view)
+        self.table.show(
+            PatternRows(listed),
+            chosen=view.selection.signatures,
+            empty="No backup job failed in what is shown.",
+        )
 
     def clear(self) -> None:
         """Remove the content."""
         super().clear()
         self._set_options([], ())
 
-    def _update_options(self, view: FilteredView) -> None:
+    def _list_failures(self, view: FilteredView) -> pd.DataFrame:
+        """Return all failures: the chosen ones are marked among the others."""
+        if not view.selection.signatures:
+            return view.failures
+        return view.with_selection(replace(view.selection, signatures=())).failures
+
+    def _update_options(self, view: FilteredView, failures: pd.DataFrame) -> None:
         chosen = view.selection.signatures
-        unfiltered = replace(view.selection, signatures=())
-        failures = view.failures if not chosen else view.with_selection(unfiltered).failures
         jobs = dict(zip(failures["signature"], failures["jobs"], strict=True))
         signatures = list(dict.fromkeys([*failures["signature"].head(100), *chosen]))
         self._set_options(
@@ -142,73 +168,49 @@ class Failures(Tab):
         """Select an error pattern, or deselect it if it is selected."""
         signatures = self._view.failures["signature"].head(_MAX_BARS)
         if 0 <= row < len(signatures):
-            chosen = self._view.selection.signatures
-            self._select(signatures=toggle(chosen, signatures.iloc[row]))
+            self._on_pattern(str(signatures.iloc[row]))
+
+    def _on_pattern(self, signature: str) -> None:
+        self._select(signatures=toggle(self._view.selection.signatures, signature))
 
     def _on_bar_click(self, _x: float, y: float) -> None:
         self._on_bar(round(y))
 
 
-class Jobs(Tab):
+class Jobs(TableTab):
     """Tab with the table of the selected jobs."""
 
     name = "Jobs"
 
     def __init__(self, select: Select) -> None:
         super().__init__(select)
-        self._page = 0
         narrow = ipywidgets.Layout(width="auto")
         self._sort = ipywidgets.Dropdown(options=_SORT_ORDERS, tooltip="Order", layout=narrow)
-        self._previous = ipywidgets.Button(description="Previous", icon="arrow-left", layout=narrow)
-        self._next = ipywidgets.Button(description="Next", icon="arrow-right", layout=narrow)
-        self._page_label = ipywidgets.Label()
-        self._table = PageWidget(on_pick=self._on_row)
-        bar = [self._sort, self._previous, self._next, self._page_label]
-        row = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
-        self._arrange(ipywidgets.HBox(bar, layout=row), self._table)
-        self._sort.observe(lambda _change: self._change_page(-self._page), names="value")
-        self._previous.on_click(lambda _button: self._change_page(-1))
-        self._next.on_click(lambda _button: self._change_page(1))
+        self._sort.observe(lambda _change: self._list_jobs(), names="value")
+        self.table = TableWidget(
+            "job", on_pick=self._on_name, page_size=_PAGE_SIZE, tools=[self._sort]
+        )
+        self._arrange(self.table)
 
     def show(self, view: FilteredView, theme: str) -> None:  # noqa: ARG002 # a table follows the page
         """Show the first page."""
         self._view = view
         self._sort.disabled = False
-        self._page = 0
         self._list_jobs()
 
     def clear(self) -> None:
         """Remove the content."""
         super().clear()
-        for widget in (self._sort, self._previous, self._next):
-            widget.disabled = True
-        self._page_label.value = ""
-
-    def _change_page(self, pages: int) -> None:
-        self._page += pages
-        self._list_jobs()
+        self._sort.disabled = True
 
     def _list_jobs(self) -> None:
         positions = _sort_positions(self._view, self._sort.value)
-        pages = max(-(-len(positions) // _PAGE_SIZE), 1)
-        self._page = min(max(self._page, 0), pages - 1)
-        first = self._page * _PAGE_SIZE
-        rows = self._view.jobs_at(positions[first : first + _PAGE_SIZE])
-        self._rows = pd.Index(rows["appliance"])
-        self._table.show(
-            view_html.render_jobs_table(
-                rows,
-                self._view,
-                order=_ORDER_LABELS[self._sort.value],
-                is_clickable=self._table.is_clickable,
-            )
+        self.table.show(
+            JobRows(self._view, positions, _ORDER_LABELS[self._sort.value]),
+            chosen=self._view.selection.appliances,
+            empty=view_html.explain_no_job(self._view),
+            turn_back=True,
         )
-        plural = "s" if len(positions) != 1 else ""
-        self._page_label.value = (
-            f"page {self._page + 1:,} of {pages:,}, {len(positions):,} job{plural}"
-        )
-        self._previous.disabled = self._page == 0
-        self._next.disabled = self._page == pages - 1
 
 
 def _sort_positions(view: FilteredView, order: str) -> Positions:

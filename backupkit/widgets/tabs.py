@@ -1,15 +1,14 @@
 """Tabs of the explorer with figures alone."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import ipywidgets
 import pandas as pd
-from matplotlib.axes import Axes
 
 from backupkit import plots
 from backupkit.plots.picture import to_timestamp
-from backupkit.plots.style import THEMES, sanitise_text
+from backupkit.plots.style import sanitise_text
 from backupkit.widgets import view_html
 from backupkit.widgets.figure import FigureWidget
 from backupkit.widgets.run_timeline import RunTimeline
@@ -127,9 +126,6 @@ def show_timeline(
         figsize=figsize,
         theme=theme,
     )
-    shown = {*jobs["appliance"].unique(), *slots["appliance"].unique()}
-    if shown:  # else the figure has a sentence
-        _explain_blank_rows(ax, view.states[rows], shown, theme)
     count = len(view.drawn_states)
     figure.show(
         ax,
@@ -137,22 +133,6 @@ def show_timeline(
         rows=list(rows),
         chosen=view.selection.appliances,
     )
-
-
-def _explain_blank_rows(ax: Axes, states: pd.Series, shown: Collection[str], theme: str) -> None:
-    """Write the state of each appliance without a job or an expected run into its row."""
-    for row, (name, state) in enumerate(states.items()):
-        if name not in shown:
-            ax.text(
-                0.01,
-                row,
-                f"no job and no expected run in this period: {state}",
-                transform=ax.get_yaxis_transform(),
-                va="center",
-                fontsize=8,
-                color=THEMES[theme].muted,
-                gid="blank",
-            )
 
 
 class Timeline(Tab):

@@ -14,7 +14,7 @@ import pandas as pd
 
 from backupkit.analysis import failure_parts, failures, recovery_points
 from backupkit.analysis.arrays import to_instant
-from backupkit.assessment import Verdict
+from backupkit.assessment import Verdict, describe_causes
 from backupkit.tables import OUTCOMES, STATES_BY_SEVERITY
 from backupkit.widgets.assessment_index import AssessmentIndex, Flags, Positions
 from backupkit.widgets.explorer_data import ExplorerData
@@ -59,9 +59,11 @@ class FilteredView:
             (self.index, self.start, self.end) == (other.index, other.start, other.end)
         ) and np.array_equal(self.is_selected, other.is_selected)
 
-    def with_selection(self, selection: Selection) -> "FilteredView":
+    def with_selection(
+        self, selection: Selection, *, previous: "FilteredView | None" = None
+    ) -> "FilteredView":
         """Return the view of another selection."""
-        return FilteredView(self._data, selection)
+        return FilteredView(self._data, selection, previous=previous)
 
     # --- appliances ------------------------------------------------------------------------------
 
@@ -164,6 +166,11 @@ class FilteredView:
         """Selected jobs, the newest first, of `backupkit.tables.ASSESSED_JOBS`."""
         return self.jobs_at(self.positions)
 
+    @property
+    def members(self) -> pd.DataFrame:
+        """Site and group of each appliance."""
+        return self.index.assessment.figures[["site", "group"]]
+
     def jobs_at(self, positions: Positions) -> pd.DataFrame:
         """Return the jobs at some positions, with all columns."""
         jobs = self.index.assessment.assessed_jobs
@@ -234,6 +241,12 @@ class FilteredView:
         return failures(
             jobs.iloc[rows], texts.iloc[rows], self.index.own_causes, start=self.start, end=self.end
         )
+
+    @cached_property
+    def causes(self) -> str:
+        """Sentence that says whether the selected failures have one cause or several."""
+        codes = self.index.appliance_codes[self.failed_positions]
+        return describe_causes(self.failures, appliances=len(np.unique(codes)))
 
     @cached_property
     def failure_parts(self) -> pd.DataFrame:

@@ -85,3 +85,6 @@ def test_last_attempts() -> None:
     got = last_attempts(jobs, at=moment("03T00:00"), appliances=NAMES)
     assert got["last_attempt"].to_list() == [moment("02T00:00"), pd.NaT]
     assert got["last_outcome"].fillna("").to_list() == ["open", ""]
+    assert got["last_attempt_end"].isna().all()
+    got = last_attempts(jobs, at=moment("05T00:00"), appliances=NAMES)
+    assert got["last_attempt_end"].to_list() == [moment("04T01:00"), pd.NaT]

@@ -86,8 +86,11 @@ class TestStyle:
         light, dark, lab, paper = themes
         assert dark == lab
         assert light.keys() == dark.keys() == paper.keys()
-        assert ':where(body[data-jp-theme-light="false"]) .bk {' in style_sheet()
-        assert ":where(body:not([data-jp-theme-light])) .bk, :where(body).bk {" in style_sheet()
+        hosts = ('[data-jp-theme-light="false"]', ".vscode-dark", '[theme="dark"]')
+        (by_page,) = re.findall(r":where\((.*)\) \.bk \{\n  --paper: #14171a", style_sheet())
+        assert [host for host in hosts if host not in by_page] == []
+        (by_system,) = re.findall(r":where\((.*)\) \.bk, :where\(body\)\.bk {", style_sheet())
+        assert ":not([data-jp-theme-light], .vscode-light" in by_system
 
 
 class TestShow:

@@ -269,7 +269,7 @@ class TestAssessment:
         assert "BREACH" in shown
         assert a.verdict.sentence in shown
         assert "inside their RPO (strict)60.0 % (6 of 10 appliances)" in shown
-        assert "vc-tyo-02✕ Breachover " in shown
+        assert "vc-tyo-02✕ Breach2026-08-27 21:30, never backed upover " in shown
         assert "vc-tyo-03? Unknown" in shown
         assert "vc-ham-01" not in shown  # compliant
         report = text(bk.report(a)._repr_html_())

@@ -15,7 +15,7 @@ class TestRatio:
         assert str(Ratio(98_960, 100_000, target=0.99)) == "98.9 % (98,960 of 100,000)"
         assert str(Ratio(98_960, 100_000)) == "99.0 % (98,960 of 100,000)"
         assert str(Ratio(99_999, 100_000)) == "99.9 % (99,999 of 100,000)"
-        assert str(Ratio(0, 3, "slots")) == "0.0 % (0 of 3 slots)"
+        assert str(Ratio(0, 3, "slots")) == "0.0 % (0 of 3 runs)"
         assert str(Ratio(29, 100)) == "29.0 % (29 of 100)"
 
     @pytest.mark.parametrize("fraction", [(0, 0), (pd.NA, 3), (3, pd.NA)])

@@ -90,6 +90,24 @@ def stacks(ax: Axes) -> list[tuple[list[float], list[float]]]:
 class TestCompliance:
     """`compliance`."""
 
+    @pytest.mark.parametrize(
+        ("compliant", "target", "bottom"),
+        [(97, 0.99, 80), (72, 0.99, 60), (69, 0.99, 0), (97, 0.5, 0)],
+    )
+    def test_the_axis_shows_small_differences(
+        self, compliant: int, target: float, bottom: int
+    ) -> None:
+        """From 70 % on the axis begins above 0, below line and target, and the caption says so."""
+        names = [f"vc-{number}" for number in range(100)]
+        kinds = ["compliant"] * compliant + ["breach"] * (100 - compliant)
+        rows = [(name, kind, 0, 1) for name, kind in zip(names, kinds, strict=True)]
+        ax = compliance(intervals(*rows), target=target)
+        assert ax.get_ylim() == pytest.approx(
+            (bottom - (100 - bottom) / 50, 100 + 0.03 * (100 - bottom))
+        )
+        noted = any(f"the axis begins at {bottom} %" in text.get_text() for text in ax.texts)
+        assert noted == (bottom > 0)
+
     def test_exact_steps(self) -> None:
         """The lines change when a state changes; unknown lowers only the strict one."""
         shares = lines(
@@ -123,7 +141,7 @@ class TestCompliance:
             "at the end 1 of 2 in scope compliant (strict), 1 of the 1 read (observed)"
         )
         ax = compliance(intervals(("a", "compliant", 0, 1)))
-        assert ax.texts[0].get_text().endswith("all of them read")
+        assert ax.texts[0].get_text().endswith("all of them read; the axis begins at 90 %")
 
     def test_a_state_of_a_moment(self) -> None:
         """States without a duration do not count, not even at the end."""

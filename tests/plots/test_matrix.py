@@ -53,7 +53,7 @@ class TestNights:
         )
 
     def test_appliances_without_a_slot(self) -> None:
-        """With intervals they have a row with their worst state of each day, unless excluded."""
+        """With intervals they have a row with their worst state of each day, also if excluded."""
         noon = pd.Timestamp("2026-11-02T12:00Z")
         day = pd.Timedelta(days=1)
         intervals = INTERVALS.frame(
@@ -69,10 +69,11 @@ class TestNights:
         assert table.fillna("").agg(list, axis="columns").to_dict() == {
             "b": ["compliant", "breach", "breach"],
             "a": ["", "met", ""],
+            "c": ["excluded", "excluded", "excluded"],
             "d": ["excluded", "compliant", "compliant"],
         }
-        assert list(table.index) == ["b", "a", "d"]
-        assert list(nights(SLOTS.empty(), intervals).index) == ["a", "b", "d"]
+        assert list(table.index) == ["b", "a", "c", "d"]
+        assert list(nights(SLOTS.empty(), intervals).index) == ["a", "b", "c", "d"]
         assert nights(SLOTS.empty(), INTERVALS.empty()).empty
 
     def test_a_day_ends_before_midnight(self) -> None:

@@ -147,11 +147,31 @@ class TestTimeline:
         given = jobs(("vc-1", "success", NIGHT, NIGHT + HOUR))
         ax = timeline(given, states=states, limit=2)
         assert [text.get_text() for text in ax.get_yticklabels()] == ["vc-9", "vc-1"]
-        assert ax.texts[0].get_text() == "and 2 more, all compliant"
+        assert [text.get_text() for text in ax.texts] == [
+            "in breach: no job and no expected run",
+            "and 2 more, all compliant",
+        ]
         assert ax.get_title("left") == "Backup jobs of 4 appliances"
         one = timeline(given, states=states, limit=1)
-        assert one.texts[0].get_text() == "and 3 more: 1 unknown, 2 compliant"
-        assert not timeline(given, states=states).texts
+        assert one.texts[-1].get_text() == "and 3 more: 1 unknown, 2 compliant"
+        assert all(text.get_gid() == "blank" for text in timeline(given, states=states).texts)
+
+    def test_empty_rows_say_why(self) -> None:
+        """A row without a job and an expected run says why, a row with one of them nothing."""
+        kinds = ["breach", "unknown", "excluded", "unobserved", "compliant"]
+        states = pd.Series([*kinds, "breach", "breach"], index=[*kinds, "run", "slot"])
+        slots = SLOTS.frame({"appliance": ["slot"], "slot": [NIGHT]})
+        ax = timeline(jobs(("run", "open", NIGHT, None)), slots=slots, states=states)
+        notes = {text.get_position()[1]: text.get_text() for text in ax.texts if text.get_gid()}
+        notes = {row: text for row, text in notes.items() if row < len(kinds)}
+        assert list(notes.values()) == [
+            "in breach: no job and no expected run",
+            "unknown: could not be read",
+            "excluded",
+            "not observed: not read yet",
+            "no job and no expected run",
+        ]
+        assert sum(text.get_gid() == "blank" for text in ax.texts) == len(kinds)
 
     def test_the_period_is_the_axis(self) -> None:
         """Start and end are the limits of the axis; a running job reaches to the end."""
@@ -292,6 +312,9 @@ class TestRunning:
         minutes = (np.ravel(whisker.get_xdata()) - date2num(NIGHT)) * 24 * 60
         assert minutes == pytest.approx([55.9, 63.1])
         assert ax.texts[0].get_text() == "50 %, done 01:59 (01:55 to 02:03)"
+        for width, text in ((5.0, "50 %"), (8.0, "50 %, done 01:59")):
+            narrow = timeline(frame, end=NIGHT + HOUR / 2, figsize=(width, 3))
+            assert narrow.texts[0].get_text() == text
 
     def test_no_range_without_enough_runs(self) -> None:
         """With nine earlier runs, the end has no range; without any and without progress no end."""

@@ -140,7 +140,7 @@ class TestPolicy:
         """An appliance with an RPO of its own is not described by the RPO of the others."""
         members = [Member(appliance="a", policy="slow"), Member(appliance="b")]
         policy = Policy(rpo="1d", members=members, named={"slow": Policy(rpo="7d")})
-        assert str(policy).endswith("; RPO 168 h + 2 h grace for 1 appliance")
+        assert str(policy).endswith("; RPO 7 d + 2 h grace for 1 appliance")
         names = "abcd"
         members = [Member(appliance=name, policy=name) for name in names]
         named = {name: Policy(rpo=f"{place + 2}d") for place, name in enumerate(names)}

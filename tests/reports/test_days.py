@@ -150,10 +150,13 @@ class TestMatrix:
         assert len(lines) == 1 + len(week.appliances)
 
     def test_nobody_in_scope(self) -> None:
-        """Without an appliance in scope there is no row."""
-        nobody = assess([], [], [], [Member(appliance="a", exclude="retired")])
-        assert matrix(nobody).blocks == ()
-        assert "No appliance was in scope in this period." in render_page(nobody)
+        """An excluded appliance has a row with the reason; without any appliance there is none."""
+        retired = assess([], [], [], [Member(appliance="a", exclude="retired")])
+        [row] = rows(matrix(retired))
+        assert row.summary == "7 excluded; excluded: retired"
+        assert row.good
+        assert matrix(assess()).blocks == ()
+        assert "There is no appliance in this report." in render_page(assess())
 
     def test_days_without_a_run_are_blank(self, week: Assessment) -> None:
         """A day without an expected run is blank; of many missed days the last are named."""

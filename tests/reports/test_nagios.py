@@ -80,7 +80,7 @@ class TestCode:
         result = check_result(judged("sss..sss", target=0.9))
         assert result.code == 1
         assert "at risk" not in result.sentence
-        assert "71.4 % (5 of 7 slots) of scheduled backups completed" in result.sentence
+        assert "71.4 % (5 of 7 runs) of scheduled backups completed" in result.sentence
         assert "of the time inside the RPO" in result.sentence
         assert data_of(result.line)["runs_strict"]["warning"] == "90:"
 
@@ -88,7 +88,29 @@ class TestCode:
         """A breach is CRITICAL in any case; at most five of the worst are named."""
         result = check_result(week)
         assert (result.code, result.status) == (2, "CRITICAL")
-        assert re.search(r"\(vc-off, vc-silent, .* and 1 more\); target missed: ", result.sentence)
+        assert re.search(
+            r"\(vc-off, vc-silent, .* and 1 more\); vc-off is in breach since "
+            r"2026-11-05 03:00 UTC, exposure 4 d 23 h; target missed: ",
+            result.sentence,
+        )
+
+    def test_never_backed_up(self) -> None:
+        """An appliance that was never backed up is the worst, by the time it is known for."""
+        result = check_result(judged("sssss...", "ffffffff"))
+        assert (
+            "(vc-1, vc-0); vc-1 is in breach since 2026-11-02 03:00 UTC, never backed up, exposure "
+            "over 7 d 23 h; target missed"
+        ) in result.sentence
+        worst = data_of(result.line)["worst_exposure"]
+        assert (worst["value"], worst["critical"]) == (str(191 * 3600), str(26 * 3600))
+
+    def test_others_that_were_never_backed_up(self) -> None:
+        """All that were never backed up are named, up to five beside the worst one."""
+        several = check_result(judged(*["ffffffff"] * 7)).sentence
+        assert "; never backed up too: vc-1, vc-2, vc-3, vc-4, vc-5 and 1 more; target" in several
+        beside = check_result(judged("s..........", "...fffff")).sentence
+        assert "vc-0 is in breach since 2026-11-02 03:00 UTC, exposure 7 d 23 h;" in beside
+        assert "; never backed up: vc-1; target missed" in beside
 
     def test_unknown(self) -> None:
         """Unread appliances, or none in scope, are UNKNOWN."""

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families as plain_families
@@ -14,7 +15,7 @@ from backupkit.assessment import Assessment
 from backupkit.errors import OutputError
 from backupkit.policy import Member
 from backupkit.reports.openmetrics import openmetrics, write_openmetrics
-from tests.builders import assess, nights, poll, schedule
+from tests.builders import END, START, assess, job, nights, poll, schedule
 
 EVIL = 'x"} 1\n# EOF\\ \x00<script>'
 CLASSIC_TYPES = {"counter", "gauge", "histogram", "summary", "untyped"}
@@ -69,6 +70,53 @@ class TestText:
         assert "backupkit_appliance_last_read_timestamp_seconds" not in names
         assert not any(math.isnan(value) for value in samples.values())
         assert of(samples, "backupkit_verdict", state="unknown") == 1
+
+    def test_failed_jobs_by_cause(self, week: Assessment) -> None:
+        """The failed jobs of each appliance by cause add up to those of the assessment."""
+        samples = read(openmetrics(week))
+        found = {
+            (dict(labels)["appliance"], dict(labels)["cause"]): value
+            for (name, labels), value in samples.items()
+            if name == "backupkit_appliance_period_failed_jobs"
+        }
+        assert sum(found.values()) == week.failures["jobs"].sum() > 0
+        assert all(value > 0 for value in found.values())
+        names = set(week.failures["cause_name"].dropna()) | {"unknown"}
+        assert {cause for _, cause in found} <= names
+
+    def test_newest_run(self) -> None:
+        """Start and end of the newest job are those of the job, and a running one has no end."""
+        jobs = [*nights("a", "ssssssss"), *nights("b", "sssssss"), job("b", 6, "open")]
+        assessment = assess(jobs, [poll("a"), poll("b")], [schedule("a"), schedule("b")])
+        samples = read(openmetrics(assessment))
+        start = (START + pd.Timedelta(days=6, hours=1)).timestamp()
+        for name in ("a", "b"):
+            key = "backupkit_appliance_last_run_start_timestamp_seconds"
+            assert of(samples, key, appliance=name) == start
+        end = "backupkit_appliance_last_run_end_timestamp_seconds"
+        assert of(samples, end, appliance="a") == start + 1200
+        assert not [
+            labels for name, labels in samples if name == end and ("appliance", "b") in labels
+        ]
+
+    def test_newest_poll(self) -> None:
+        """The newest poll is complete, partial or failed; without one there is no sample."""
+        polls = [
+            poll("complete"),
+            poll("partial", jobs_unread=1),
+            poll("failed", END - pd.Timedelta(hours=1)),
+            poll("failed", END, "unreachable"),
+        ]
+        names = ("complete", "partial", "failed", "never")
+        members = [Member(appliance=name) for name in names]
+        jobs = [one for name in names[:3] for one in nights(name, "ssssssss")]
+        samples = read(openmetrics(assess(jobs, polls, [], members)))
+        states = [
+            (dict(labels)["appliance"], dict(labels)["state"])
+            for name, labels in samples
+            if name == "backupkit_appliance_poll_state"
+        ]
+        assert sorted(states) == [(name, name) for name in ("complete", "failed", "partial")]
 
     def test_a_site_that_is_excluded(self) -> None:
         """A site of which every appliance is excluded has a state, and no state of its targets."""

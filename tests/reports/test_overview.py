@@ -57,7 +57,7 @@ class TestCards:
             (
                 "Scheduled backups completed",
                 "78.6 %",
-                "(11 of 14 slots)",
+                "(11 of 14 runs)",
                 Badge("breach", "✕ Target 99 % missed"),
                 "▼ 21.4 points since the earlier report",
             ),
@@ -96,7 +96,7 @@ class TestCards:
         fleet = judged.fleet.copy()
         fleet.loc["error_budget", ["numerator", "denominator"]] = [1.0, 4.0]
         budget = cards(judged.replaced(fleet=fleet))["Error budget left"]
-        assert (budget.value, budget.fraction) == ("75.0 %", "(3 of 4 slots)")
+        assert (budget.value, budget.fraction) == ("75.0 %", "(3 of 4 runs)")
         assert budget.result == Badge("compliant", "● 1 missed")
 
     def test_nothing_to_judge(self) -> None:
@@ -160,7 +160,7 @@ class TestFleet:
         assert "".join(symbol for _, symbol in block.rows[0].cells) == "●!!!!!!"
 
     def test_a_site_counts_its_excluded_appliances(self) -> None:
-        """A site says how many of its appliances have a row."""
+        """A site lists its excluded appliances, too, each with the reason."""
         members = [
             Member(appliance="a", site="Rome"),
             Member(appliance="b", site="Rome", exclude="retired"),
@@ -169,7 +169,8 @@ class TestFleet:
         rows = [*nights("a", "s" * 8), *nights("c", "s" * 8)]
         judged = assess(rows, [*map(poll, "abc")], [*map(schedule, "ac")], members)
         text = section(render_page(judged), "nights")
-        assert "Rome (1 of 2 appliances)" in text
+        assert "Rome (2 appliances)" in text
+        assert "7 excluded; excluded: retired" in text
         assert "Oslo (1 appliance)" in text
 
 

@@ -17,7 +17,7 @@ from backupkit.policy import Member
 from backupkit.reports import Report, report
 from backupkit.reports.facts import build_data_uri
 from backupkit.reports.page import render_page
-from tests.builders import assess, assess_large_fleet
+from tests.builders import assess, assess_large_fleet, schedule
 from tests.colours import contrast
 
 EVIL = "<script>alert(1)</script>"
@@ -297,7 +297,7 @@ class TestSpecialFleets:
         """Without problems each section is one line, and the title says OK."""
         jobs = week.assessed_jobs[week.assessed_jobs["appliance"] == "vc-good"]
         polls = [{"appliance": "vc-good", "polled_at": week.now, "ok": True}]
-        html = report(assess(jobs, polls)).html()
+        html = report(assess(jobs, polls, [schedule("vc-good")])).html()
         assert text(parse(html).find(".//h1")).startswith("TARGET MET, OK 1 of 1 now - ")
         for name in ("act", "unread", "why"):
             assert section(html, name).find(".//table") is None

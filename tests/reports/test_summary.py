@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 
-from backupkit.assessment import Assessment, evaluate_frames
+from backupkit.assessment import Assessment, describe_causes, evaluate_frames
 from backupkit.policy import Policy
 from backupkit.reports.exports import format_messages
 from backupkit.reports.mail import compose_mail
@@ -39,6 +39,84 @@ class TestActs:
             ("vc-running", "breach"),
             ("vc-shaky", "late"),
         ]
+
+    def test_since_when(self, week: Assessment) -> None:
+        """An appliance in breach has the time since when, also in the mail; at risk it is ""."""
+        items = {item.appliance.name: item.breach_since for item in summarize(week).action_items}
+        assert items["vc-off"] == (pd.Timestamp("2026-11-05T03:00Z"), "")
+        assert items["vc-shaky"].__html__() == ""
+        page = render_page(week)
+        first = page.partition('id="act"')[2].partition("</section>")[0]
+        assert '<span class="w">2026-11-05 03:00</span>' in first
+        everyone = page.partition('id="appliances"')[2]
+        assert '<td><span class="w">2026-11-05 03:00</span></td>' in everyone
+        for kind in ("plain", "html"):
+            body = compose_mail(week).get_body((kind,))
+            assert body is not None
+            assert "in breach since 2026-11-05 03:00 UTC" in body.get_content()
+            assert body.get_content().count("in breach since") == 4
+
+    def test_never_backed_up(self) -> None:
+        """An appliance without any success is in breach since it is known, and named so."""
+        week = assess(nights("vc-1", "ffffffff"), [poll("vc-1")], [schedule("vc-1")])
+        [item] = summarize(week).action_items
+        assert item.breach_since.__html__() == (
+            '<span class="w">2026-11-02 03:00</span><br>never backed up'
+        )
+        assert "2026-11-02 03:00, never backed up</td>" in str(week._repr_html_())
+        body = compose_mail(week).get_body(("plain",))
+        assert body is not None
+        assert "in breach since 2026-11-02 03:00 UTC, never backed up, exposure over 7 d 23 h" in (
+            body.get_content()
+        )
+
+    def test_soon_in_breach(self) -> None:
+        """A breach that no run can prevent stands before those at risk, and in the verdict."""
+        names = [f"vc-{number}" for number in range(7)]
+        end = pd.Timestamp("2026-11-08T21:00Z")
+        extra = pd.Timestamp("2026-11-08T05:00Z")
+        week = assess(
+            [
+                *(row for name in names for row in nights(name, "ssssssss")),
+                job("vc-0", 6, "failure", job_id="x", start_time=extra, end_time=extra),
+                *nights("vc-8", "ssssssss"),
+                job("vc-8", 6, "failure", job_id="x", start_time=extra, end_time=extra),
+            ],
+            [poll(name, end) for name in (*names, "vc-8")],
+            [schedule("vc-8")],
+            end=end,
+        )
+        summary = summarize(week)
+        *soon, risky = summary.action_items
+        assert [item.state.label for item in soon] == ["◐ Breach soon"] * 7
+        assert (risky.appliance.name, risky.state.label) == ("vc-8", "◐ At risk")
+        text = (
+            "will be in breach in 6 h, from 2026-11-09 03:00 UTC, unless a backup is started by"
+            " hand: no scheduled run can end before; "
+        )
+        reasons = {item.appliance.name: item.reason for item in soon}
+        assert reasons["vc-1"] == f"{text}no schedule"
+        assert reasons["vc-0"].startswith(f"{text}the last attempt failed")
+        sentence = (
+            "7 compliant appliances will be in breach within a day unless a backup is started by"
+            " hand: vc-0 in 6 h, vc-1 in 6 h, vc-2 in 6 h, vc-3 in 6 h, vc-4 in 6 h and 2 more"
+        )
+        assert summary.coming == sentence
+        assert f"<strong>Soon:</strong> {sentence}." in render_page(week)
+        for kind in ("plain", "html"):
+            body = compose_mail(week).get_body((kind,))
+            assert body is not None
+            assert sentence in body.get_content()
+
+    def test_a_breach_to_come_without_another_reason(self) -> None:
+        """A run that is planned too late is the only reason."""
+        end = pd.Timestamp("2026-11-08T21:00Z")
+        late = [schedule("vc-1", hour=2, minute=50, days=["MONDAY"])]
+        slots = [job("vc-1", night, "success") for night in range(7)]
+        week = assess(slots, [poll("vc-1", end)], late, end=end)
+        [item] = summarize(week).action_items
+        assert item.reason.endswith(": no scheduled run can end before")
+        assert summarize(week).coming.startswith("1 compliant appliance will be in breach")
 
     def test_the_step_fits_the_problem(self, week: Assessment) -> None:
         """Each kind of problem has its own next step."""
@@ -162,6 +240,63 @@ class TestSignatures:
         )
         (signature,) = summarize(week.replaced(failures=bare)).signatures
         assert signature.origin == ""
+
+
+class TestCauses:
+    """The sentence about the causes of all failures."""
+
+    @staticmethod
+    def describe(**patterns: tuple[int, str | None]) -> str:
+        """Describe error patterns, each with its number of jobs and the name of its cause."""
+        rows = [
+            (name, jobs, cause, cause and f"The {cause} is wrong.")
+            for name, (jobs, cause) in patterns.items()
+        ]
+        columns = ["signature", "jobs", "cause_name", "cause"]
+        return describe_causes(pd.DataFrame(rows, columns=columns), appliances=2)
+
+    def test_one_cause(self) -> None:
+        """Two error patterns of one cause are one cause."""
+        assert self.describe(a=(3, "disk"), b=(4, "disk")) == (
+            "7 failed jobs on 2 appliances, all by one cause (The disk is wrong)."
+        )
+
+    def test_several(self) -> None:
+        """The most frequent cause is named, the others and what is not known are counted."""
+        assert self.describe(a=(3, "disk"), b=(4, "user"), c=(2, None)) == (
+            "9 failed jobs on 2 appliances: 4 by one cause (The user is wrong), 3 by 1 other cause,"
+            " 2 without a known cause."
+        )
+        assert self.describe(a=(3, "disk"), b=(4, "user"), c=(2, "net")) == (
+            "9 failed jobs on 2 appliances: 4 by one cause (The user is wrong), "
+            "5 by 2 other causes."
+        )
+
+    def test_a_message_without_a_reason(self) -> None:
+        """A message that only says that the job failed is no cause, although it is a known one."""
+        assert self.describe(a=(3, "disk"), b=(4, "see-log")) == (
+            "7 failed jobs on 2 appliances: 3 by one cause (The disk is wrong), "
+            "4 without a known cause."
+        )
+
+    def test_no_message(self) -> None:
+        """A single failure without a message has a pattern without a text."""
+        failures = pd.DataFrame(
+            {"signature": [None], "jobs": [1], "cause_name": [None], "cause": [None]}
+        )
+        assert describe_causes(failures, appliances=1) == (
+            "1 failed job on 1 appliance, without a known cause (“no message”)."
+        )
+
+    def test_on_page_and_in_mail(self, week: Assessment) -> None:
+        """The verdict says it, on the page, in the mail; without failures it says that."""
+        sentence = summarize(week).causes
+        assert sentence.startswith("4 failed jobs on 2 appliances, all without a known cause")
+        assert f"<strong>Failures:</strong> {sentence}" in render_page(week)
+        body = compose_mail(week).get_body(("plain",))
+        assert body is not None
+        assert f"Failures: {sentence}" in body.get_content()
+        assert summarize(assess()).causes == "No backup job failed in this period."
 
 
 class TestMessagesText:

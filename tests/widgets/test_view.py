@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from backupkit import evaluate
 from backupkit.analysis import exposure_at
+from backupkit.assessment import describe_causes
 from backupkit.errors import SettingsError
 from backupkit.tables import ASSESSED_JOBS
 from backupkit.widgets import Selection
@@ -31,6 +32,8 @@ def agree(known: ExplorerData, selection: Selection) -> None:
     for metric, share in view.period.ratios.items():
         expected = alone.fleet.loc[[metric], ["numerator", "denominator"]].to_numpy("float64")
         assert [share.numerator, share.denominator] == pytest.approx(expected[0])
+    owners = alone.failure_counts["appliance"].nunique()
+    assert view.causes == describe_causes(alone.failures, appliances=owners)
     assert view.period.verdict.sentence == alone.period_verdict.sentence
     assert view.period.verdict.appliances == alone.period_verdict.appliances
     shares = ["rpo_strict", "slot_strict"]

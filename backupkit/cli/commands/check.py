@@ -2,11 +2,12 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import backupkit as bk
+from backupkit.cli.check_output import CheckFormat, print_check, print_check_error
 from backupkit.cli.commands import gate
 from backupkit.cli.options import (
     FLEET,
@@ -18,7 +19,6 @@ from backupkit.cli.options import (
     HistoryOption,
     SiteOption,
     echo,
-    print_json,
 )
 from backupkit.cli.selection import Selection
 from backupkit.errors import BackupkitError, SettingsError
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["assess", "check", "find_selected", "format_verdict", "metrics", "open_history"]
 
-UNKNOWN: Final = 3
-
 
 def check(  # noqa: PLR0913 # one parameter per option
     history: HistoryOption = HISTORY,
@@ -40,6 +38,9 @@ def check(  # noqa: PLR0913 # one parameter per option
     group: GroupOption = None,
     site: SiteOption = None,
     last: Annotated[str, typer.Option(metavar="DURATION", help="Period, back from now.")] = "30d",
+    as_of: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Use only what was known at this time.")
+    ] = None,
     max_age: Annotated[
         str | None,
         typer.Option(
@@ -69,9 +70,18 @@ def check(  # noqa: PLR0913 # one parameter per option
         str | None,
         typer.Option(metavar="SHA256", help="The only trusted certificate, for --host."),
     ] = None,
+    output: Annotated[
+        CheckFormat,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="nagios: a line for the fleet, also for Icinga. checkmk: a service for the fleet "
+            "and for each appliance. zabbix: JSON for low-level discovery. json: as --json.",
+        ),
+    ] = CheckFormat.NAGIOS,
     as_json: AsJson = False,
 ) -> int:
-    """Print one line for Nagios, Icinga or Checkmk, with performance data; or act as a gate.
+    """Print a result for Nagios, Icinga, Checkmk or Zabbix; or act as a gate.
 
     Exit code: 2 CRITICAL if an appliance is in breach. Else 3 UNKNOWN if one could not be read, or
     after any error. Else 1 WARNING if one is at risk (in its grace time, or with an open incident),
@@ -80,10 +90,15 @@ def check(  # noqa: PLR0913 # one parameter per option
     With --max-age only the age of the newest recovery points counts: 2 CRITICAL if one is older, 3
     UNKNOWN if that cannot be known, else 0 OK.
     """
+    output = CheckFormat.JSON if as_json else output
     selection = Selection(appliance, group, site)
     direct = {"user": user, "ca_bundle": ca_bundle, "fingerprint": fingerprint}
     try:
+        if as_of is not None and (collect or host is not None):
+            raise SettingsError("--as-of is for a history: leave out --collect and --host.")
         limit = None if max_age is None else _parse_max_age(max_age)
+        if limit is not None and output not in {CheckFormat.NAGIOS, CheckFormat.JSON}:
+            raise SettingsError("--max-age needs --format nagios or json.")
         if host is not None:
             if limit is None or user is None or selection:
                 raise SettingsError(
@@ -97,41 +112,18 @@ def check(  # noqa: PLR0913 # one parameter per option
         else:
             if collect:
                 gate.collect_first(fleet, history, selection)
-            assessment = assess(history, fleet, selection, last=last)
+            assessment = assess(history, fleet, selection, now=as_of, last=last)
         if limit is not None:
-            return gate.print_age(assessment, limit, as_json=as_json)
+            return gate.print_age(assessment, limit, as_json=output is CheckFormat.JSON)
     except BackupkitError as error:
-        # one line; a "|" would start the performance data
-        echo(f"UNKNOWN: {' '.join(str(error).replace('|', '/').split())}")
-        return UNKNOWN
-    return _print_result(assessment, as_json=as_json)
+        return print_check_error(error, output)
+    return print_check(assessment, output)
 
 
 def _parse_max_age(text: str) -> timedelta:
     from backupkit.settings import parse_duration  # noqa: PLC0415 # keeps --help fast
 
     return parse_duration(text, where="--max-age")
-
-
-def _print_result(assessment: "Assessment", *, as_json: bool) -> int:
-    """Print the result of an assessment, and return its exit code."""
-    from backupkit.reports.monitoring import check_result  # noqa: PLC0415 # keeps --help fast
-    from backupkit.tables import STATES  # noqa: PLC0415 # keeps --help fast
-
-    result = check_result(assessment)
-    if as_json:
-        print_json(
-            {
-                "status": result.status,
-                "code": result.code,
-                "sentence": result.sentence,
-                "period": assessment.period_verdict.state,
-                **{state: getattr(assessment.verdict, state) for state in STATES},
-            }
-        )
-    else:
-        echo(result.line)
-    return result.code
 
 
 def metrics(

@@ -22,16 +22,19 @@ from backupkit.cli.options import (
     read_limit_options,
 )
 from backupkit.cli.selection import join_first_names
-from backupkit.errors import OutputError, SettingsError, one_line
+from backupkit.errors import BackupkitError, OutputError, SettingsError, one_line
 
 if TYPE_CHECKING:
     from backupkit.diagnostics import Discovery
     from backupkit.fleet import Appliance, Fleet
 
-__all__ = ["discover"]
+__all__ = ["SOME_MISSING", "discover", "format_missing"]
 
 SOME_MISSING: Final = 3
 NONE_READ: Final = 4
+WARNING: Final = 1
+UNKNOWN: Final = 3
+MAX_LINE: Final = 800  # characters; some agents cut at 1,024
 KINDS: Final = {
     "VCSA_EMBEDDED": "vCenter Server",
     "VCSA_EXTERNAL": "vCenter Server, external PSC",
@@ -77,6 +80,14 @@ def discover(  # noqa: PLR0913 # one parameter per option
     connect: ConnectOption = None,
     read: ReadOption = None,
     deadline: DeadlineOption = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Print one line for Nagios, Icinga or Checkmk. Exit code: 0 OK, 1 WARNING if some "
+            "are missing, 3 UNKNOWN if some domain could not be read.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
     """List the vCenters of the SSO domain, and those that fleet.toml does not have.
@@ -88,14 +99,23 @@ def discover(  # noqa: PLR0913 # one parameter per option
     from backupkit.diagnostics import discover as read_domains  # noqa: PLC0415 # loads requests
     from backupkit.fleet import Fleet  # noqa: PLC0415 # keeps --help fast
 
-    # a host with its own user needs no file
-    exists = fleet.exists() or add or not hosts
-    loaded = Fleet.load(fleet) if exists else Fleet([])
-    asked = [_find(loaded, host, user, password, ca_bundle) for host in hosts or []]
-    if not asked and not len(loaded):
-        raise SettingsError(f"{fleet}: no appliance to ask; name a host, or add one with init.")
-    limits = read_limit_options(loaded, connect=connect, read=read, deadline=deadline)
-    found = read_domains(asked or loaded, known=loaded.appliances, limits=limits)
+    try:
+        # a host with its own user needs no file
+        exists = fleet.exists() or add or not hosts
+        loaded = Fleet.load(fleet) if exists else Fleet([])
+        asked = [_find(loaded, host, user, password, ca_bundle) for host in hosts or []]
+        if not asked and not len(loaded):
+            raise SettingsError(f"{fleet}: no appliance to ask; name a host, or add one with init.")
+        limits = read_limit_options(loaded, connect=connect, read=read, deadline=deadline)
+        found = read_domains(asked or loaded, known=loaded.appliances, limits=limits)
+    except BackupkitError as error:
+        if not check:
+            raise
+        # one line; a "|" would start the performance data
+        echo(f"UNKNOWN: {' '.join(str(error).replace('|', '/').split())}")
+        return UNKNOWN
+    if check:
+        return _print_check(found)
     if not as_json:
         _print(found, fleet)
     added: list[str] = []
@@ -138,6 +158,31 @@ def _find(
         raise SettingsError(f'--ca-bundle: no such file "{ca_bundle}".')
     source = PasswordSource.parse(password, where="--password-from")
     return Appliance(name=host, host=address, user=user, password=source, ca_bundle=ca_bundle)
+
+
+def _print_check(found: "Discovery") -> int:
+    """Print the result for a monitoring plug-in, and return its exit code."""
+    missing, count = len(found.missing), len(found.nodes)
+    if missing:
+        code, status = WARNING, "WARNING"
+    elif found.unread or not count:
+        code, status = UNKNOWN, "UNKNOWN"
+    else:
+        code, status = 0, "OK"
+    performance = f"missing={missing};0;;0 nodes={count};;;0 unread={len(found.unread)};;;0"
+    echo(f"{status}: {format_missing(found).replace('|', '/')} | {performance}")
+    return code
+
+
+def format_missing(found: "Discovery") -> str:
+    """Return what is missing and what is unknown, as one line."""
+    missing, count = found.missing, len(found.nodes)
+    sentence = f"{len(missing)} of {count} nodes of the SSO domains missing in fleet.toml"
+    if missing:
+        sentence += f" ({join_first_names([node.host for node in missing])})"
+    if found.unread:
+        sentence += f"; the SSO domain is unknown of {join_first_names(list(found.unread))}"
+    return one_line(sentence, limit=MAX_LINE)
 
 
 def _confirm(found: "Discovery", *, yes: bool) -> None:

@@ -3,13 +3,14 @@
 import gzip
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 import typer
 
 import backupkit as bk
 from backupkit.cli.commands.check import assess, find_selected, format_verdict, open_history
+from backupkit.cli.commands.documents import Output
 from backupkit.cli.options import (
     FLEET,
     HISTORY,
@@ -82,7 +83,44 @@ def report(  # noqa: PLR0913 # one parameter per option
     as_of: Annotated[
         str | None, typer.Option(metavar="TIME", help="Use only what was known at this time.")
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="HTML file.")] = Path("report.html"),
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "--out",
+            "--output",
+            metavar="FILE",
+            help="File of the report, or - for stdout.  [default: report.html; of the other "
+            "formats stdout]",
+        ),
+    ] = None,
+    kind: Annotated[
+        Literal["html", "text", "markdown", "json"],
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="html: the page with its data files; text or markdown: a summary of at most 60 "
+            "lines for a ticket or a chat; json: all data.",
+        ),
+    ] = "html",
+    exceptions_only: Annotated[
+        bool,
+        typer.Option(
+            "--exceptions-only",
+            help="List only what needs attention on the page, which states what is left out.",
+        ),
+    ] = False,
+    pack: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the evidence of the period to one new zip file instead: report, data, "
+            "policy, check of the history, checksums, and steps for an auditor.",
+        ),
+    ] = None,
+    sign: Annotated[
+        Path | None,
+        typer.Option(metavar="KEY", help="Sign the evidence with this private key of OpenSSH."),
+    ] = None,
     xlsx: Annotated[bool, typer.Option("--xlsx", help="Also write an Excel workbook.")] = False,
     compress: Annotated[
         bool,
@@ -136,6 +174,8 @@ def report(  # noqa: PLR0913 # one parameter per option
 ) -> int:
     """Assess the history, and write the HTML report and its data files (.json and .csv).
 
+    With --output - or another --format it writes that one document, to stdout or to a file. With
+    --pack it writes one zip file for an auditor; exit code 1 if the history has problems.
     With --mail or --mail-to the report is then mailed; exit code 6 if that fails.
     """
     from backupkit.settings import read_toml  # noqa: PLC0415 # keeps --help fast
@@ -145,6 +185,9 @@ def report(  # noqa: PLR0913 # one parameter per option
     must_mail = mail or bool(mail_to)
     if mail_states and not must_mail:
         raise SettingsError("--mail-if needs --mail or --mail-to ADDRESS.")
+    page_options = {"--mail": must_mail, "--xlsx": xlsx, "--compress": compress}
+    output = Output(kind=kind, out=out, pack=pack, sign=sign)
+    output.check(page_options, as_json=as_json)
     file = read_toml(fleet)
     if last_month and month is not None:
         raise SettingsError("--month and --last-month exclude each other; use one of them.")
@@ -162,12 +205,15 @@ def report(  # noqa: PLR0913 # one parameter per option
         timezone=timezone,
     )
     comparison = assess_earlier_period(compare_with, assessment, history, file, selection)
-    document = bk.report(assessment, before=comparison)
+    document = bk.report(assessment, before=comparison, exceptions_only=exceptions_only)
     if redact or redact_key is not None:
         document = _redact_report(document, history, redact_key)
-    paths = document.save(out, xlsx=xlsx, compress=compress)
     verdict, period = document.assessment.verdict, document.assessment.period_verdict
     states = {verdict.state, period.state.replace("unknown", "target-unknown")}
+    failed = VERDICT_EXIT_CODE if states & fail_states else 0
+    if not output.is_page:
+        return output.write(document, bk.History(history, create=False)) or failed
+    paths = document.save(out or "report.html", xlsx=xlsx, compress=compress)
     mail_error = ""
     mailed: tuple[str, ...] = ()
     if must_mail and (not mail_states or states & mail_states):
@@ -175,10 +221,23 @@ def report(  # noqa: PLR0913 # one parameter per option
             mailed = _mail_report(document, file, tuple(mail_to or ()), paths[0])
         except (MailError, CredentialError, SettingsError) as error:
             mail_error = str(error)
+    _print_written(document, paths, mailed, as_json=as_json)
+    if mail_error:
+        echo(f"backupkit: {paths[0]} was written, but not mailed. {mail_error}", err=True)
+        return MAIL_EXIT_CODE
+    return failed
+
+
+def _print_written(
+    document: "bk.Report", paths: tuple[Path, ...], mailed: tuple[str, ...], *, as_json: bool
+) -> None:
+    """Print both verdicts, and the files."""
+    assessment = document.assessment
+    verdict, period = assessment.verdict, assessment.period_verdict
     if as_json:
         print_json(
             {
-                "heading": document.assessment.heading,
+                "heading": assessment.heading,
                 "period": period.state,
                 "period_sentence": period.sentence,
                 "verdict": verdict.state,
@@ -188,14 +247,10 @@ def report(  # noqa: PLR0913 # one parameter per option
             }
         )
     else:
-        echo(format_verdict(document.assessment))
+        echo(format_verdict(assessment))
         echo(f"Report: {paths[0]}")
         if mailed:
             echo(f"Mailed to: {', '.join(mailed)}")
-    if mail_error:
-        echo(f"backupkit: {paths[0]} was written, but not mailed. {mail_error}", err=True)
-        return MAIL_EXIT_CODE
-    return VERDICT_EXIT_CODE if states & fail_states else 0
 
 
 def assess_earlier_period(

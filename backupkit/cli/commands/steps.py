@@ -16,6 +16,7 @@ from backupkit.cli.commands.collect import (
     format_summary,
     open_fleet_and_history,
 )
+from backupkit.cli.commands.discover import SOME_MISSING, format_missing
 from backupkit.cli.commands.report import assess_earlier_period
 from backupkit.cli.run_settings import RunSettings
 from backupkit.cli.selection import Selection
@@ -99,6 +100,18 @@ def collect(context: RunContext) -> Result:
     return Result(status, format_summary(snapshot, added), code)
 
 
+def discover(context: RunContext) -> Result | None:
+    """Compare fleet.toml with the nodes of the SSO domains, one login for each."""
+    if not context.settings.discover:
+        return None
+    found = bk.discover(bk.Fleet.load(context.file))
+    if found.missing:
+        return Result("missing", format_missing(found), SOME_MISSING)
+    if found.unread or found.unlisted:
+        return Result("incomplete", format_missing(found), SOME_MISSING)
+    return Result("ok", format_missing(found))
+
+
 def report(context: RunContext) -> Result | None:
     """Write the report of the day, and remove those of old days."""
     folder = context.settings.report
@@ -157,7 +170,7 @@ def mail(context: RunContext) -> Result | None:
 
 
 STEPS: Final[Mapping[str, Step]] = MappingProxyType(
-    {"collect": collect, "report": report, "metrics": metrics, "mail": mail}
+    {"collect": collect, "discover": discover, "report": report, "metrics": metrics, "mail": mail}
 )
 """The steps in their order; one that fails does not stop the next ones."""
 
