@@ -11,11 +11,11 @@ from backupkit.passwords.commands import join_command
 from backupkit.passwords.sources import PROMPTED, PasswordSource
 from backupkit.settings import check_text, convert
 
-__all__ = ["PasswordEntry", "convert_table"]
+__all__ = ["SOURCE_FORMS", "PasswordEntry", "convert_table"]
 
 T = TypeVar("T")
 
-_FORMS: Final = (
+SOURCE_FORMS: Final = (
     '{ env = "VARIABLE" }, { file = "path" }, { keyring = "service" }, '
     '{ command = ["program", "argument"] } or { prompt = true }'
 )
@@ -34,7 +34,7 @@ class PasswordEntry(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         """Return the password source; `folder` is the base of a relative file path."""
         given = {name: value for name, value in msgspec.structs.asdict(self).items() if value}
         if len(given) != 1:
-            raise SettingsError(f'{where}: "{key}" must be one of {_FORMS}.')
+            raise SettingsError(f'{where}: "{key}" must be one of {SOURCE_FORMS}.')
         [(kind, place)] = given.items()
         match kind:
             case "file":
@@ -60,6 +60,6 @@ def convert_table(
     ):
         if isinstance(value, str):
             raise SettingsError(
-                f"{where}: a {key} must not be in this file. Name its source: {key} = {_FORMS}."
+                f"{where}: a {key} must not be in this file. Name its source: {key} = {SOURCE_FORMS}."
             )
     return convert(table, kind, where=where, examples=examples)
