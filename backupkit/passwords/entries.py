@@ -60,6 +60,7 @@ def convert_table(
     ):
         if isinstance(value, str):
             raise SettingsError(
-                f"{where}: a {key} must not be in this file. Name its source: {key} = {SOURCE_FORMS}."
+                f"{where}: a {key} must not be in this file. Name its source: "
+                f"{key} = {SOURCE_FORMS}."
             )
     return convert(table, kind, where=where, examples=examples)
