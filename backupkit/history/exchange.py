@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from backupkit.errors import HistoryError, one_line
-from backupkit.history.alerts import FIRST_TABLE, create_alert_tables
+from backupkit.history.alert_tables import FIRST_TABLE, create_alert_tables
 from backupkit.history.arrow_reader import ArrowReader
 from backupkit.history.chunks import Chunk, read_chunks
 from backupkit.history.databases import Connection, Database, Reader, open_database

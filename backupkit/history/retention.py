@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Mapping
 
 from backupkit.errors import HistoryError
-from backupkit.history.alerts import forget_alerts, prune_alerts
+from backupkit.history.alert_tables import forget_alerts, prune_alerts
 from backupkit.history.chunks import (
     add_digests,
     read_chunks,

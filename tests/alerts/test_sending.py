@@ -26,7 +26,7 @@ from backupkit.alerts import (
 )
 from backupkit.alerts.sending import send_facts
 from backupkit.errors import HistoryError
-from backupkit.history.alerts import SENDING_LIMIT
+from backupkit.history.alert_tables import SENDING_LIMIT
 from backupkit.tables.alerts import Mute
 from tests.alerts.scripted import CrashError, ScriptedChannel
 from tests.builders import assess_week, snapshot

@@ -21,7 +21,7 @@ from backupkit.errors import SettingsError, one_line
 
 if TYPE_CHECKING:
     from backupkit.alerts import AlertRun, AlertSettings, Decision
-    from backupkit.history.alerts import AlertState
+    from backupkit.history.alert_tables import AlertState
     from backupkit.tables.alerts import Alert, ChannelState, Mute, OutgoingMessage
 
 __all__ = ["alert"]
