@@ -25,7 +25,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     "command",
-    [["report", "--output"], ["report", "--format", "text", "--output"], ["metrics", "--out"]],
+    [
+        ["report", "--output"],
+        ["report", "--format", "text", "--output"],
+        ["metrics", "--out"],
+        ["report", "--pack"],
+    ],
 )
 def test_inputs_stay(
     folder: Path, capsys: pytest.CaptureFixture[str], command: list[str], name: str

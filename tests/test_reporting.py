@@ -4,9 +4,12 @@ import gzip
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -439,6 +442,8 @@ class TestOneDocument:
             (("--xlsx",), "--xlsx needs --format html and a file"),
             (("--compress",), "--compress needs --format html and a file"),
             (("--json",), "--json lists the files of the report, and none is written"),
+            (("--pack", "e.zip"), "--pack excludes --format and --out, and needs the page"),
+            (("--sign", "key"), "--sign needs --pack FILE"),
         ],
     )
     def test_page_options(
@@ -453,3 +458,44 @@ class TestOneDocument:
         output = capsys.readouterr()
         assert not output.out
         assert problem in output.err
+
+
+class TestPack:
+    """``report --pack``: evidence in one zip file."""
+
+    def pack(self, stored: Stored, path: Path, *options: str) -> int:
+        """Write the evidence as of the last collection, and return the exit code."""
+        sources = ["--history", str(stored.history), "--fleet", str(stored.fleet)]
+        return main(["report", *sources, "--as-of", AS_OF, "--pack", str(path), *options])
+
+    def test_compute_again(
+        self, two_collections: Stored, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The policy of a pack gives the same figures again, and the ledger has the head."""
+        path = tmp_path / "e.zip"
+        assert self.pack(two_collections, path) == 0
+        assert capsys.readouterr().out == f"Evidence: {path}\n"
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(tmp_path)
+        ledger = json.loads((tmp_path / "ledger.json").read_bytes())
+        head = History(two_collections.history).head
+        assert ledger == {"head": head, "data_version": head, "problems": []}
+        again = Stored(two_collections.history, tmp_path / "policy.toml")
+        assert again.report(tmp_path / "again.html", "--as-of", AS_OF) == 0
+        for kind in ("csv", "jobs.csv", "appliances.csv", "verdicts.csv"):
+            computed = (tmp_path / f"again.{kind}").read_bytes()
+            assert computed == (tmp_path / f"report.{kind}").read_bytes()
+
+    def test_problems(
+        self, stored: Stored, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A changed history is written down, by its number alone in a redacted pack."""
+        with closing(sqlite3.connect(stored.history)) as database, database:
+            database.execute("UPDATE appends SET collector = 'changed' WHERE id = 1")
+        path = tmp_path / "e.zip"
+        assert self.pack(stored, path, "--redact") == 1
+        with zipfile.ZipFile(path) as archive:
+            ledger = json.loads(archive.read("ledger.json"))
+        assert ledger["problems"]
+        assert {row["problem"] for row in ledger["problems"]} == {"left out, it may have names"}
+        assert "problems, which are in" in capsys.readouterr().err

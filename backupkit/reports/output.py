@@ -1,9 +1,10 @@
 """Report of an assessment, to display, save or mail: `Report`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from backupkit.assessment import Assessment, Comparison, compare
 from backupkit.reports.columns import stream_csv
@@ -11,7 +12,10 @@ from backupkit.reports.days import build_days_frame
 from backupkit.reports.exports import build_trend_rows, stream_json, stream_table_csv
 from backupkit.reports.files import Content, read_key, write_files, write_key
 from backupkit.reports.mail import compose_mail
+from backupkit.reports.pack import build_pack, format_json, write_pack
+from backupkit.reports.pack_readme import render_readme
 from backupkit.reports.page import render_fragment, render_page
+from backupkit.reports.policy_text import format_policy
 from backupkit.reports.redaction import redact
 from backupkit.reports.summary import summarize
 from backupkit.reports.tickets import render_markdown, render_text
@@ -133,30 +137,91 @@ class Report:
             are written.
         """
         target = Path(path)
-        assessment = self.assessment
         ending, other_ending = (".gz", "") if compress else ("", ".gz")
-        beside: dict[Path, Content] = {
-            target.with_suffix(f".json{ending}"): stream_json(assessment, aliased=self.aliased),
-            target.with_suffix(f".csv{ending}"): stream_table_csv(assessment, "slots"),
-            target.with_suffix(f".jobs.csv{ending}"): stream_table_csv(assessment, "jobs"),
-            target.with_suffix(".verdicts.csv"): stream_table_csv(assessment, "verdicts"),
-            target.with_suffix(".appliances.csv"): stream_table_csv(assessment, "appliances"),
-            target.with_suffix(".days.csv"): stream_csv(build_days_frame(assessment)),
-            target.with_suffix(".trend.csv"): stream_csv(build_trend_rows(assessment)),
-        }
+        beside = self._list_data(target, ending)
         if xlsx:
-            beside[target.with_suffix(".xlsx")] = build_workbook(assessment)
-        html = render_page(
+            beside[target.with_suffix(".xlsx")] = build_workbook(self.assessment)
+        return write_files(
+            {target: self._render_page(tuple(beside)), **beside},
+            obsolete=[target.with_suffix(f"{name}{other_ending}") for name in _LARGE_FILES],
+        )
+
+    def save_pack(
+        self,
+        path: str | Path,
+        *,
+        ledger: Mapping[str, Any] | None = None,
+        sign_key: str | Path | None = None,
+    ) -> Path:
+        """Write the evidence of the period to one zip file, for an auditor.
+
+        It has the page, its data files, the policy as a fleet.toml without users and passwords, the
+        state of the ledger, checksums, and a README. The same report gives the same bytes.
+
+        Parameters
+        ----------
+        path : str or Path
+            The new file. One with another content is never replaced.
+        ledger : mapping, optional
+            Result of the verification of the history, for ``ledger.json``: head and problems.
+        sign_key : str or Path, optional
+            Private key of OpenSSH that signs the checksums.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        OutputError
+            If the file has another content, or cannot be written.
+        SettingsError
+            If the key cannot sign.
+        """
+        page = Path("report.html")
+        data = self._list_data(page, "")
+        contents: dict[str, Content] = {
+            **{file.name: content for file, content in data.items()},
+            page.name: self._render_page(tuple(data)),
+            "policy.toml": format_policy(self.assessment.policy).encode(),
+        }
+        if ledger is not None:
+            contents["ledger.json"] = format_json(ledger)
+        contents["README.txt"] = render_readme(
+            self.assessment,
+            ledger,
+            names=sorted(contents),
+            aliased=self.aliased,
+            is_signed=sign_key is not None,
+        )
+        target = Path(path)
+        key = None if sign_key is None else Path(sign_key)
+        write_pack(target, build_pack(contents, key=key))
+        return target
+
+    def _list_data(self, page: Path, ending: str) -> dict[Path, Content]:
+        """Return the data files beside a page; `ending` is that of the large ones."""
+        assessment = self.assessment
+        return {
+            page.with_suffix(f".json{ending}"): stream_json(assessment, aliased=self.aliased),
+            page.with_suffix(f".csv{ending}"): stream_table_csv(assessment, "slots"),
+            page.with_suffix(f".jobs.csv{ending}"): stream_table_csv(assessment, "jobs"),
+            page.with_suffix(".verdicts.csv"): stream_table_csv(assessment, "verdicts"),
+            page.with_suffix(".appliances.csv"): stream_table_csv(assessment, "appliances"),
+            page.with_suffix(".days.csv"): stream_csv(build_days_frame(assessment)),
+            page.with_suffix(".trend.csv"): stream_csv(build_trend_rows(assessment)),
+        }
+
+    def _render_page(self, beside: tuple[Path, ...]) -> bytes:
+        """Render the page that names the data files beside it."""
+        return render_page(
             self.assessment,
             self.comparison,
             sidecars=tuple(file.name for file in beside),
             aliased=self.aliased,
             exceptions_only=self.exceptions_only,
-        )
-        return write_files(
-            {target: html.encode(), **beside},
-            obsolete=[target.with_suffix(f"{name}{other_ending}") for name in _LARGE_FILES],
-        )
+        ).encode()
 
     def message(self, attachments: tuple[Path, ...] = ()) -> EmailMessage:
         """Compose the mail, with the verdict and the worst appliances in its body.

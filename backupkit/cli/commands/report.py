@@ -10,7 +10,7 @@ import typer
 
 import backupkit as bk
 from backupkit.cli.commands.check import assess, find_selected, format_verdict, open_history
-from backupkit.cli.commands.documents import STDOUT, is_one_document, write_one_document
+from backupkit.cli.commands.documents import Output
 from backupkit.cli.options import (
     FLEET,
     HISTORY,
@@ -23,7 +23,6 @@ from backupkit.cli.options import (
     echo,
     print_json,
 )
-from backupkit.cli.outputs import refuse_inputs
 from backupkit.cli.run_settings import parse_states
 from backupkit.cli.selection import Selection
 from backupkit.errors import CredentialError, MailError, SettingsError
@@ -110,6 +109,18 @@ def report(  # noqa: PLR0913 # one parameter per option
             help="List only what needs attention on the page, which states what is left out.",
         ),
     ] = False,
+    pack: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the evidence of the period to one new zip file instead: report, data, "
+            "policy, check of the history, checksums, and steps for an auditor.",
+        ),
+    ] = None,
+    sign: Annotated[
+        Path | None,
+        typer.Option(metavar="KEY", help="Sign the evidence with this private key of OpenSSH."),
+    ] = None,
     xlsx: Annotated[bool, typer.Option("--xlsx", help="Also write an Excel workbook.")] = False,
     compress: Annotated[
         bool,
@@ -163,7 +174,8 @@ def report(  # noqa: PLR0913 # one parameter per option
 ) -> int:
     """Assess the history, and write the HTML report and its data files (.json and .csv).
 
-    With --output - or another --format it writes that one document, to stdout or to a file.
+    With --output - or another --format it writes that one document, to stdout or to a file. With
+    --pack it writes one zip file for an auditor; exit code 1 if the history has problems.
     With --mail or --mail-to the report is then mailed; exit code 6 if that fails.
     """
     from backupkit.settings import read_toml  # noqa: PLC0415 # keeps --help fast
@@ -174,9 +186,8 @@ def report(  # noqa: PLR0913 # one parameter per option
     if mail_states and not must_mail:
         raise SettingsError("--mail-if needs --mail or --mail-to ADDRESS.")
     page_options = {"--mail": must_mail, "--xlsx": xlsx, "--compress": compress}
-    one_document = is_one_document(kind, out, page_options, as_json=as_json)
-    if out not in {None, STDOUT}:
-        refuse_inputs(Path(str(out)), (fleet, history), option="--output")
+    output = Output(kind=kind, out=out, pack=pack, sign=sign)
+    output.check(page_options, (fleet, history), as_json=as_json)
     file = read_toml(fleet)
     if last_month and month is not None:
         raise SettingsError("--month and --last-month exclude each other; use one of them.")
@@ -200,9 +211,8 @@ def report(  # noqa: PLR0913 # one parameter per option
     verdict, period = document.assessment.verdict, document.assessment.period_verdict
     states = {verdict.state, period.state.replace("unknown", "target-unknown")}
     failed = VERDICT_EXIT_CODE if states & fail_states else 0
-    if one_document:
-        write_one_document(document, kind, out)
-        return failed
+    if not output.is_page:
+        return output.write(document, bk.History(history, create=False)) or failed
     paths = document.save(out or "report.html", xlsx=xlsx, compress=compress)
     mail_error = ""
     mailed: tuple[str, ...] = ()
