@@ -9,7 +9,8 @@ Exception tree::
     ├── HistoryError            not a history, or it cannot be read or written
     │   └── HistoryLockedError  another run works with it
     ├── OutputError             file that cannot be written
-    ├── MailError               mail that cannot be sent
+    ├── DeliveryError           message that a channel of alerts does not accept
+    │   └── MailError           mail that cannot be sent
     └── ApplianceError          appliance that cannot be read, or sends a wrong response
         ├── UnreachableError    no such name, no route, connection refused, or timeout
         ├── CertificateError    certificate not trusted
@@ -29,7 +30,7 @@ standard library, so every module can import it.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 __all__ = [
     "ADVICE",
@@ -40,6 +41,7 @@ __all__ = [
     "CertificateError",
     "CredentialError",
     "DeadlineError",
+    "DeliveryError",
     "HistoryError",
     "HistoryLockedError",
     "LoginError",
@@ -178,7 +180,40 @@ class OutputError(BackupkitError):
     kind = "output"
 
 
-class MailError(BackupkitError):
+class DeliveryError(BackupkitError):
+    """Message that a channel of alerts does not accept.
+
+    Parameters
+    ----------
+    problem : str
+        What happened.
+    advice, subject : str, optional
+        As in `BackupkitError`.
+    delivery : {"none", "perhaps", "partly"}
+        If the message arrived: not at all, perhaps (the connection ended before the response), or
+        at some recipients.
+
+    Attributes
+    ----------
+    delivery
+        As the parameter.
+    """
+
+    kind = "delivery"
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        advice: str | None = None,
+        subject: str = "",
+        delivery: Literal["none", "perhaps", "partly"] = "none",
+    ) -> None:
+        super().__init__(problem, advice=advice, subject=subject)
+        self.delivery = delivery
+
+
+class MailError(DeliveryError):
     """Mail that cannot be sent."""
 
     kind = "mail"

@@ -44,7 +44,7 @@ _COLUMNS: Final = {
 
 _KEYS = (
     *("causes", "cause"),
-    *("defaults", "limits", "policy", "mail", "history", "run", "appliance"),
+    *("defaults", "limits", "policy", "mail", "alert", "history", "run", "metrics", "appliance"),
 )
 _HOST = re.compile(
     r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?"
@@ -271,8 +271,8 @@ class Fleet:
         if unknown := sorted(set(file.tables) - set(_KEYS)):
             raise SettingsError(
                 f'{path}: unknown table "{unknown[0]}"; fleet.toml has [defaults], [limits], '
-                "[policy], [mail], [history], [run], [[cause]] and one [[appliance]] for each "
-                "appliance."
+                "[policy], [mail], [alert], [history], [run], [metrics], [[cause]] and one "
+                "[[appliance]] for each appliance."
             )
         defaults, entries = file.table("defaults"), file.tables.get("appliance", [])
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):

@@ -1,6 +1,5 @@
 """Mail delivery: the mail server of fleet.toml, and messages for delivery errors."""
 
-import ipaddress
 import smtplib
 import ssl
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ import msgspec
 
 from backupkit.errors import CredentialError, MailError, SettingsError, one_line
 from backupkit.passwords import PasswordEntry, PasswordSource, convert_table
-from backupkit.settings import SettingsFile, check_host, check_text, read_toml
+from backupkit.settings import SettingsFile, check_host, check_text, is_loopback, read_toml
 
 __all__ = ["MailServer", "Security", "check_address"]
 
@@ -117,7 +116,7 @@ class MailServer:
                     "user has a character outside ASCII, which the log-in to a mail server cannot "
                     f"send; for example: {_EXAMPLES['user']}"
                 )
-        if self.user is not None and self.security == "none" and not _is_loopback(self.host):
+        if self.user is not None and self.security == "none" and not is_loopback(self.host):
             raise SettingsError(
                 'security = "none" would send the password in clear text to another machine; '
                 f"for example: {_EXAMPLES['security']}"
@@ -197,6 +196,7 @@ class MailServer:
             )
         del message["From"], message["To"]
         message["From"], message["To"] = self.sender, ", ".join(recipients)
+        server: _Server | None = None
         try:
             with self._connect() as server:
                 if self.user is not None and password is not None:
@@ -205,22 +205,25 @@ class MailServer:
                     self.sender, recipients, message.as_bytes(policy=SMTP.clone(utf8=False))
                 )
         except (OSError, smtplib.SMTPException) as error:
-            raise MailError(self._error_message(error)) from None  # its args may hold the password
+            is_refused = isinstance(error, smtplib.SMTPResponseException)
+            is_unclear = server is not None and server.has_data and not is_refused
+            raise MailError(
+                self._error_message(error), delivery="perhaps" if is_unclear else "none"
+            ) from None  # its args may hold the password
         if refused:
             recipient, (code, reply) = next(iter(refused.items()))
             raise MailError(
                 f"The mail server {self.host} refused {len(refused)} of {len(recipients)} "
                 f"recipients, the first {recipient}: {_reply_text(reply)} ({code}). The others "
-                "received the mail."
+                "received the mail.",
+                delivery="partly",
             )
 
-    def _connect(self) -> smtplib.SMTP:
+    def _connect(self) -> "_Server":
         """Connect with the configured security."""
         if self.security == "tls":
-            return smtplib.SMTP_SSL(
-                self.host, self.port, timeout=self.timeout, context=self._context()
-            )
-        server = smtplib.SMTP(self.host, self.port, timeout=self.timeout)
+            return _TLSServer(self.host, self.port, timeout=self.timeout, context=self._context())
+        server = _Server(self.host, self.port, timeout=self.timeout)
         if self.security == "starttls":
             try:
                 server.starttls(context=self._context())
@@ -276,6 +279,20 @@ class MailServer:
         return f"The mail server {self.host}:{self.port} {what}. {advice}"
 
 
+class _Server(smtplib.SMTP):
+    """Connection that knows if the content of a mail was sent: then it may have arrived."""
+
+    has_data = False
+
+    def data(self, msg: bytes | str) -> tuple[int, bytes]:  # type: ignore[override] # typeshed
+        self.has_data = True
+        return super().data(msg)
+
+
+class _TLSServer(_Server, smtplib.SMTP_SSL):
+    """The same with TLS from the first byte."""
+
+
 def check_address(address: str, *, where: str) -> None:
     """Raise unless a text is one mail address, safe in a header; `where` names the setting."""
     name, at, domain = address.rpartition("@")
@@ -284,14 +301,6 @@ def check_address(address: str, *, where: str) -> None:
         raise SettingsError(
             f'{where}: "{one_line(address)}" is not a mail address; for example: {_EXAMPLES["to"]}'
         )
-
-
-def _is_loopback(host: str) -> bool:
-    """Return whether the host is this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _reply_text(reply: bytes | str) -> str:

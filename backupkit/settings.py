@@ -2,6 +2,7 @@
 
 import codecs
 import difflib
+import ipaddress
 import re
 import tomllib
 import unicodedata
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import MAXYEAR, MINYEAR, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -24,9 +26,11 @@ __all__ = [
     "SettingsFile",
     "check_host",
     "check_text",
+    "check_url",
     "convert",
     "decode_text",
     "has_control_characters",
+    "is_loopback",
     "parse_duration",
     "parse_instant",
     "read_toml",
@@ -194,6 +198,44 @@ def check_host(host: str, *, where: str) -> None:
             f'{where}: no host is named "{one_line(host, limit=80)}": the parts between its dots '
             "have 1 to 63 characters, the whole name at most 253. Check the spelling."
         )
+
+
+def check_url(url: str, *, where: str) -> None:
+    """Raise if a URL is not an HTTPS address; HTTP is allowed on this machine only.
+
+    The error does not quote it, because it may hold a secret.
+
+    Examples
+    --------
+    >>> check_url("http://127.0.0.1:8080/x", where="url"), check_url("https://a.test", where="url")
+    (None, None)
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        parts, host = urlsplit(""), ""
+    secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+    if not (secure and host) or not url.isascii() or not url.isprintable() or " " in url:
+        raise SettingsError(
+            f"{where}: the URL must begin with https:// and a host; http:// is only for this "
+            "machine. Check it where it is stored."
+        )
+    check_host(host, where=where)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether the host is this machine.
+
+    Examples
+    --------
+    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("mail.example.com")
+    (True, True, False)
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def convert(

@@ -31,6 +31,7 @@ from tests.postgres import (
     postgres_server,
     postgres_url,
 )
+from tests.receiver import Receiver, receiving
 
 __all__ = ["postgres_server", "postgres_url"]
 
@@ -263,6 +264,13 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OddServer]:
         yield odd_server
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Run an HTTP server that stores what it gets."""
+    with receiving() as running:
+        yield running
 
 
 Listen = Callable[[Callable[[socket.socket], None]], str]

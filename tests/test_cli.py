@@ -86,6 +86,7 @@ class TestHelp:
             "report",
             "open",
             "check",
+            "alert",
             "kit",
             "simulate",
         ],

@@ -431,8 +431,8 @@ class TestSecrets:
 def test_authorities_are_loaded_once(demo: Simulated) -> None:
     """All appliances with the same CA bundle share one TLS context."""
     bundle = demo.fleet["vc-ham-01"].ca_bundle
-    assert tls._load_ca_context(bundle) is tls._load_ca_context(bundle)
-    assert isinstance(tls._load_ca_context(None), ssl.SSLContext)
+    assert tls.load_ca_context(bundle) is tls.load_ca_context(bundle)
+    assert isinstance(tls.load_ca_context(None), ssl.SSLContext)
 
 
 def test_appliance_is_not_a_secret(odd: OddServer) -> None:

@@ -227,14 +227,14 @@ class TestZip:
         assert len(jobs(snapshot)) == 1
 
     def test_no_zip(self, tmp_path: Path) -> None:
-        """What is no zip file, and a file that is missing, are errors."""
+        """A file that is no zip file, and one that is missing, are errors."""
         assert "it cannot be read" in errors(read(tmp_path, "x.zip", b"no zip"))[0]
         snapshot = read_job_files([tmp_path / "none.csv"], clock=Clock(NOW))
         assert errors(snapshot) == ["none.csv: it cannot be read: No such file or directory"]
 
 
 class TestComplete:
-    """Whether an appliance counts as read."""
+    """An appliance counts as read, or does not."""
 
     def test_incomplete(self, tmp_path: Path) -> None:
         """By default no appliance counts as read, since jobs may be missing."""

@@ -17,6 +17,7 @@ from backupkit.errors import SettingsError
 from backupkit.settings import read_toml
 from backupkit.simulator import Scenario
 from tests.conftest import OddServer, Simulated, simulated
+from tests.receiver import Receiver
 from tests.smtp import USER, Mailbox, serving
 
 
@@ -145,6 +146,32 @@ def test_bug(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (
         lines["metrics"] == "failed: ValueError. This is a bug; backupkit -v run logs where it is."
     )
+
+
+def test_alerts(run: Run, receiver: Receiver) -> None:
+    """Alerts go out, and the heartbeat is called at the end; a failed step silences it."""
+    alert = (
+        f'[run]\nlast = "2d"\n[alert]\nheartbeat = "{receiver.url}"\n'
+        f'[alert.webhook.ops]\nurl = "{receiver.url}"\n'
+    )
+    code, lines = run(alert)
+    assert (code, list(lines)) == (0, ["collect", "alerts", "heartbeat"])
+    assert (lines["alerts"], lines["heartbeat"]) == ("ok: nothing changed", "ok: called")
+    receiver.status = 500
+    code, lines = run(f'{alert}[[appliance]]\nname = "vc-off"\nhost = "127.0.0.1:1"\n')
+    assert code == 6
+    assert lines["alerts"].startswith("failed: ops: 127.0.0.1 responded with status 500. Check")
+    assert lines["heartbeat"] == "skipped: failed: alerts"
+    assert [method for method, _, _, _ in receiver.seen] == ["GET", "POST"]
+
+
+def test_heartbeat(run: Run, receiver: Receiver) -> None:
+    """A heartbeat needs no channel; if it fails, it has a line. An empty table does nothing."""
+    receiver.status = 404
+    code, lines = run(f'[alert]\nheartbeat = "{receiver.url}"\n')
+    assert (code, list(lines)) == (6, ["collect", "heartbeat"])
+    assert lines["heartbeat"].startswith("failed: 127.0.0.1 responded with status 404")
+    assert list(run("[alert]\n").lines) == ["collect"]
 
 
 class TestExitCode:

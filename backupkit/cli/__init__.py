@@ -10,7 +10,7 @@ Data goes to stdout, messages and progress to stderr. Exit codes:
 3     some appliances could not be read, or failed a check of ``doctor``
 4     no appliance could be read, or all failed a check
 5     the report is written, and its verdict is one of those in ``--fail-on``
-6     the report is written, but its mail could not be sent
+6     the report is written, but its mail could not be sent; or a channel of ``alert send`` failed
 7     another run works with the history
 130   stopped with Ctrl-C
 ====  =====================================================================================
@@ -57,6 +57,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "open": "open_report",
         "check": "check",
         "metrics": "check",
+        "alert": "alert",
         "kit": "kit",
         "simulate": "simulate",
         "history": "history",

@@ -13,7 +13,7 @@ from backupkit.errors import ApplianceError, CertificateError, UnreachableError
 from backupkit.fleet import Appliance
 from backupkit.limits import Limits
 
-__all__ = ["CONNECTION_ERRORS", "connection_error", "is_timeout"]
+__all__ = ["CONNECTION_ERRORS", "connection_error", "exception_chain", "is_timeout"]
 
 CONNECTION_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 """Exceptions of an exchange that gets no response."""
@@ -23,7 +23,7 @@ def is_timeout(error: Exception) -> bool:
     """Return whether an exchange got no response because nothing came in time."""
     return any(
         isinstance(cause, (urllib3.exceptions.TimeoutError, TimeoutError))
-        for cause in _exception_chain(error)
+        for cause in exception_chain(error)
     )
 
 
@@ -35,7 +35,7 @@ def connection_error(
     `what` names the requested resource; without it, the error is from opening a connection. The
     error is retryable if the connection broke or a read timed out.
     """
-    host, name, causes = appliance.host, appliance.name, list(_exception_chain(error))
+    host, name, causes = appliance.host, appliance.name, list(exception_chain(error))
 
     def caused_by(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in causes)
@@ -110,7 +110,7 @@ def _certificate_error(appliance: Appliance, reason: str, timeout: float) -> Cer
     return CertificateError(problem, advice=advice)
 
 
-def _exception_chain(error: BaseException) -> Iterator[BaseException]:
+def exception_chain(error: BaseException) -> Iterator[BaseException]:
     """Yield an error and all its causes, chained or wrapped."""
     seen: set[int] = set()
     waiting: list[Any] = [error]

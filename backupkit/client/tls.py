@@ -27,6 +27,7 @@ __all__ = [
     "fetch_certificate",
     "format_fingerprint",
     "grace_period",
+    "load_ca_context",
     "read_limits",
 ]
 
@@ -48,10 +49,10 @@ def build_tls_options(appliance: Appliance) -> dict[str, Any]:
             "assert_hostname": False,
             "cert_reqs": "CERT_NONE",  # the fingerprint is checked instead
         }
-    return {"ssl_context": _load_ca_context(appliance.ca_bundle), "cert_reqs": "CERT_REQUIRED"}
+    return {"ssl_context": load_ca_context(appliance.ca_bundle), "cert_reqs": "CERT_REQUIRED"}
 
 
-def _load_ca_context(ca_bundle: Path | None) -> ssl.SSLContext:
+def load_ca_context(ca_bundle: Path | None) -> ssl.SSLContext:
     """Return the TLS context of a CA bundle or of the system's authorities."""
     if ca_bundle is None:
         return _create_ca_context(None, 0)

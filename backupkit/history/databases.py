@@ -78,6 +78,11 @@ class Connection(Reader):
         marks = ", ".join("?" * len(columns))
         self.execute_many(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)
 
+    def has_table(self, name: str) -> bool:
+        """Return whether the history has a table."""
+        query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+        return bool(self.execute(query, [name]))
+
     def analyze(self) -> None:
         """Update the statistics of the query planner; SQLite needs none."""
 

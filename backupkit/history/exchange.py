@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from backupkit.errors import HistoryError, one_line
+from backupkit.history.alert_tables import FIRST_TABLE, create_alert_tables
 from backupkit.history.arrow_reader import ArrowReader
 from backupkit.history.chunks import Chunk, read_chunks
 from backupkit.history.databases import Connection, Database, Reader, open_database
@@ -268,8 +269,11 @@ def backup(database: Database, target: Path) -> Path:
         if isinstance(database, SQLite):
             database.copy_to(copy)
         else:
+            has_alerts = database.run_lookup(lambda rows: rows.has_table(FIRST_TABLE))
             with database.read() as reader:
-                SQLite(copy, create=True).write(lambda new: _copy_tables(reader, new))
+                SQLite(copy, create=True).write(
+                    lambda new: _copy_tables(reader, new, has_alerts=has_alerts)
+                )
         _raise_if_exists(target, exists=os.path.lexists(target))
         copy.rename(target)
     except (OSError, sqlite3.Error) as error:
@@ -284,8 +288,10 @@ def backup(database: Database, target: Path) -> Path:
     return target
 
 
-def _copy_tables(reader: ArrowReader, new: Connection) -> None:
+def _copy_tables(reader: ArrowReader, new: Connection, *, has_alerts: bool) -> None:
     """Copy all rows with their numbers."""
+    if has_alerts:
+        create_alert_tables(new)
     tables = new.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY rowid")
     for (table,) in tables:
         new.execute(f"DELETE FROM {table}")

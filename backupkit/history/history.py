@@ -13,6 +13,7 @@ from backupkit import display, tables
 from backupkit.errors import BackupkitWarning, HistoryError, one_line
 from backupkit.history import append as _append
 from backupkit.history import reading
+from backupkit.history.alerts import AlertLog
 from backupkit.history.append import AppendResult, Stored
 from backupkit.history.databases import Connection, open_database
 from backupkit.history.stored import to_stored
@@ -164,6 +165,11 @@ class History:
         """Newest digest of the ledger, which covers every append: 64 hexadecimal digits."""
         with self._database.read() as reader:
             return reading.find_head(reader)
+
+    @property
+    def alerts(self) -> AlertLog:
+        """The alerts that `backupkit alert` keeps in this history."""
+        return AlertLog(self._database)
 
     def append(self, snapshot: Snapshot) -> AppendResult:
         """Append what is new in a snapshot; appending it again changes nothing.

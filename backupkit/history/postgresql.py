@@ -43,6 +43,11 @@ class _PostgresConnection(Connection):
             for row in rows:
                 copy.write_row(row)
 
+    def has_table(self, name: str) -> bool:
+        """Return whether the schema of the history has a table."""
+        query = "SELECT 1 FROM pg_tables WHERE schemaname = ? AND tablename = ?"
+        return bool(self.execute(query, [_SCHEMA, name]))
+
     def analyze(self) -> None:
         """Update the statistics now; PostgreSQL itself does so only after a minute."""
         self.execute(f"ANALYZE {', '.join(_GROWING_TABLES)}")

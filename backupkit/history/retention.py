@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Mapping
 
 from backupkit.errors import HistoryError
+from backupkit.history.alert_tables import forget_alerts, prune_alerts
 from backupkit.history.chunks import (
     add_digests,
     read_chunks,
@@ -29,7 +30,12 @@ def prune(database: Database, before: int) -> dict[str, int]:
         f"AND n.seen_at > o.seen_at AND n.seen_at < {before})",
     }
     run_id = secrets.token_hex(16)
-    removed = database.write(lambda connection: _remove_rows(connection, "prune", wanted, run_id))
+
+    def action(connection: Connection) -> dict[str, int]:
+        prune_alerts(connection, before)
+        return _remove_rows(connection, "prune", wanted, run_id)
+
+    removed = database.write(action)
     database.shrink()
     return removed
 
@@ -55,6 +61,7 @@ def forget(database: Database, appliance: str) -> dict[str, int]:
         }
         removed = _remove_rows(connection, "forget", wanted, run_id)
         connection.execute("DELETE FROM appliances WHERE id = ?", [number])
+        forget_alerts(connection, appliance)
         return removed
 
     removed = database.write(action)

@@ -2,7 +2,14 @@
 
 from backupkit.passwords.cache import PasswordCache
 from backupkit.passwords.commands import split_command
-from backupkit.passwords.entries import PasswordEntry, convert_table
+from backupkit.passwords.entries import SOURCE_FORMS, PasswordEntry, convert_table
 from backupkit.passwords.sources import PasswordSource
 
-__all__ = ["PasswordCache", "PasswordEntry", "PasswordSource", "convert_table", "split_command"]
+__all__ = [
+    "SOURCE_FORMS",
+    "PasswordCache",
+    "PasswordEntry",
+    "PasswordSource",
+    "convert_table",
+    "split_command",
+]

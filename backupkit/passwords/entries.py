@@ -11,11 +11,11 @@ from backupkit.passwords.commands import join_command
 from backupkit.passwords.sources import PROMPTED, PasswordSource
 from backupkit.settings import check_text, convert
 
-__all__ = ["PasswordEntry", "convert_table"]
+__all__ = ["SOURCE_FORMS", "PasswordEntry", "convert_table"]
 
 T = TypeVar("T")
 
-_FORMS: Final = (
+SOURCE_FORMS: Final = (
     '{ env = "VARIABLE" }, { file = "path" }, { keyring = "service" }, '
     '{ command = ["program", "argument"] } or { prompt = true }'
 )
@@ -30,11 +30,11 @@ class PasswordEntry(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     command: list[str] | None = None
     prompt: bool | None = None
 
-    def source(self, *, where: str, folder: Path) -> PasswordSource:
-        """Return the password source; `folder` is the base of a relative file path."""
+    def source(self, *, where: str, folder: Path, key: str = "password") -> PasswordSource:
+        """Return the source; `folder` is the base of a relative file path, `key` the entry."""
         given = {name: value for name, value in msgspec.structs.asdict(self).items() if value}
         if len(given) != 1:
-            raise SettingsError(f'{where}: "password" must be one of {_FORMS}.')
+            raise SettingsError(f'{where}: "{key}" must be one of {SOURCE_FORMS}.')
         [(kind, place)] = given.items()
         match kind:
             case "file":
@@ -53,6 +53,7 @@ def convert_table(
     """Convert a table that may have a password source; reject a password written as text."""
     if isinstance(table.get("password"), str):
         raise SettingsError(
-            f"{where}: a password must not be in this file. Name its source: password = {_FORMS}."
+            f"{where}: a password must not be in this file. Name its source: "
+            f"password = {SOURCE_FORMS}."
         )
     return convert(table, kind, where=where, examples=examples)

@@ -33,6 +33,7 @@ _COLUMNS: Final = {
         "seconds",
         "End of the newest job; missing while it runs.",
     ),
+    "breach_since_timestamp": ("breach_since", "seconds", "Since when it is in breach."),
     "strikes": ("strikes", "", "Failures since the newest success."),
     "rpo_ratio": ("rpo_strict", "ratio", "Share of the time inside the RPO, unknown counts."),
     "slot_ratio": ("slot_strict", "ratio", "Share of scheduled backups completed, unknown counts."),

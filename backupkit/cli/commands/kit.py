@@ -15,6 +15,7 @@ class KitName(StrEnum):
     """Monitoring system."""
 
     PROMETHEUS = "prometheus"
+    GRAFANA = "grafana"
 
 
 def kit(
@@ -25,7 +26,8 @@ def kit(
 ) -> None:
     """Write rules or dashboards for a monitoring system into a folder, and print their paths.
 
-    prometheus: recording rules, alerting rules, and their tests for promtool.
+    prometheus: recording rules, alerting rules, and their tests for promtool. grafana: dashboards
+    on the metrics in Prometheus, and on a history in SQLite or PostgreSQL.
     """
     from backupkit.reports.kit import write_kit  # noqa: PLC0415 # keeps --help fast
 

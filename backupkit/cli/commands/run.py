@@ -46,17 +46,19 @@ def run(
     ] = "",
     wait: WaitOption = WAIT,
 ) -> int:
-    """Collect, then do what [run] of fleet.toml asks for: report, metrics, mail.
+    """Collect, then do what [run] and [alert] of fleet.toml ask for: report, metrics, mail, alerts.
 
     All steps run, whatever the collection brought and even if one fails. Each prints one line.
     Keys of [run]: discover = true also compares fleet.toml with the SSO domains; report = folder
     with a report for each day; keep = days whose reports stay; last = period; metrics = file of the
-    node exporter; mail = states of a verdict for which the report is mailed, or always.
+    node exporter; mail = states of a verdict for which the report is mailed, or always. [alert] has
+    the channels that get what changed (docs/alerts.md), and a heartbeat, which is called at the end
+    unless a step failed.
 
     Exit code, the first that applies: 130 stopped with Ctrl-C, 1 a step failed, 4 no appliance was
-    read, 6 the mail was not sent, 5 a verdict is one of --fail-on, 3 some appliances were not read,
-    or fleet.toml lacks some of their SSO domains, 0 all done. 7 another run works with the history,
-    and nothing was done.
+    read, 6 the mail or an alert was not sent, 5 a verdict is one of --fail-on, 3 some appliances
+    were not read, or fleet.toml lacks some of their SSO domains, 0 all done. 7 another run works
+    with the history, and nothing was done.
     """
     from backupkit.settings import read_toml  # noqa: PLC0415 # keeps --help fast
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -59,6 +59,8 @@ class RunContext:
         Table [run].
     saved : Path, optional
         Page of the report, once it is written.
+    failed : list of str
+        Steps that failed.
     """
 
     file: "SettingsFile"
@@ -66,6 +68,7 @@ class RunContext:
     selection: Selection
     settings: RunSettings
     saved: Path | None = None
+    failed: list[str] = field(default_factory=list)
 
     @cached_property
     def assessment(self) -> "Assessment":
@@ -169,8 +172,53 @@ def mail(context: RunContext) -> Result | None:
     return Result("ok", sent)
 
 
+def alerts(context: RunContext) -> Result | None:
+    """Send what changed to the channels in [alert]."""
+    if "alert" not in context.file.tables:
+        return None
+    from backupkit.alerts import AlertSettings, send_alerts  # noqa: PLC0415 # keeps --help fast
+
+    settings = AlertSettings.load(context.file)
+    if settings is None or not settings.channels:
+        return None
+    done = send_alerts(
+        context.assessment,
+        bk.History(context.history, create=False).alerts,
+        settings,
+        now=context.assessment.now.to_pydatetime(),
+    )
+    texts = [f"{name}: sent, {number:,} changed" for name, number in done.sent.items()]
+    texts += [f"{name}: {error}" for name, error in done.errors.items()]
+    text = " ".join("; ".join(texts).split()) or "nothing changed"
+    return Result("ok", text) if done.ok else Result("failed", text, MAIL_FAILED)
+
+
+def heartbeat(context: RunContext) -> Result | None:
+    """Call the heartbeat in [alert], unless a step failed."""
+    if "alert" not in context.file.tables:
+        return None
+    from backupkit.alerts import AlertSettings, ping_heartbeat  # noqa: PLC0415 # keeps --help fast
+
+    settings = AlertSettings.load(context.file)
+    if settings is None or settings.heartbeat is None:
+        return None
+    if context.failed:
+        return Result("skipped", f"failed: {', '.join(context.failed)}")
+    if error := ping_heartbeat(settings):
+        return Result("failed", error, MAIL_FAILED)
+    return Result("ok", "called")
+
+
 STEPS: Final[Mapping[str, Step]] = MappingProxyType(
-    {"collect": collect, "discover": discover, "report": report, "metrics": metrics, "mail": mail}
+    {
+        "collect": collect,
+        "discover": discover,
+        "report": report,
+        "metrics": metrics,
+        "mail": mail,
+        "alerts": alerts,
+        "heartbeat": heartbeat,
+    }
 )
 """The steps in their order; one that fails does not stop the next ones."""
 
@@ -179,6 +227,13 @@ _FAILED_CODES: Final = {"mail": MAIL_FAILED}
 
 def run_step(name: str, context: RunContext) -> Result | None:
     """Run a step; an error becomes its result."""
+    result = _try_step(name, context)
+    if result is not None and result.status == "failed":
+        context.failed.append(name)
+    return result
+
+
+def _try_step(name: str, context: RunContext) -> Result | None:
     code = _FAILED_CODES.get(name, STEP_FAILED)
     try:
         return STEPS[name](context)

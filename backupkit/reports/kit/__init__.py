@@ -18,6 +18,11 @@ KITS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "backupkit-alerts.yml",
             "backupkit-tests.yml",
         ),
+        "grafana": (
+            "backupkit-prometheus.json",
+            "backupkit-sqlite.json",
+            "backupkit-postgresql.json",
+        ),
     }
 )
 """Names of the files of each kit."""

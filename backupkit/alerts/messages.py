@@ -1,0 +1,223 @@
+"""The text of a message: one digest of all changes that go out to one channel."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from backupkit._version import __version__
+from backupkit.alerts.decisions import sort_changes
+from backupkit.display.format import format_count
+from backupkit.errors import one_line
+from backupkit.tables.alerts import ALERT_KINDS, AlertChange, OutgoingMessage
+from backupkit.texts import mask_user
+
+__all__ = ["Digest", "compose_digest", "describe_change", "escape_chat"]
+
+_WORDS: Final = {
+    "breach": "in breach",
+    "target": "target at risk",
+    "unknown": "unknown",
+    "failure": "failing",
+}
+_RECOVERED: Final = "recovered"
+_MAX_CHANGES: Final = 50
+_MAX_CHANGES_IN_CHAT: Final = 15
+_MAX_SUBJECT: Final = 150  # characters
+_MAX_DETAIL: Final = 300
+_FORMAT: Final = "backupkit-alert/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    """One message in the forms of all channels.
+
+    Attributes
+    ----------
+    token : str
+        Random name of the message.
+    created_at : datetime
+        When it was begun [UTC].
+    title : str
+        One line with the numbers of changes, without any name.
+    subject : str
+        The same with the worst change.
+    text : str
+        Plain text, for mail.
+    chat : str
+        Markdown for chats, in which texts of appliances format, link and notify nothing.
+    body : bytes
+        JSON for a webhook, as docs/alert.schema.json describes it.
+    """
+
+    token: str
+    created_at: datetime
+    title: str
+    subject: str
+    text: str
+    chat: str
+    body: bytes
+
+
+def compose_digest(message: OutgoingMessage) -> Digest:
+    """Compose a message from the changes that it reports.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> day = datetime(2026, 11, 9, 6, tzinfo=UTC)
+    >>> change = AlertChange(
+    ...     kind="breach",
+    ...     subject="vc-1",
+    ...     cause="",
+    ...     change="opened",
+    ...     level=1,
+    ...     at=day,
+    ...     detail="no backup for 30 h",
+    ...     outcome="send",
+    ... )
+    >>> message = OutgoingMessage(
+    ...     token="1f", channel="mail", state="sending", created_at=day, changes=(change,)
+    ... )
+    >>> digest = compose_digest(message)
+    >>> digest.subject
+    '[BREACH 1] vCenter backup alerts: vc-1 in breach'
+    >>> print(digest.text)
+    1 change, the worst first. Times are UTC.
+    <BLANKLINE>
+    opened: vc-1 in breach (2026-11-09 06:00)
+      no backup for 30 h
+      key: breach:vc-1
+    <BLANKLINE>
+    To stop the repeats of one: backupkit alert ack KEY --by NAME --reason TEXT
+    """
+    changes = sort_changes(message.changes)
+    return Digest(
+        token=message.token,
+        created_at=message.created_at,
+        title=_format_title(changes),
+        subject=_format_subject(changes),
+        text=_format_text(message, changes),
+        chat=_format_chat(message, changes),
+        body=json.dumps(_build_document(message, changes)).encode(),
+    )
+
+
+def escape_chat(text: str) -> str:
+    """Return untrusted text for a chat, in which it formats, links and notifies nothing.
+
+    It becomes a code span. Angle brackets, with which some chats begin a command, are replaced.
+
+    Examples
+    --------
+    >>> escape_chat("*disk* full <!channel> `x`")
+    "`*disk* full (!channel) 'x'`"
+    """
+    return f"`{_clean(text).translate(_CHAT_CHARACTERS)}`"
+
+
+_CHAT_CHARACTERS: Final = str.maketrans({"`": "'", "<": "(", ">": ")"})
+
+
+def _clean(text: str, *, limit: int = _MAX_DETAIL) -> str:
+    return one_line(mask_user(text), limit=limit)
+
+
+def describe_change(change: AlertChange) -> str:
+    """Return subject and state in a few words."""
+    word = _RECOVERED if change.change == "closed" else _WORDS[change.kind]
+    if change.kind == "target" and change.level > 1:
+        word = "target missed"
+    cause = f" ({change.cause})" if change.cause else ""
+    return _clean(f"{change.subject} {word}{cause}")
+
+
+def _format_title(changes: list[AlertChange]) -> str:
+    counts = Counter(_RECOVERED if change.change == "closed" else change.kind for change in changes)
+    tag = " | ".join(
+        f"{name.upper()} {counts[name]:,}" for name in (*ALERT_KINDS, _RECOVERED) if counts[name]
+    )
+    return f"[{tag}] vCenter backup alerts"
+
+
+def _format_subject(changes: list[AlertChange]) -> str:
+    more = f" and {format_count(len(changes) - 1, 'more change')}" if len(changes) > 1 else ""
+    worst = _clean(describe_change(changes[0]), limit=_MAX_SUBJECT)
+    return f"{_format_title(changes)}: {worst}{more}"
+
+
+def _format_text(message: OutgoingMessage, changes: list[AlertChange]) -> str:
+    lines = [f"{format_count(len(changes), 'change')}, the worst first. Times are UTC."]
+    for change in changes[:_MAX_CHANGES]:
+        lines += [
+            "",
+            f"{change.change}: {describe_change(change)} ({_format_time(change.at)})",
+            f"  {_clean(change.detail)}",
+            f"  key: {_clean(change.key)}",
+        ]
+    lines += ["", *_format_more(len(changes) - _MAX_CHANGES)]
+    for unclear in message.unclear:
+        lines += [f"The message of {_format_time(unclear.created_at)} was perhaps not delivered:"]
+        lines += [f"  {text}" for text in _list_unclear(unclear)]
+        lines += [""]
+    lines += ["To stop the repeats of one: backupkit alert ack KEY --by NAME --reason TEXT"]
+    return "\n".join(lines)
+
+
+def _format_chat(message: OutgoingMessage, changes: list[AlertChange]) -> str:
+    lines = [
+        f"* **{change.change}** {escape_chat(describe_change(change))}: "
+        f"{escape_chat(change.detail)}"
+        for change in changes[:_MAX_CHANGES_IN_CHAT]
+    ]
+    lines += _format_more(len(changes) - _MAX_CHANGES_IN_CHAT)
+    for unclear in message.unclear:
+        lines += [f"The message of {_format_time(unclear.created_at)} was perhaps not delivered:"]
+        lines += [f"* {escape_chat(text)}" for text in _list_unclear(unclear)]
+    return "\n".join(lines)
+
+
+def _format_more(more: int) -> list[str]:
+    return [f"And {more:,} more. List them with: backupkit alert list", ""] if more > 0 else []
+
+
+def _list_unclear(message: OutgoingMessage) -> list[str]:
+    changes = sort_changes(message.changes)[:_MAX_CHANGES_IN_CHAT]
+    return [f"{change.change}: {describe_change(change)}" for change in changes]
+
+
+def _format_time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"
+
+
+def _build_document(message: OutgoingMessage, changes: list[AlertChange]) -> dict[str, Any]:
+    return {
+        "format": _FORMAT,
+        "version": __version__,
+        "message": message.token,
+        "created_at": message.created_at.isoformat(),
+        "subject": _format_subject(changes),
+        "changes": list(map(_build_change, changes)),
+        "perhaps_not_delivered": [
+            {
+                "message": unclear.token,
+                "created_at": unclear.created_at.isoformat(),
+                "changes": list(map(_build_change, sort_changes(unclear.changes))),
+            }
+            for unclear in message.unclear
+        ],
+    }
+
+
+def _build_change(change: AlertChange) -> dict[str, Any]:
+    return {
+        "key": change.key,
+        "kind": change.kind,
+        "subject": change.subject,
+        "cause": change.cause or None,
+        "change": change.change,
+        "level": change.level,
+        "at": change.at.isoformat(),
+        "detail": _clean(change.detail),
+    }

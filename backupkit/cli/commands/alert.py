@@ -1,0 +1,304 @@
+"""Commands ``backupkit alert``: messages about changes, acknowledgements and mutes."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+import backupkit as bk
+from backupkit.cli.options import (
+    FLEET,
+    HISTORY,
+    AsJson,
+    FleetOption,
+    HistoryOption,
+    echo,
+    print_json,
+)
+from backupkit.cli.selection import Selection
+from backupkit.errors import SettingsError, one_line
+
+if TYPE_CHECKING:
+    from backupkit.alerts import AlertRun, AlertSettings, Decision
+    from backupkit.history.alert_tables import AlertState
+    from backupkit.tables.alerts import Alert, ChannelState, Mute, OutgoingMessage
+
+__all__ = ["alert"]
+
+CHANNEL_FAILED: Final = 6
+_MAX_NOTE: Final = 300  # characters of a name or reason
+
+ByOption = Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides this.")]
+ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.")]
+KeyArgument = Annotated[
+    str, typer.Argument(metavar="KEY", help="Key of the alert, from the list or a message.")
+]
+SelectorArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="SELECTOR",
+        help="The name of an appliance, the key of an alert, site=NAME, group=NAME, kind=KIND, or "
+        "all.",
+    ),
+]
+
+alert = typer.Typer(
+    name="alert",
+    help="Alerts: list, ack, mute, unmute, send.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+
+
+@alert.command("list")
+def list_(history: HistoryOption = HISTORY, *, as_json: AsJson = False) -> None:
+    """Show open alerts, mutes, channels that failed, and messages that were perhaps sent."""
+    from backupkit.tables.alerts import ALERT_KINDS  # noqa: PLC0415 # keeps --help fast
+
+    now = datetime.now(UTC)
+    state = bk.History(history, create=False).alerts.read(now=now)
+    if as_json:
+        print_json(_build_document(state, now))
+        return
+    alerts = [one for one in state.alerts if one.is_open]
+    alerts.sort(key=lambda one: (ALERT_KINDS.index(one.kind), -one.level, one.key))
+    echo(f"Open alerts: {len(alerts):,}. Times are UTC.")
+    for one in alerts:
+        echo(f"{one.key}  {_describe_alert(one, state.mutes, now)}")
+        echo(f"    {one.detail}")
+    for mute in state.mutes:
+        if mute.muted_at <= now < mute.end:
+            echo(f"Muted: {mute.selector} until {_time(mute.end)} by {mute.by}: {mute.reason}")
+    for channel in state.channels:
+        if channel.queued or channel.error:
+            echo(f"Channel {channel.channel}: {channel.text}")
+    for message in state.unclear:
+        echo(f"Perhaps sent: the message of {_time(message.created_at)} on {message.channel}")
+        for change in message.changes:
+            echo(f"    {change.change}: {change.key}")
+
+
+@alert.command()
+def ack(
+    key: KeyArgument,
+    *,
+    by: ByOption,
+    reason: ReasonOption,
+    history: HistoryOption = HISTORY,
+) -> None:
+    """Acknowledge an alert: it is not repeated until it becomes worse or ends."""
+    found = bk.History(history, create=False).alerts.acknowledge(
+        key,
+        by=_check_note(by, "--by"),
+        reason=_check_note(reason, "--reason"),
+        at=datetime.now(UTC),
+    )
+    echo(f"Acknowledged: {found.key}. It is not repeated until it becomes worse or ends.")
+
+
+@alert.command()
+def mute(
+    selector: SelectorArgument,
+    *,
+    until: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME",
+            help="End: a time such as 2026-11-09T06:00:00Z, or a duration such as 4h.",
+        ),
+    ],
+    by: ByOption,
+    reason: ReasonOption,
+    history: HistoryOption = HISTORY,
+) -> None:
+    """Send nothing about some alerts until a time; those that are still open are sent then."""
+    from backupkit.tables.alerts import Mute, check_selector  # noqa: PLC0415 # keeps --help fast
+
+    now = datetime.now(UTC)
+    found = Mute(
+        selector=check_selector(selector),
+        muted_at=now,
+        until=_parse_end(until, now),
+        by=_check_note(by, "--by"),
+        reason=_check_note(reason, "--reason"),
+    )
+    bk.History(history, create=False).alerts.mute(found)
+    echo(f"Muted: {found.selector} until {_time(found.until)} UTC")
+
+
+@alert.command()
+def unmute(selector: SelectorArgument, *, by: ByOption, history: HistoryOption = HISTORY) -> None:
+    """End a mute now; the next run sends which alerts are still open."""
+    from backupkit.tables.alerts import check_selector  # noqa: PLC0415 # keeps --help fast
+
+    found = check_selector(selector)
+    bk.History(history, create=False).alerts.unmute(
+        found, by=_check_note(by, "--by"), at=datetime.now(UTC)
+    )
+    echo(f"No longer muted: {found}")
+
+
+@alert.command()
+def send(
+    *,
+    history: HistoryOption = HISTORY,
+    fleet: FleetOption = FLEET,
+    last: Annotated[str, typer.Option(metavar="DURATION", help="Period, back from now.")] = "30d",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be sent and why; change nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Assess the history, and send what changed to the channels in [alert] of fleet.toml.
+
+    Exit code 6 if a channel did not accept its message; it is tried again in a later run.
+    """
+    from backupkit.alerts import (  # noqa: PLC0415 # keeps --help fast
+        AlertSettings,
+        ping_heartbeat,
+        preview_alerts,
+        send_alerts,
+    )
+    from backupkit.cli.commands.check import assess  # noqa: PLC0415 # keeps --help fast
+    from backupkit.settings import read_toml  # noqa: PLC0415 # keeps --help fast
+
+    file = read_toml(fleet)
+    settings = AlertSettings.load(file) or AlertSettings()
+    if not dry_run and not settings.channels:
+        raise SettingsError(
+            f"{fleet}: no channel gets alerts. Add a table [alert], for example with mail = true, "
+            "or try what would be sent with --dry-run."
+        )
+    now = datetime.now(UTC)
+    assessment = assess(history, file, Selection(), now=now.isoformat(), last=last)
+    log = bk.History(history, create=False).alerts
+    if dry_run:
+        decisions = preview_alerts(assessment, log, settings, now=now)
+        _print_preview(decisions, settings, as_json=as_json)
+        return 0
+    run = send_alerts(assessment, log, settings, now=now)
+    if run.ok and (error := ping_heartbeat(settings)):
+        run.failed["heartbeat"] = error
+    _print_run(run, as_json=as_json)
+    return 0 if run.ok else CHANNEL_FAILED
+
+
+def _print_preview(
+    decisions: "list[Decision]", settings: "AlertSettings", *, as_json: bool
+) -> None:
+    if as_json:
+        print_json({"decisions": [_build_decision(one) for one in decisions]})
+        return
+    number = sum(one.outcome == "send" for one in decisions)
+    names = ", ".join(channel.name for channel in settings.channels) or "no channel"
+    echo(f"Would be sent: {number:,}, to {names}. Nothing was sent or stored.")
+    for one in decisions:
+        verb = "send" if one.outcome == "send" else f"not sent ({one.outcome})"
+        echo(f"{verb}  {one.change}: {one.alert.key}, because {one.why}")
+        echo(f"    {one.alert.detail}")
+
+
+def _print_run(run: "AlertRun", *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "sent": [{"channel": name, "changes": number} for name, number in run.sent.items()],
+                "failed": [{"channel": name, "error": error} for name, error in run.errors.items()],
+                "decisions": [_build_decision(one) for one in run.decisions],
+            }
+        )
+    else:
+        for name, number in run.sent.items():
+            echo(f"Sent to {name}: {number:,} {'change' if number == 1 else 'changes'}")
+        if not run.sent and run.ok:
+            echo("Nothing to send.")
+    for name, error in run.errors.items():
+        echo(f"backupkit: alerts, channel {name}: {error}", err=True)
+
+
+def _describe_alert(one: "Alert", mutes: "tuple[Mute, ...]", now: datetime) -> str:
+    """Return since when an alert is open, and why no message goes out."""
+    parts = [f"since {_time(one.opened_at)}"]
+    parts += [f"level {one.level}"] if one.level > 1 else []
+    if one.acknowledged_at is not None:
+        parts.append(f"acknowledged by {one.acknowledged_by}: {one.acknowledged_reason}")
+    if any(mute.covers(one, at=now) for mute in mutes):
+        parts.append("muted")
+    if one.unstable_since is not None:
+        parts.append(f"unstable since {_time(one.unstable_since)}")
+    return ", ".join(parts)
+
+
+def _time(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
+
+
+def _check_note(text: str, option: str) -> str:
+    note = one_line(text, limit=_MAX_NOTE)
+    if not note:
+        raise SettingsError(f"{option} is empty. It is kept, for those who ask later.")
+    return note
+
+
+def _parse_end(text: str, now: datetime) -> datetime:
+    """Return the end of a mute."""
+    from backupkit.settings import parse_duration, parse_instant  # noqa: PLC0415 # keeps --help fast
+
+    if text[-1:].lower() in {*"wdhms"}:
+        end = now + parse_duration(text, where="--until")
+    else:
+        end = parse_instant(text, where="--until").to_pydatetime()
+    if end <= now:
+        raise SettingsError(f'--until: "{one_line(text)}" is over. Name a time to come.')
+    if end - now > timedelta(days=366):
+        raise SettingsError(f'--until: "{one_line(text)}" is more than a year ahead.')
+    return end
+
+
+def _build_document(state: "AlertState", now: datetime) -> dict[str, Any]:
+    return {
+        "alerts": [
+            {
+                "key": one.key,
+                **_to_json(one),
+                "muted": any(mute.covers(one, at=now) for mute in state.mutes),
+            }
+            for one in state.alerts
+            if one.is_open
+        ],
+        "mutes": [_to_json(mute) for mute in state.mutes if mute.muted_at <= now < mute.end],
+        "channels": [_to_json(channel) for channel in state.channels],
+        "perhaps_sent": [_build_message(message) for message in state.unclear],
+    }
+
+
+def _build_message(message: "OutgoingMessage") -> dict[str, Any]:
+    return {
+        "message": message.token,
+        "channel": message.channel,
+        "created_at": message.created_at.isoformat(),
+        "changes": [{"key": one.key, "change": one.change} for one in message.changes],
+    }
+
+
+def _build_decision(one: "Decision") -> dict[str, Any]:
+    return {
+        "key": one.alert.key,
+        "change": one.change,
+        "outcome": one.outcome,
+        "why": one.why,
+        "level": one.alert.level,
+        "detail": one.alert.detail,
+    }
+
+
+def _to_json(record: "Alert | Mute | ChannelState") -> dict[str, Any]:
+    """Return the fields of a record, with times as ISO 8601."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, datetime):
+            return value.isoformat()
+        return list(map(plain, value)) if isinstance(value, tuple) else value
+
+    return {name: plain(value) for name, value in asdict(record).items()}

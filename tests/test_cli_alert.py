@@ -1,0 +1,269 @@
+"""Commands `backupkit alert`."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import backupkit as bk
+from backupkit.alerts import AlertSettings, Fact, Facts
+from backupkit.alerts.sending import send_facts
+from backupkit.cli import main
+from backupkit.history.alerts import AlertLog
+from tests.alerts.scripted import CrashError, ScriptedChannel
+from tests.builders import snapshot
+from tests.receiver import Receiver
+
+FLEET = """
+[defaults]
+user = "u"
+password = { env = "VCSA_PASSWORD" }
+[[appliance]]
+name = "vc-1"
+host = "vc-1"
+site = "Tokyo"
+[[appliance]]
+name = "vc-2"
+host = "vc-2"
+"""
+BREACH = Fact(kind="breach", subject="vc-1", site="Tokyo", detail="30 h old", level=2)
+UNKNOWN = Fact(kind="unknown", subject="vc-2", detail="not polled")
+
+
+class Office:
+    """A working directory with a history and a fleet."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self._capsys = folder, capsys
+        bk.History(folder / "history.db").append(snapshot(0))
+        (folder / "fleet.toml").write_text(FLEET, encoding="utf-8")
+
+    @property
+    def log(self) -> AlertLog:
+        """The alerts of the history."""
+        return bk.History(self.folder / "history.db").alerts
+
+    def record(self, *facts: Fact, ago: float = 1.0, mode: str = "works") -> None:
+        """Send facts some hours ago."""
+        now = datetime.now(UTC) - timedelta(hours=ago)
+        settings = AlertSettings(channels=(ScriptedChannel("ops", mode),))
+        send_facts(Facts(present=facts), self.log, settings, now=now, clock=lambda: now)
+
+    def configure(self, text: str) -> None:
+        """Add a text to the fleet."""
+        with (self.folder / "fleet.toml").open("a", encoding="utf-8") as file:
+            file.write(text)
+
+    def run(self, *argv: str) -> tuple[int, str, str]:
+        """Run a command; return exit code, stdout and stderr."""
+        code = main(["alert", *argv])
+        captured = self._capsys.readouterr()
+        return code, captured.out, captured.err
+
+    def list(self) -> list[str]:
+        """Return the lines of the list."""
+        code, out, _ = self.run("list")
+        assert code == 0
+        return out.splitlines()
+
+
+@pytest.fixture
+def office(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Office:
+    """Return a working directory with a history of two appliances."""
+    monkeypatch.chdir(tmp_path)
+    return Office(tmp_path, capsys)
+
+
+class TestList:
+    """alert list."""
+
+    def test_empty(self, office: Office) -> None:
+        """A history without alerts has none."""
+        assert office.list() == ["Open alerts: 0. Times are UTC."]
+
+    def test_open(self, office: Office) -> None:
+        """Open alerts are listed, the worst first, with state and detail."""
+        office.record(UNKNOWN, BREACH)
+        lines = office.list()
+        assert lines[0] == "Open alerts: 2. Times are UTC."
+        assert lines[1].startswith("breach:vc-1  since 20")
+        assert lines[1].endswith(", level 2")
+        assert lines[2] == "    30 h old"
+        assert lines[3].startswith("unknown:vc-2  since 20")
+
+    def test_unstable(self, office: Office) -> None:
+        """An unstable alert says so."""
+        for hours in range(8, 1, -2):
+            office.record(BREACH, ago=hours)
+            office.record(ago=hours - 1)
+        office.record(BREACH, ago=0.5)
+        assert ", unstable since 20" in office.list()[1]
+
+    def test_failed_channel(self, office: Office) -> None:
+        """A channel that failed is listed with its error."""
+        office.record(BREACH, mode="fails")
+        [line] = [line for line in office.list() if line.startswith("Channel")]
+        assert line.startswith("Channel ops: 1 queued, failed 1 time, next try after 20")
+        assert line.endswith(": ops: the service is down. Start it.")
+
+    def test_queued(self, office: Office) -> None:
+        """A channel that could not be tried yet is listed with what is queued."""
+        now = datetime.now(UTC)
+        channels = (ScriptedChannel("first", "dies before"), ScriptedChannel("second"))
+        settings = AlertSettings(channels=channels)
+        with pytest.raises(CrashError):
+            send_facts(Facts(present=(BREACH,)), office.log, settings, now=now, clock=lambda: now)
+        assert office.list()[-1] == "Channel second: 1 queued"
+
+    def test_perhaps_sent(self, office: Office) -> None:
+        """A message of a process that died is listed with its changes."""
+        with pytest.raises(CrashError):
+            office.record(BREACH, mode="dies after")
+        lines = office.list()
+        assert lines[-2].startswith("Perhaps sent: the message of 20")
+        assert lines[-1] == "    opened: breach:vc-1"
+
+    def test_json(self, office: Office) -> None:
+        """The same as JSON."""
+        office.record(BREACH, mode="fails")
+        with pytest.raises(CrashError):
+            office.record(BREACH, UNKNOWN, ago=0.5, mode="dies after")
+        office.run("mute", "site=Tokyo", "--until", "4h", "--by", "ben", "--reason", "move")
+        _, out, _ = office.run("list", "--json")
+        document = json.loads(out)
+        first, second = document["alerts"]
+        assert (first["key"], first["muted"], first["detail"]) == ("breach:vc-1", True, "30 h old")
+        assert (second["key"], second["muted"], len(second["openings"])) == (
+            "unknown:vc-2",
+            False,
+            1,
+        )
+        assert [mute["selector"] for mute in document["mutes"]] == ["site=Tokyo"]
+        assert [channel["failures"] for channel in document["channels"]] == [1]
+        assert [one["channel"] for one in document["perhaps_sent"]] == ["ops"]
+
+
+class TestAnswers:
+    """alert ack, mute and unmute."""
+
+    def test_acknowledge(self, office: Office) -> None:
+        """An acknowledgement is shown in the list."""
+        office.record(BREACH)
+        code, out, _ = office.run("ack", "breach:vc-1", "--by", "anna", "--reason", "4711")
+        assert (code, out.startswith("Acknowledged: breach:vc-1.")) == (0, True)
+        assert office.list()[1].endswith("level 2, acknowledged by anna: 4711")
+
+    def test_no_such_key(self, office: Office) -> None:
+        """A key without an open alert is an error."""
+        code, _, err = office.run("ack", "breach:vc-9", "--by", "anna", "--reason", "4711")
+        assert (code, "backupkit alert list" in err) == (1, True)
+
+    def test_empty_reason(self, office: Office) -> None:
+        """A reason of blanks is none."""
+        code, _, err = office.run("ack", "breach:vc-9", "--by", "anna", "--reason", " ")
+        assert (code, "--reason is empty" in err) == (1, True)
+
+    def test_mute(self, office: Office) -> None:
+        """A mute is listed until somebody ends it."""
+        office.record(BREACH)
+        until = (datetime.now(UTC) + timedelta(days=2)).isoformat()
+        code, out, _ = office.run("mute", "vc-1", "--until", until, "--by", "ben", "--reason", "x")
+        assert (code, out.startswith("Muted: appliance=vc-1 until 20")) == (0, True)
+        lines = office.list()
+        assert lines[1].endswith(", muted")
+        assert lines[3].endswith("by ben: x")
+        assert office.run("unmute", "vc-1", "--by", "ben")[:2] == (
+            0,
+            "No longer muted: appliance=vc-1\n",
+        )
+        assert len(office.list()) == 3
+        assert office.run("unmute", "vc-1", "--by", "ben")[0] == 1
+
+    @pytest.mark.parametrize(
+        ("until", "problem"),
+        [
+            ("2020-01-01T00:00:00Z", "is over"),
+            ("900d", "more than a year ahead"),
+            ("soon", "is not a time"),
+            ("", "is not a time"),
+            ("xh", "is not a duration"),
+        ],
+    )
+    def test_wrong_end(self, office: Office, until: str, problem: str) -> None:
+        """A wrong end is an error."""
+        code, _, err = office.run("mute", "all", "--until", until, "--by", "b", "--reason", "x")
+        assert (code, problem in err) == (1, True)
+
+
+class TestSend:
+    """alert send."""
+
+    def test_no_channel(self, office: Office) -> None:
+        """Without a channel the error says how to add one."""
+        code, _, err = office.run("send")
+        assert (code, "Add a table [alert]" in err) == (1, True)
+
+    def test_dry_run(self, office: Office) -> None:
+        """A dry run prints what would go out and why, and stores nothing."""
+        office.run("mute", "site=Tokyo", "--until", "4h", "--by", "ben", "--reason", "move")
+        code, out, _ = office.run("send", "--dry-run")
+        lines = out.splitlines()
+        assert code == 0
+        assert lines[0].endswith("to no channel. Nothing was sent or stored.")
+        assert "send  opened: unknown:vc-2, because no message reported it yet" in lines
+        [muted] = [line for line in lines if line.startswith("not sent")]
+        assert muted.startswith("not sent (muted)  opened: unknown:vc-1, because muted until 20")
+        assert office.log.read(now=datetime.now(UTC)).alerts == ()
+
+    def test_sent(self, office: Office, receiver: Receiver) -> None:
+        """Changes are sent once; then the heartbeat is called."""
+        receiver.status = 200
+        office.configure(
+            f'[alert]\nheartbeat = "{receiver.url}"\n[alert.webhook.ops]\nurl = "{receiver.url}"\n'
+        )
+        code, out, err = office.run("send")
+        assert (code, err) == (0, "")
+        assert out == "Sent to ops: 2 changes\n"
+        assert [method for method, _, _, _ in receiver.seen] == ["POST", "GET"]
+        assert office.run("send") == (0, "Nothing to send.\n", "")
+        assert [method for method, _, _, _ in receiver.seen] == ["POST", "GET", "GET"]
+
+    def test_one_change(self, office: Office, receiver: Receiver) -> None:
+        """Without a heartbeat only the message is sent; its number is a singular."""
+        office.run("mute", "site=Tokyo", "--until", "4h", "--by", "ben", "--reason", "move")
+        office.configure(f'[alert.webhook.ops]\nurl = "{receiver.url}"\n')
+        assert office.run("send") == (0, "Sent to ops: 1 change\n", "")
+        code, out, _ = office.run("send", "--json")
+        document = json.loads(out)
+        assert (code, document["sent"], document["failed"]) == (0, [], [])
+        assert [one["outcome"] for one in document["decisions"]] == ["muted"]
+        assert len(receiver.seen) == 1
+
+    def test_failed(self, office: Office, receiver: Receiver) -> None:
+        """A channel that fails is named, the exit code is 6, and the heartbeat is not called."""
+        receiver.status = 500
+        office.configure(
+            f'[alert]\nheartbeat = "{receiver.url}"\n[alert.webhook.ops]\nurl = "{receiver.url}"\n'
+        )
+        code, _, err = office.run("send")
+        assert code == 6
+        assert err.startswith("backupkit: alerts, channel ops: 127.0.0.1 responded with status 500")
+        assert err.endswith("It is tried again later.\n")
+        code, out, err = office.run("send", "--json")
+        assert (code, len(receiver.seen)) == (6, 1)
+        [failure] = json.loads(out)["failed"]
+        assert (failure["channel"], "queued, failed 1 time" in failure["error"]) == ("ops", True)
+
+    def test_heartbeat_fails(self, office: Office, receiver: Receiver) -> None:
+        """A heartbeat that fails is named, too."""
+        receiver.status = 200
+        office.configure(
+            '[alert]\nheartbeat = { env = "NO_SUCH_HEARTBEAT" }\n'
+            f'[alert.webhook.ops]\nurl = "{receiver.url}"\n'
+        )
+        code, out, err = office.run("send")
+        assert (code, out.startswith("Sent to ops")) == (6, True)
+        assert "channel heartbeat: fleet.toml, [alert]: heartbeat: the environment" in err
