@@ -16,7 +16,7 @@ ROOT_FLAG := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 # without bytecode, each worker and each process of a test would compile all modules again
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo check test test-long lint platforms lab dashboard docs bench bench-quick clean help
+.PHONY: demo check test test-long lint platforms lab dashboard docs dist bundle bench bench-quick clean help
 .DEFAULT_GOAL := help
 
 help: ## say what there is
@@ -55,6 +55,12 @@ dashboard: $(VENV)/.lab ## serve the first notebook on this machine: no code, no
 docs: $(VENV)/.docs ## build the documentation site, runs its notebooks; needs no network
 	$(BIN)/python -m sphinx -W --keep-going -b html -c docs . docs/_build/html
 	@echo "Open docs/_build/html/index.html"
+
+dist: $(VENV)/.test ## build wheel and source archive into dist/, with SHA256SUMS
+	$(BIN)/python .ci/dist.py
+
+bundle: $(VENV)/.test ## also an archive that installs without internet (EXTRAS=lab: with JupyterLab)
+	$(BIN)/python .ci/bundle.py $(if $(EXTRAS),--extras $(EXTRAS))
 
 bench: $(VENV)/.test ## measure against peers, as ratios in one run; 40 minutes (ONLY=judge,process: parts)
 	$(BIN)/python -m tests.benchmarks.run $(if $(ONLY),--only $(ONLY)) --json artefacts/performance.json --markdown $(MARKDOWN)
