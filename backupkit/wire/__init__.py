@@ -36,6 +36,7 @@ from backupkit.wire.payloads import (
     complete_job,
     job_columns,
 )
+from backupkit.wire.tokens import decode_access_token, decode_assertion, decode_oauth_error
 
 __all__ = [
     "DecodeErrors",
@@ -50,11 +51,14 @@ __all__ = [
     "Schedule",
     "change_texts",
     "complete_job",
+    "decode_access_token",
+    "decode_assertion",
     "decode_details",
     "decode_error",
     "decode_job",
     "decode_job_ids",
     "decode_nodes",
+    "decode_oauth_error",
     "decode_schedules",
     "decode_text",
     "decode_version",

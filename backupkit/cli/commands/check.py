@@ -1,5 +1,6 @@
 """Commands ``backupkit check`` and ``metrics``: assessment of a history, for monitoring."""
 
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -134,17 +135,54 @@ def metrics(
     group: GroupOption = None,
     site: SiteOption = None,
     out: Annotated[
-        Path, typer.Option(metavar="FILE", help="File in the textfile folder: backupkit.prom.")
-    ],
+        Path | None,
+        typer.Option(metavar="FILE", help="File in the textfile folder: backupkit.prom."),
+    ] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Serve /metrics until Ctrl-C, for example on 127.0.0.1:9400. Other addresses "
+            "than loopback need TLS and a login in [metrics] of fleet.toml.",
+        ),
+    ] = None,
     last: Annotated[str, typer.Option(metavar="DURATION", help="Period, back from now.")] = "30d",
 ) -> None:
-    """Write the assessment as OpenMetrics text, for the textfile collector of node_exporter."""
+    """Write the assessment as OpenMetrics text for Prometheus, or serve it.
+
+    --out writes a file for the textfile collector of node_exporter. --listen serves it by HTTP; the
+    history is assessed at most once a minute.
+    """
     from backupkit.reports.openmetrics import write_openmetrics  # noqa: PLC0415 # keeps --help fast
 
-    assessment = assess(history, fleet, Selection(appliance, group, site), last=last)
-    path = write_openmetrics(assessment, out)
-    echo(format_verdict(assessment))
-    echo(f"Metrics: {path}")
+    selection = Selection(appliance, group, site)
+    if out is not None and listen is None:
+        assessment = assess(history, fleet, selection, last=last)
+        path = write_openmetrics(assessment, out)
+        echo(format_verdict(assessment))
+        echo(f"Metrics: {path}")
+    elif listen is not None and out is None:
+        _serve_metrics(listen, history, fleet, selection, last)
+    else:
+        raise typer.BadParameter("name one of them.", param_hint="--out FILE or --listen HOST:PORT")
+
+
+def _serve_metrics(listen: str, history: str, fleet: Path, selection: Selection, last: str) -> None:
+    """Serve the metrics until Ctrl-C or SIGTERM."""
+    from backupkit.cli.commands.collect import interrupt_on_sigterm  # noqa: PLC0415 # keeps --help fast
+    from backupkit.cli.metrics_server import CachedMetrics, MetricsServer  # noqa: PLC0415 # keeps --help fast
+    from backupkit.cli.metrics_settings import MetricsSettings, parse_address  # noqa: PLC0415 # keeps --help fast
+    from backupkit.reports.openmetrics import openmetrics  # noqa: PLC0415 # keeps --help fast
+    from backupkit.settings import read_toml  # noqa: PLC0415 # keeps --help fast
+
+    settings = MetricsSettings.load(read_toml(fleet))
+    metrics = CachedMetrics(lambda: openmetrics(assess(history, fleet, selection, last=last)))
+    with MetricsServer(parse_address(listen), settings, metrics) as server, interrupt_on_sigterm():
+        echo(f"Metrics: {server.url}")
+        echo("Serving; stop with Ctrl-C.", err=True)
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
+    echo("Stopped.", err=True)
 
 
 def assess(  # one parameter per option
