@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from backupkit.fleet import Appliance, Fleet
     from backupkit.history import History
     from backupkit.limits import Limits
-    from backupkit.passwords import PasswordSource
+    from backupkit.passwords import IdentityProvider, PasswordSource
     from backupkit.policy import Policy
     from backupkit.reports import Report, report
     from backupkit.samples import Sample, sample
@@ -40,6 +40,7 @@ __all__ = [
     "Assessment",
     "Fleet",
     "History",
+    "IdentityProvider",
     "Limits",
     "PasswordSource",
     "Policy",
@@ -72,6 +73,7 @@ _HOME = {
     "Assessment": "assessment",
     "Fleet": "fleet",
     "History": "history",
+    "IdentityProvider": "passwords",
     "Limits": "limits",
     "PasswordSource": "passwords",
     "Policy": "policy",

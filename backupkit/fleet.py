@@ -9,14 +9,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 import msgspec
 
 from backupkit import display
 from backupkit.errors import SettingsError, one_line
 from backupkit.limits import APPLIANCE_LIMITS, Limits, parse_limits
-from backupkit.passwords import PasswordEntry, PasswordSource, convert_table
+from backupkit.passwords import (
+    LOGIN_EXAMPLES,
+    LOGINS,
+    IdentityProvider,
+    LoginEntry,
+    PasswordSource,
+    convert_table,
+)
 from backupkit.settings import (
     SettingsFile,
     check_host,
@@ -52,11 +59,9 @@ _HOST = re.compile(
 _LANGUAGE = r"(?:\*|[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8}){0,4})(?:; ?q=[01](?:\.[0-9]{1,3})?)?"
 _LANGUAGES = re.compile(rf"{_LANGUAGE}(?:, ?{_LANGUAGE}){{0,9}}")
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
-_EXAMPLES = {
+_EXAMPLES = LOGIN_EXAMPLES | {
     "name": 'name = "vc-ham-01"',
     "host": 'host = "vc-ham-01.example.com"',
-    "user": 'user = "backup-reader@vsphere.local"',
-    "password": 'password = { env = "BACKUPKIT_PASSWORD" }',
     "ca_bundle": 'ca_bundle = "ca.pem"',
     "fingerprint": 'fingerprint = "sha256:" and 64 hexadecimal digits',
     "site": 'site = "Hamburg"',
@@ -81,9 +86,14 @@ class Appliance:
     host : str
         Host name or address, with ``:port`` unless it is 443.
     user : str
-        User name with SSO domain, for example ``backup-reader@vsphere.local``.
+        User name with SSO domain, for example ``backup-reader@vsphere.local``; not needed if
+        `login` is not "password".
     password : PasswordSource
-        Source of the password.
+        Source of the secret: the password, an access token, or the secret of an OAuth 2.0 client.
+    login : {"password", "token", "oauth"}
+        Use of the secret at the login.
+    provider : IdentityProvider, optional
+        Issuer of the access tokens, if `login` is "oauth".
     ca_bundle : Path, optional
         PEM file of the certificate authority; default: the system's authorities.
     fingerprint : str, optional
@@ -107,8 +117,10 @@ class Appliance:
 
     name: str
     host: str
-    user: str
+    user: str = ""
     password: PasswordSource
+    login: Literal["password", "token", "oauth"] = "password"
+    provider: IdentityProvider | None = None
     ca_bundle: Path | None = None
     fingerprint: str | None = None
     site: str | None = None
@@ -127,8 +139,7 @@ class Appliance:
         if not self.name.strip():
             raise SettingsError(f"appliance: the name is empty; for example: {_EXAMPLES['name']}")
         _check_address(self.host, where=f"{where}: host")
-        if not self.user:
-            raise SettingsError(f"{where}: the user is empty; for example: {_EXAMPLES['user']}")
+        self._check_login(where)
         if self.timezone is not None:
             time_zone(self.timezone, where=f"{where}: timezone")
         if self.language is not None and not _LANGUAGES.fullmatch(self.language):
@@ -153,6 +164,25 @@ class Appliance:
                 )
             object.__setattr__(self, "fingerprint", digits)
 
+    def _check_login(self, where: str) -> None:
+        if (self.login == "oauth") != (self.provider is not None):
+            raise SettingsError(f'{where}: login="oauth" needs a provider, and only that does.')
+        if not self.user and self.login == "password":
+            raise SettingsError(f"{where}: the user is empty; for example: {_EXAMPLES['user']}")
+
+    @property
+    def account(self) -> str:
+        """User, or OAuth 2.0 client, whose secret `password` is."""
+        return self.provider.client if self.provider else self.user or self.login
+
+    @property
+    def secret_source(self) -> str:
+        """Source of the secret as text; never the secret."""
+        source = f"{self.password.kind}: {self.password.place}"
+        if self.provider:
+            return f"{source}, of the client {self.provider.client} at {self.provider.host}"
+        return source if self.login == "password" else f"{source}, an access token"
+
 
 def _check_address(host: str, *, where: str) -> None:
     """Raise unless a text is a possible host name or address, with or without a port."""
@@ -171,7 +201,9 @@ def _check_address(host: str, *, where: str) -> None:
         raise SettingsError(f'{where} = "{host}" is not an IPv6 address.') from error
 
 
-class _Shared(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class _Defaults(LoginEntry, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Table [defaults]: values shared by all appliances."""
+
     ca_bundle: str | None = None
     fingerprint: str | None = None
     site: str | None = None
@@ -183,20 +215,11 @@ class _Shared(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=T
     exclude: str | None = None
 
 
-class _Defaults(_Shared, frozen=True, kw_only=True):
-    """Table [defaults]: values shared by all appliances."""
-
-    user: str | None = None
-    password: PasswordEntry | None = None
-
-
-class _Entry(_Shared, frozen=True, kw_only=True):
+class _Entry(_Defaults, frozen=True, kw_only=True):
     """Table [[appliance]], merged with the defaults."""
 
     name: str
     host: str
-    user: str
-    password: PasswordEntry
     limits: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
@@ -315,8 +338,7 @@ class Fleet:
                 appliance.name,
                 appliance.host,
                 appliance.user,
-                # the source, never the password
-                f"{appliance.password.kind}: {appliance.password.place}",
+                appliance.secret_source,
                 appliance.site,
                 appliance.group,
                 appliance.policy,
@@ -342,10 +364,13 @@ def _appliance(
     name = entry.get("name")
     folder = file.path.parent
     where = f"{file}, [[appliance]] {number}" + (f' ("{name}")' if isinstance(name, str) else "")
+    if LOGINS.intersection(entry):  # an own one replaces that of another kind
+        defaults = {key: value for key, value in defaults.items() if key not in LOGINS}
     parsed = convert_table({**defaults, **entry}, _Entry, where=where, examples=_EXAMPLES)
     fields = msgspec.structs.asdict(parsed)
     fields["limits"] = parse_limits(parsed.limits, where=f"{where}: limits", known=APPLIANCE_LIMITS)
-    fields["password"] = parsed.password.source(where=where, folder=folder)
+    del fields["token"], fields["oauth"]
+    fields |= parsed.read(where=where, folder=folder)
     if parsed.ca_bundle is not None:
         fields["ca_bundle"] = folder / parsed.ca_bundle
         if not fields["ca_bundle"].is_file():

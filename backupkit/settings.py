@@ -279,7 +279,7 @@ def _explain(text: str, known: list[str], examples: Mapping[str, str]) -> str:
         example = examples.get(missing["key"])
         return f'"{missing["key"]}" is missing' + (f"; for example: {example}" if example else ".")
     example = examples.get(key.split("[")[0].split(".")[0])
-    said = _AT.sub("", text).replace("`", "")
+    said = _AT.sub("", text).replace("`", "").replace(" | null", "")  # TOML has no null
     return f'"{key}": {said[:1].lower()}{said[1:]}' + (
         f"; for example: {example}" if example else "."
     )

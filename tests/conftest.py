@@ -202,6 +202,7 @@ class OddServer:
     ca_bundle: Path
     responses: dict[str, Response] = field(default_factory=dict)
     seen: list[tuple[str, str, Mapping[str, str]]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
 
     def respond(self, path: str, body: bytes, status: int = 200, **headers: str) -> None:
         """Set the response to `METHOD path`."""
@@ -243,6 +244,7 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OddServer]:
 
         def handle_any(self) -> None:
             odd_server.seen.append((self.command, self.path, dict(self.headers.items())))
+            odd_server.bodies.append(self.rfile.read(int(self.headers.get("Content-Length", 0))))
             path = f"{self.command} {self.path.partition('?')[0]}"
             status, headers, body = odd_server.responses.get(path, (404, {}, b""))
             self.send_response(status)

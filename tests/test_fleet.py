@@ -141,7 +141,7 @@ class TestLoad:
             ("[appliance]\nname = 'a'", "appliance must be a list of tables: [[appliance]]"),
             ("[defaults]\nusr = 'a'", '[defaults]: unknown key "usr"; did you mean "user"?'),
             ("[defaults]\nname = 'a'", '[defaults]: unknown key "name"; '),
-            ("[defaults]\nsite = 5", '[defaults]: "site": expected str | null, got int; for'),
+            ("[defaults]\nsite = 5", '[defaults]: "site": expected str, got int; for'),
             (
                 f"[defaults]\npassword = '{SECRET}'",
                 "[defaults]: a password must not be in this file. Name its source",

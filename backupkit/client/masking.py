@@ -27,6 +27,9 @@ MIN_LENGTH: Final = 6
 MIN_TOKEN: Final = 16
 """Length of a token that is masked; a shorter one is no secret, and may be a part of an id."""
 
+PIECE: Final = 64
+"""Length of the pieces in which a long token is masked."""
+
 MAX_ERROR: Final = 2**18
 """Size from which the body of an error is not searched, but ignored [bytes]."""
 
@@ -78,10 +81,16 @@ class SecretMask:
         return "SecretMask()"
 
     def add_token(self, token: str) -> None:
-        """Mask a session token, too; an earlier one stays masked."""
+        """Mask a token, too; an earlier one stays masked.
+
+        A long one is masked in pieces, because texts are often cut off.
+        """
         if len(token) < MIN_TOKEN:
             return
-        self._tokens[token] = None
+        starts = range(0, max(len(token) - PIECE, 0) + 1, PIECE)
+        for start in starts:  # the last piece is the longest
+            end = start + PIECE if start != starts[-1] else len(token)
+            self._tokens[token[start:end]] = None
         self._update_tokens()
 
     def _update_tokens(self) -> None:
@@ -94,7 +103,7 @@ class SecretMask:
         # base64 and tokens in any letter case: headers are often logged in lower case
         if "token" not in self._patterns:
             tokens = "|".join(map(_build_pattern, self._tokens))
-            self._patterns["token"] = re.compile(f"(?i:{tokens})")
+            self._patterns["token"] = re.compile(f"(?i:{tokens})+")
         return self._patterns["token"]
 
     def _secret_pattern(self) -> re.Pattern[str]:
@@ -104,7 +113,7 @@ class SecretMask:
             tokens, password = (
                 "|".join(map(_build_pattern, secrets)) for secrets in (self._tokens, self._password)
             )
-            self._patterns["secret"] = re.compile(f"(?i:{tokens})|{password}")
+            self._patterns["secret"] = re.compile(f"(?i:{tokens})+|{password}")
         return self._patterns["secret"]
 
     def mask_text(self, text: str) -> str:

@@ -4,7 +4,6 @@ import functools
 import logging
 import threading
 import time
-from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from datetime import UTC, datetime, timedelta
@@ -13,18 +12,17 @@ from typing import Final, Self, TypeVar, cast
 
 from backupkit import protocol, wire
 from backupkit.client.connection_errors import CONNECTION_ERRORS, connection_error, is_timeout
-from backupkit.client.masking import SecretMask
+from backupkit.client.credentials import Credentials, decode_session_token
+from backupkit.client.poll_time import PollTime
 from backupkit.client.retries import Retries
 from backupkit.client.tls import grace_period
 from backupkit.client.transport import Response, Transport
 from backupkit.errors import (
     ApplianceError,
     BusyError,
-    DeadlineError,
     LoginError,
     NotFoundError,
     PayloadError,
-    StoppedError,
     UnreachableError,
 )
 from backupkit.fleet import Appliance
@@ -56,7 +54,8 @@ class ApplianceClient:
     Parameters
     ----------
     password : str
-        Kept in memory for the session only, never in text.
+        Password, access token or secret of the client, as `Appliance.login` says. Kept in memory
+        for the session only, never in text.
     flavour : Flavour, optional
         Flavour to try first at login; default: the newer one.
     deadline : float, optional
@@ -96,13 +95,10 @@ class ApplianceClient:
         self.clock_skew: timedelta | None = None
         self._limits = limits or Limits()
         self._preferred_flavour = flavour or Flavour.API
-        self._deadline = time.monotonic() + self._limits.deadline if deadline is None else deadline
-        self._stop = stop or threading.Event()
+        self._time = PollTime(appliance.host, self._limits, deadline=deadline, stop=stop)
         self._waiting, self._thread = waiting, threading.get_ident()
         self._now = clock or (lambda: datetime.now(UTC))
-        self._mask = SecretMask(appliance.user, password)
-        self._basic_credentials = b64encode(f"{appliance.user}:{password}".encode()).decode("ascii")
-        self._token = ""
+        self._credentials = Credentials(appliance, password)
         self._renewed = False
         self._last_date_header: str | None = None
         self._retries = Retries(self._limits)
@@ -110,7 +106,6 @@ class ApplianceClient:
         self._lock = threading.Lock()
         self._renewal_lock = threading.Lock()  # not `_lock`, which each request takes, too
         self._transport = Transport(appliance, self._limits)
-        self.begin_poll()
 
     def __repr__(self) -> str:
         return f"ApplianceClient({self.appliance.name!r}, flavour={self.flavour})"
@@ -130,8 +125,7 @@ class ApplianceClient:
         trace: TracebackType | None,
     ) -> None:
         # log out even after the deadline or a stop: sessions are scarce
-        self._deadline, self._stop = time.monotonic() + LOGOUT_TIMEOUT, threading.Event()
-        self.begin_poll()
+        self._time.extend(LOGOUT_TIMEOUT)
         try:
             self._send_once(protocol.log_out(self._current_flavour))
         except ApplianceError as logout_error:
@@ -140,13 +134,12 @@ class ApplianceClient:
                 error.add_note(f"The logout failed too: {logout_error.text}")
             # otherwise ignore it: the appliance ends an idle session by itself
         finally:
-            self._token = ""
+            self._credentials.set_session_token("")
             self._transport.close()
 
     def begin_poll(self) -> None:
         """Grant the time of one poll from now on; for each poll of a long session."""
-        self._poll_end = time.monotonic() + self._limits.poll
-        self._silence_left = self._limits.silence
+        self._time.begin()
 
     def job_ids(self) -> tuple[list[str], wire.DecodeErrors]:
         """Return the ids of all jobs, each once in the appliance's order, and errors."""
@@ -209,38 +202,53 @@ class ApplianceClient:
 
     def _log_in(self) -> None:
         """Log in with either flavour: /api is missing before 7.0 U2, /rest may be removed later."""
+        if self._credentials.needs_exchange:  # which /rest does not have
+            self._open_session(Flavour.API)
+            return
         [second] = set(Flavour) - {self._preferred_flavour}
         try:
-            body = self._send_with_retries(protocol.log_in(self._preferred_flavour))
-            self.flavour = self._preferred_flavour
+            self._open_session(self._preferred_flavour)
         except NotFoundError:
-            body = self._send_with_retries(protocol.log_in(second))
-            self.flavour = second
-        self._set_token(self._decode(body, _decode_token))
+            self._open_session(second)
 
-    def _set_token(self, token: str) -> None:
-        self._mask.add_token(token)
-        self._token = token
+    def _open_session(self, flavour: Flavour) -> None:
+        if self._credentials.needs_exchange:
+            self._credentials.fetch_access_token(self._limits, self._time)
+            body = self._send_with_retries(protocol.exchange_token())
+            self._name_appliance(self._credentials.set_assertion, body)
+        try:
+            body = self._send_with_retries(protocol.log_in(flavour))
+        except LoginError as error:
+            if self._credentials.needs_exchange:  # there is no password to check
+                error.advice = protocol.NO_TRUST
+            raise
+        self.flavour = flavour
+        token = self._decode(body, decode_session_token)
+        self._credentials.set_session_token(token)
 
     def _read(self, request: protocol.Request, decode: Callable[[bytes, Flavour], T]) -> T:
         """Return a response without the password in its texts."""
         body = self._send(request)
         decoded = self._decode(body, decode)
-        if self._mask.is_in_data(body):
-            return cast("T", wire.change_texts(decoded, self._mask.mask_text))
+        if self._credentials.mask.is_in_data(body):
+            return cast("T", wire.change_texts(decoded, self._credentials.mask.mask_text))
         return decoded
 
     def _decode(self, body: bytes, decode: Callable[[bytes, Flavour], T]) -> T:
         """Decode a response; an error names this appliance."""
+        flavour = self._current_flavour
+        return self._name_appliance(lambda body: decode(body, flavour), body)
+
+    def _name_appliance(self, decode: Callable[[bytes], T], body: bytes) -> T:
         try:
-            return decode(body, self._current_flavour)
+            return decode(body)
         except PayloadError as error:
             error.subject = self.appliance.name
             raise
 
     def _send(self, request: protocol.Request) -> bytes:
         """Send a request within the session; renew an ended session once."""
-        token = self._token
+        token = self._credentials.session_token
         try:
             return self._send_with_retries(request)
         except LoginError:
@@ -251,21 +259,20 @@ class ApplianceClient:
     def _renew_session(self, token: str) -> bool:
         """Log in again, once; return whether the session is no longer that of `token`."""
         with self._renewal_lock:
-            if self._token != token:  # renewed by another thread
+            if self._credentials.session_token != token:  # renewed by another thread
                 return True
             if self._renewed:
                 return False
             self._renewed = True
             _log.info("%s: the session ended, logging in again", self.appliance.name)
-            body = self._send_with_retries(protocol.log_in(self._current_flavour))
-            self._set_token(self._decode(body, _decode_token))
+            self._open_session(self._current_flavour)
             return True
 
     def _send_with_retries(self, request: protocol.Request) -> bytes:
         """Send a request; retry it after retryable errors. An error names this appliance."""
         attempts = 0
         while True:
-            silence_left = self._silence_left
+            silence_left = self._time.silence_left
             try:
                 body = self._send_once(request)
             except ApplianceError as error:
@@ -273,12 +280,12 @@ class ApplianceClient:
                 attempts += 1
                 # the session may already be open
                 may_be_open = request.login and isinstance(error, UnreachableError)
-                stays_silent = self._silence_left < silence_left and attempts >= (
+                stays_silent = self._time.silence_left < silence_left and attempts >= (
                     SILENT_ATTEMPTS if request.essential else 1
                 )
                 if may_be_open or stays_silent:
                     raise
-                backoff = self._retries.backoff(error, attempts=attempts, time_left=self._time_left)
+                backoff = self._retries.backoff(error, attempts=attempts, time_left=self._time.left)
                 if backoff is None:
                     raise
                 level = logging.WARNING if isinstance(error, BusyError) else logging.INFO
@@ -286,20 +293,15 @@ class ApplianceClient:
                 # other threads of the poll go on meanwhile
                 own = self._thread == threading.get_ident()
                 with self._waiting() if own else nullcontext():
-                    self._stop.wait(backoff)
+                    self._time.stop.wait(backoff)
             else:
                 self._retries.record_success()
                 return body
 
-    @property
-    def _time_left(self) -> float:
-        """Time left for this poll [s]."""
-        return min(self._deadline, self._poll_end) - time.monotonic()
-
     def _send_once(self, request: protocol.Request) -> bytes:
         """Send a request once and return the body of a successful response."""
-        while not self._request_semaphore.acquire(timeout=max(0.0, min(self._time_left, 0.25))):
-            self._check_stop_and_deadline(request)
+        while not self._request_semaphore.acquire(timeout=max(0.0, min(self._time.left, 0.25))):
+            self._time.check(request.what)
         with ExitStack() as place:
             place.callback(self._request_semaphore.release)
 
@@ -309,42 +311,16 @@ class ApplianceClient:
                 if self._thread == threading.get_ident():
                     place.enter_context(self._waiting())
 
-            self._check_stop_and_deadline(request)
+            self._time.check(request.what)
             return self._exchange(request, give_place_up)
 
-    def _check_stop_and_deadline(self, request: protocol.Request) -> None:
-        """Raise if the collection was stopped, or the deadline has passed."""
-        if self._stop.is_set():
-            raise StoppedError(f"the collection was stopped before reading {request.what}")
-        if self._time_left <= 0:
-            if self._deadline <= self._poll_end:
-                raise DeadlineError(
-                    f"the deadline of the collection passed before reading {request.what}"
-                )
-            raise DeadlineError(
-                f"the poll took longer than {self._limits.poll:g} s, and ended before reading "
-                f"{request.what}",
-                advice="Allow more time (poll in fleet.toml, or --poll), or check why the "
-                "appliance responds slowly.",
-            )
-        if self._silence_left <= 0:
-            raise UnreachableError(
-                f"{self.appliance.host} was silent for {self._limits.silence:g} s in all, "
-                f"without a response to {request.what}",
-                advice="Check whether the appliance is on and not overloaded.",
-            )
-
     def _exchange(self, request: protocol.Request, on_silence: Callable[[], None]) -> bytes:
-        headers = (
-            {"Authorization": f"Basic {self._basic_credentials}", **protocol.NO_COOKIE}
-            if request.login
-            else {protocol.SESSION_HEADER: self._token}
-        )
+        headers, body = self._credentials.build(request)
         with self._lock:
             self.requests += 1
         began, sent = time.monotonic(), self._now()
-        deadline = min(self._deadline, self._poll_end, began + self._limits.response)
-        read = min(self._limits.read, self._silence_left)
+        deadline = min(self._time.end, began + self._limits.response)
+        read = min(self._limits.read, self._time.silence_left)
         try:
             # wait for the response to a login: the logout needs its token
             with grace_period(LOGOUT_TIMEOUT if request.login else 0.0):
@@ -352,16 +328,16 @@ class ApplianceClient:
                     request.method,
                     request.path,
                     headers,
+                    body=body,
                     read=read,
                     deadline=deadline,
-                    stop=self._stop,
+                    stop=self._time.stop,
                     on_silence=on_silence,
                 )
         except CONNECTION_ERRORS as error:
-            self._check_stop_and_deadline(request)
+            self._time.check(request.what)
             if is_timeout(error):
-                with self._lock:
-                    self._silence_left -= min(time.monotonic() - began, read)
+                self._time.spend_silence(min(time.monotonic() - began, read))
             if time.monotonic() >= deadline:
                 raise UnreachableError(
                     f"the response to {request.what} took longer than {self._limits.response:g} s",
@@ -376,15 +352,17 @@ class ApplianceClient:
                 "MiB and was not read"
             )
         self._update_clock_skew(response.headers.get("Date"), sent)
-        body = self._remove_secrets(request, response)
-        protocol.raise_for_status(request, response.status, response.headers, body, now=self._now())
-        return body
+        content = self._remove_secrets(request, response)
+        protocol.raise_for_status(
+            request, response.status, response.headers, content, now=self._now()
+        )
+        return content
 
     def _remove_secrets(self, request: protocol.Request, response: Response) -> bytes:
         """Mask secrets in the body, in case an appliance or a proxy echoes them."""
         if request.login and response.ok:  # the new token
             return response.body
-        return self._mask.mask_body(response.body, ok=response.ok)
+        return self._credentials.mask.mask_body(response.body, ok=response.ok)
 
     def _update_clock_skew(self, date: str | None, sent: datetime) -> None:
         """Update the clock skew, once per value of the Date header."""
@@ -393,14 +371,6 @@ class ApplianceClient:
         self._last_date_header = date
         skew = protocol.clock_skew(date, sent=sent, received=self._now())
         self.clock_skew = self.clock_skew if skew is None else skew
-
-
-def _decode_token(body: bytes, flavour: Flavour) -> str:
-    """Decode the token of a login response; raise if it does not fit into a header."""
-    token = wire.decode_text(body, flavour, "the login")
-    if not (token and token.isascii() and token.isprintable()):
-        raise PayloadError("the response to the login does not follow the API: no token")
-    return token
 
 
 @functools.lru_cache(maxsize=8)

@@ -73,6 +73,7 @@ class Transport:
         path: str,
         headers: dict[str, str],
         *,
+        body: bytes = b"",
         read: float,
         deadline: float,
         stop: threading.Event | None = None,
@@ -80,8 +81,9 @@ class Transport:
     ) -> Response:
         """Send a request and return the response, with any status; redirects are not followed.
 
-        `path` is quoted. `read` is the timeout for the next bytes [s], `deadline` that of the
-        entire response, by the monotonic clock [s]. `stop` ends the wait once set.
+        `path` is quoted. `body` is sent with a POST. `read` is the timeout for the next bytes [s],
+        `deadline` that of the entire response, by the monotonic clock [s]. `stop` ends the wait
+        once set.
         `on_silence` is called once if nothing comes for 5 s.
         Without a response it raises one of `CONNECTION_ERRORS`.
         """
@@ -89,7 +91,8 @@ class Transport:
         request.method, request.url = method, path
         request.headers = self._headers | headers  # type: ignore[assignment] # each is there once
         if method == "POST":
-            request.headers["Content-Length"] = "0"
+            request.body = body or None
+            request.headers["Content-Length"] = str(len(body))
         connect = max(0.001, min(self._limits.connect, deadline - monotonic()))
         with read_limits(read=read, deadline=deadline, stop=stop, on_silence=on_silence):
             response = self._adapter.exchange(request, timeout=(connect, None))
@@ -99,7 +102,7 @@ class Transport:
                 while piece := response.read(limit - len(received), decode_content=False):
                     received += piece
                 encoding = response.headers.get("Content-Encoding", "")
-                body = decompress(bytes(received), encoding, limit=limit)
+                content = decompress(bytes(received), encoding, limit=limit)
                 if len(received) == limit:
                     response.close()  # else the rest is read to reuse the connection
             except BaseException:
@@ -107,7 +110,7 @@ class Transport:
                 raise
             finally:
                 response.release_conn()
-        return Response(response.status, response.headers, body)
+        return Response(response.status, response.headers, content)
 
     def close(self) -> None:
         """Close all connections."""

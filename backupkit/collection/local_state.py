@@ -149,7 +149,7 @@ class LocalState:
 
     def get_password(self, appliance: Appliance) -> str:
         """Return the password of an appliance; raise if it was not typed, or elsewhere."""
-        source, user = appliance.password, appliance.user
+        source, user = appliance.password, appliance.account
         if source.kind != "prompt":
             return self.commands.read(source, user)
         typed = self.passwords.get((source, user)) or CredentialError(
@@ -189,7 +189,7 @@ def create_local_state(
     appliances alone. A collection within a watch uses the passwords of the watch.
     """
     sources = {
-        (appliance.password, appliance.user)
+        (appliance.password, appliance.account)
         for appliance in appliances
         if appliance.password.kind == "prompt"
     }

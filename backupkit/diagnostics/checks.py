@@ -128,7 +128,7 @@ def doctor(
 def _prompt_for_passwords(appliances: Sequence[Appliance]) -> PasswordCache:
     """Prompt once for each password to be typed, before threads start; return all passwords."""
     sources = {
-        (appliance.password, appliance.user)
+        (appliance.password, appliance.account)
         for appliance in appliances
         if appliance.password.kind == "prompt"
     }

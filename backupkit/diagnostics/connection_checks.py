@@ -217,8 +217,8 @@ def _format_host_names(certificate: x509.Certificate | None) -> str:
 
 def check_password(context: CheckContext) -> Finding:
     """Check that the source has a password."""
-    source, user = context.appliance.password, context.appliance.user
-    context.password = context.passwords.read(source, user)
+    appliance, source = context.appliance, context.appliance.password
+    context.password = context.passwords.read(source, appliance.account)
     origins = {
         "env": f"in the environment variable {source.place}",
         "file": f"in the file {source.place}",
@@ -226,7 +226,11 @@ def check_password(context: CheckContext) -> Finding:
         "command": f"printed by {source.place}",
         "prompt": "typed",
     }
-    return Finding("ok", origins[source.kind])
+    if appliance.provider is not None:
+        secret = f"secret of the client {appliance.provider.client}, "
+    else:
+        secret = "" if appliance.login == "password" else "access token, "
+    return Finding("ok", f"{secret}{origins[source.kind]}")
 
 
 def check_login(context: CheckContext) -> Finding:
@@ -243,4 +247,10 @@ def check_login(context: CheckContext) -> Finding:
         context.client = context.stack.enter_context(client)
     finally:
         context.skew = client.clock_skew  # known even if the login fails
-    return Finding("ok", f"as {context.appliance.user}, by /{client.flavour}")
+    appliance = context.appliance
+    way = {
+        "password": f"as {appliance.user}",
+        "token": "with an access token",
+        "oauth": f"as the client {appliance.account}, with an access token",
+    }
+    return Finding("ok", f"{way[appliance.login]}, by /{client.flavour}")

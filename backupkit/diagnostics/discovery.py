@@ -155,7 +155,7 @@ class _Reader:
         try:
             with ApplianceClient(
                 appliance,
-                self._passwords.read(appliance.password, appliance.user),
+                self._passwords.read(appliance.password, appliance.account),
                 limits=self._limits.override(appliance.limits),
                 deadline=self._deadline,
                 stop=self.stop,

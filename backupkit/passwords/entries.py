@@ -31,7 +31,7 @@ class PasswordEntry(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     prompt: bool | None = None
 
     def source(self, *, where: str, folder: Path, key: str = "password") -> PasswordSource:
-        """Return the source; `folder` is the base of a relative file path, `key` the entry."""
+        """Return the password source; `folder` is the base of a relative file path."""
         given = {name: value for name, value in msgspec.structs.asdict(self).items() if value}
         if len(given) != 1:
             raise SettingsError(f'{where}: "{key}" must be one of {SOURCE_FORMS}.')
@@ -50,10 +50,17 @@ class PasswordEntry(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 def convert_table(
     table: Mapping[str, Any], kind: type[T], *, where: str, examples: Mapping[str, str]
 ) -> T:
-    """Convert a table that may have a password source; reject a password written as text."""
-    if isinstance(table.get("password"), str):
-        raise SettingsError(
-            f"{where}: a password must not be in this file. Name its source: "
-            f"password = {SOURCE_FORMS}."
-        )
+    """Convert a table that may have a password source; reject a secret written as text."""
+    oauth = table.get("oauth")
+    secret = oauth.get("secret") if isinstance(oauth, Mapping) else None
+    for key, value in (
+        ("password", table.get("password")),
+        ("token", table.get("token")),
+        ("secret", secret),
+    ):
+        if isinstance(value, str):
+            raise SettingsError(
+                f"{where}: a {key} must not be in this file. Name its source: "
+                f"{key} = {SOURCE_FORMS}."
+            )
     return convert(table, kind, where=where, examples=examples)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from backupkit.simulator.faults import KINDS, ROUTES, Fault, mixed_faults
     from backupkit.simulator.fleet import LoggedRequest as Request
     from backupkit.simulator.fleet import SimulatedFleet
+    from backupkit.simulator.identity import IdentityProvider
     from backupkit.simulator.model import Trait
     from backupkit.simulator.scenario import ApplianceSpec, Scenario
 
@@ -19,6 +20,7 @@ __all__ = [
     "ROUTES",
     "ApplianceSpec",
     "Fault",
+    "IdentityProvider",
     "Request",
     "Scenario",
     "SimulatedAppliance",
@@ -32,6 +34,7 @@ _HOME = {
     "ROUTES": ("faults", "ROUTES"),
     "Fault": ("faults", "Fault"),
     "ApplianceSpec": ("scenario", "ApplianceSpec"),
+    "IdentityProvider": ("identity", "IdentityProvider"),
     "Request": ("fleet", "LoggedRequest"),
     "Scenario": ("scenario", "Scenario"),
     "SimulatedAppliance": ("appliance", "SimulatedAppliance"),

@@ -10,6 +10,7 @@ import msgspec
 
 from backupkit.simulator import payloads
 from backupkit.simulator.domain import Domain
+from backupkit.simulator.identity import IdentityProvider, SamlTokens
 from backupkit.simulator.model import RELEASES, Job, Message, Release, Trait, job_id
 from backupkit.simulator.scenario import ApplianceSpec, Scenario
 from backupkit.simulator.timeline import Timeline
@@ -121,6 +122,12 @@ class SimulatedAppliance:
         Password for the login.
     domain : Domain
         SSO domain with the nodes that the appliance lists; alone until a fleet sets it.
+    provider : IdentityProvider, optional
+        Identity provider whose access tokens it exchanges.
+    saml_tokens : SamlTokens
+        Tokens that it issued.
+    refuses_passwords : bool
+        Whether it accepts tokens only.
     revoked : bool
         Whether the user lacks the permission to read backups.
     html : bool
@@ -139,6 +146,9 @@ class SimulatedAppliance:
         self.host = ""
         self.user = USER
         self.password = PASSWORD
+        self.provider: IdentityProvider | None = None
+        self.saml_tokens = SamlTokens(f"{scenario.seed}/{spec.name}", self.now)
+        self.refuses_passwords = False
         self.revoked = False
         self.domain: Domain = Domain([self])
         self.html = False

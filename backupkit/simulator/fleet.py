@@ -21,6 +21,7 @@ from backupkit.simulator.domain import join_by_site
 from backupkit.simulator.faults.contents import affected_jobs, listed_id
 from backupkit.simulator.faults.fault import KINDS, Fault, Faults
 from backupkit.simulator.faults.replies import FaultContext, apply_fault
+from backupkit.simulator.identity import IdentityProvider
 from backupkit.simulator.model import Trait
 from backupkit.simulator.routes import respond
 from backupkit.simulator.scenario import Scenario
@@ -67,6 +68,8 @@ class SimulatedFleet:
         and logout.
     session_limit : int
         Maximum number of open sessions per appliance.
+    provider : IdentityProvider, optional
+        Identity provider that all appliances trust; it gets a port of its own.
 
     Raises
     ------
@@ -91,11 +94,15 @@ class SimulatedFleet:
         port: int = 0,
         faults: Sequence[Fault] | Mapping[str, float] = (),
         session_limit: int = SESSION_LIMIT,
+        provider: IdentityProvider | None = None,
     ) -> None:
+        self.provider = provider
         self.appliances = tuple(
             SimulatedAppliance(spec, scenario, clock=clock or _now, session_limit=session_limit)
             for spec in scenario.specs
         )
+        for appliance in self.appliances:
+            appliance.provider = provider
         join_by_site(self.appliances)
         self._latency = latency
         self._address = (host, port)
@@ -125,6 +132,13 @@ class SimulatedFleet:
                 appliance.host = f"{name}:{listener.address[1]}"
                 if Trait.UNREACHABLE not in appliance.traits:
                     self.start(appliance.name)
+            if self.provider is not None:
+                listener = Listener(self.provider.answer, tls, (host, 0))
+                stack.callback(listener.close)
+                listener.open()
+                self._acceptor.add(listener)
+                stack.callback(self._acceptor.remove, listener)
+                self.provider.host = f"{name}:{listener.address[1]}"
             stack.callback(self._close)
             self._stack = stack.pop_all()
         return self
@@ -169,7 +183,7 @@ class SimulatedFleet:
         path : path
             TOML file; ``<stem>.ca.pem`` and ``<stem>.password`` are written beside it.
         """
-        write_fleet_file(Path(path), self.appliances, self.authority)
+        write_fleet_file(Path(path), self.appliances, self.authority, self.provider)
 
     def stop(self, name: str) -> None:
         """Make an appliance unreachable: its port refuses connections, and open ones break.
@@ -212,6 +226,16 @@ class SimulatedFleet:
             New password.
         """
         self[name].password = password
+
+    def refuse_passwords(self, name: str) -> None:
+        """Refuse every password, as with multi-factor authentication; tokens are accepted.
+
+        Parameters
+        ----------
+        name : str
+            Name of the appliance.
+        """
+        self[name].refuses_passwords = True
 
     def revoke(self, name: str) -> None:
         """Revoke the user's permissions: the login works, other requests get 403.
@@ -354,20 +378,29 @@ class SimulatedFleet:
 
 
 def write_fleet_file(
-    path: Path, appliances: Sequence[SimulatedAppliance], authority: bytes
+    path: Path,
+    appliances: Sequence[SimulatedAppliance],
+    authority: bytes,
+    provider: IdentityProvider | None = None,
 ) -> None:
-    """Write the fleet file and beside it the authority's certificate and the password."""
+    """Write the fleet file and beside it the authority's certificate and the password or secret."""
     password, bundle = path.with_suffix(".password"), path.with_suffix(".ca.pem")
     password.unlink(missing_ok=True)  # an old file may be readable by all
     descriptor = os.open(password, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(f"{PASSWORD}\n")
+        file.write(f"{provider.secret if provider else PASSWORD}\n")
     bundle.write_bytes(authority)
+    secret = f"{{ file = {quoted(password.name)} }}"
+    login = f"user = {quoted(USER)}\npassword = {secret}"
+    if provider is not None:
+        login = (
+            f"oauth = {{ url = {quoted(provider.url)}, client = {quoted(provider.client)}, "
+            f"secret = {secret}, ca_bundle = {quoted(bundle.name)} }}"
+        )
     blocks = [
         "# Written by the backupkit simulator: its appliances answer while it runs.",
         f"""[defaults]
-user = {quoted(USER)}
-password = {{ file = {quoted(password.name)} }}
+{login}
 ca_bundle = {quoted(bundle.name)}""",
         """[policy]
 rpo = "24h"

@@ -11,6 +11,7 @@ import msgspec
 
 from backupkit.simulator import payloads
 from backupkit.simulator.appliance import BusyError, SimulatedAppliance, TooManySessionsError
+from backupkit.simulator.identity import oauth_error, read_exchange
 from backupkit.simulator.model import Job, Message, Release
 from backupkit.simulator.wire import (
     FaultError,
@@ -165,15 +166,44 @@ def _token(call: Call) -> str:
     return token
 
 
-def _log_in(call: Call) -> Reply:
-    appliance, headers = call.appliance, call.request.headers
-    scheme, _, encoded = headers.get("authorization", "").partition(" ")
+def _authenticate(
+    appliance: SimulatedAppliance, authorization: str, flavour: Flavour
+) -> str | None:
+    """Return the user of a password or a SAML token; None if it is not valid."""
+    scheme, _, encoded = authorization.partition(" ")
+    if scheme == "SIGN":
+        accepts = appliance.release.has_api and flavour == "api"
+        return appliance.saml_tokens.find_user(encoded) if accepts else None
     try:
         user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except ValueError as error:  # neither base 64 nor UTF-8
-        raise _unauthenticated(appliance) from error
+    except ValueError:  # neither base 64 nor UTF-8
+        return None
     valid = (user.lower(), password) == (appliance.user.lower(), appliance.password)
-    if scheme.lower() != "basic" or not valid:
+    return user if scheme.lower() == "basic" and valid and not appliance.refuses_passwords else None
+
+
+def _exchange(call: Call) -> object:
+    """Exchange an access token for a SAML token."""
+    appliance, request = call.appliance, call.request
+    fields, problem = read_exchange(request)
+    if problem:
+        return oauth_error(400, "invalid_request", problem)
+    token = fields["subject_token"]
+    if request.headers.get("authorization") != f"Bearer {token}":
+        raise _unauthenticated(appliance)
+    provider = appliance.provider
+    if provider is None:
+        raise unauthorized()
+    client = provider.find_client(token)
+    if client is None:
+        return oauth_error(400, "invalid_grant", "The access token is invalid or has expired.")
+    return success_reply("api", 200, appliance.saml_tokens.issue(client))
+
+
+def _log_in(call: Call) -> Reply:
+    appliance, headers = call.appliance, call.request.headers
+    user = _authenticate(appliance, headers.get("authorization", ""), call.flavour)
+    if user is None:
         raise _unauthenticated(appliance)
     try:
         token = appliance.sessions.create(user)
@@ -297,6 +327,14 @@ def _both_flavours(
 
 ROUTES = (
     Route("api", "POST", "/session", _log_in, public=True),
+    Route(
+        "api",
+        "POST",
+        "/vcenter/authentication/token",
+        _exchange,
+        since=(7, 0, 2),
+        public=True,
+    ),
     Route("api", "GET", "/session", _session),
     Route("api", "DELETE", "/session", _log_out, status=204),
     Route("rest", "POST", LEGACY_SESSION, _log_in, public=True),

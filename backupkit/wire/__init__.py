@@ -37,6 +37,7 @@ from backupkit.wire.payloads import (
     complete_job,
     job_columns,
 )
+from backupkit.wire.tokens import decode_access_token, decode_assertion, decode_oauth_error
 
 __all__ = [
     "DecodeErrors",
@@ -51,12 +52,15 @@ __all__ = [
     "Schedule",
     "change_texts",
     "complete_job",
+    "decode_access_token",
+    "decode_assertion",
     "decode_details",
     "decode_error",
     "decode_job",
     "decode_job_file",
     "decode_job_ids",
     "decode_nodes",
+    "decode_oauth_error",
     "decode_schedules",
     "decode_text",
     "decode_version",

@@ -1,19 +1,12 @@
-"""HTTP requests of the API, and errors for HTTP status codes; no I/O.
+"""Errors for HTTP status codes, and the headers of responses; no I/O.
 
-Contains the paths of both flavours. No other module maps an HTTP status to an error.
-
-References
-----------
-.. [1] vSphere Automation API, appliance/recovery/backup and vcenter/topology/nodes, and its
-       predecessor below ``/rest``.
+No other module maps an HTTP status of an appliance to an error.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Final, Literal
-from urllib.parse import quote, urlencode
+from typing import Final
 
 from backupkit.errors import (
     ADVICE,
@@ -26,29 +19,10 @@ from backupkit.errors import (
     ServerError,
     one_line,
 )
-from backupkit.wire import ErrorAnswer, Flavour, decode_error
+from backupkit.protocol.request import Request
+from backupkit.wire import ErrorAnswer, decode_error, decode_oauth_error
 
-__all__ = [
-    "NO_COOKIE",
-    "SESSION_HEADER",
-    "Request",
-    "clock_skew",
-    "get_details",
-    "get_job",
-    "get_schedules",
-    "get_timezone",
-    "get_version",
-    "list_jobs",
-    "list_nodes",
-    "log_in",
-    "log_out",
-    "raise_for_status",
-]
-
-SESSION_HEADER: Final = "vmware-api-session-id"
-
-NO_COOKIE: Final = {"vmware-use-header-authn": "true"}
-"""Header that stops a login from setting a cookie."""
+__all__ = ["NO_TRUST", "clock_skew", "raise_for_status"]
 
 _OK: Final = 200
 _REDIRECT: Final = 300
@@ -56,6 +30,9 @@ _CLIENT_ERROR: Final = 400
 _SERVER_ERROR: Final = 500
 _UNAUTHENTICATED: Final = 401
 _UNAVAILABLE: Final = 503
+_REFUSALS: Final = frozenset({400, 401, 403})
+"""Statuses of a token exchange that was refused, also without a body of the API."""
+
 _PASSING_STATUSES: Final = frozenset({408, 425, 429})
 """Statuses below 500 that a retry may overcome."""
 
@@ -140,99 +117,15 @@ _ADVICE_BY_TYPE: Final = {
 }
 """Next step for types of error that need another one than their class."""
 
-_SESSION: Final = {Flavour.API: "/api/session", Flavour.REST: "/rest/com/vmware/cis/session"}
 
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """HTTP request before it is sent.
-
-    Attributes
-    ----------
-    path : str
-        Quoted path with query.
-    what : str
-        Name of the requested resource, for error messages.
-    login : bool
-        Whether to send user and password instead of the session token.
-    essential : bool
-        Whether jobs are lost without it, so that it is sent again if nothing came in time.
-    """
-
-    method: Literal["GET", "POST", "DELETE"]
-    path: str
-    what: str
-    login: bool = False
-    essential: bool = False
-
-
-def log_in(flavour: Flavour) -> Request:
-    """Return the request that opens a session; the response is a token."""
-    return Request("POST", _SESSION[flavour], "the login", login=True)
-
-
-def log_out(flavour: Flavour) -> Request:
-    """Return the request that closes the session."""
-    return Request("DELETE", _SESSION[flavour], "the logout")
-
-
-def list_jobs(flavour: Flavour) -> Request:
-    """Return the request for the ids of all jobs."""
-    return Request("GET", _backup(flavour, "job"), "the job list", essential=True)
-
-
-def get_job(flavour: Flavour, job_id: str) -> Request:
-    """Return the request for the status of one job.
-
-    Examples
-    --------
-    >>> get_job(Flavour.REST, "2026/1").path
-    '/rest/appliance/recovery/backup/job/2026%2F1'
-    """
-    path = _backup(flavour, f"job/{quote(job_id, safe='')}")
-    return Request("GET", path, f"job {one_line(job_id)}", essential=True)
-
-
-def get_details(flavour: Flavour, job_ids: Iterable[str] = ()) -> Request:
-    """Return the request for the details of some jobs; without ids, of all jobs.
-
-    Examples
-    --------
-    >>> get_details(Flavour.API, ["a", "b"]).path
-    '/api/appliance/recovery/backup/job/details?jobs=a&jobs=b'
-    >>> get_details(Flavour.REST, ["a", "b"]).path
-    '/rest/appliance/recovery/backup/job/details?filter.jobs.1=a&filter.jobs.2=b'
-    """
-    if flavour is Flavour.API:
-        query = urlencode([("jobs", job_id) for job_id in job_ids])
-    else:
-        query = urlencode([(f"filter.jobs.{n}", job_id) for n, job_id in enumerate(job_ids, 1)])
-    path = _backup(flavour, "job/details")
-    return Request("GET", f"{path}?{query}" if query else path, "the job details")
-
-
-def get_schedules(flavour: Flavour) -> Request:
-    """Return the request for the backup schedules."""
-    return Request("GET", _backup(flavour, "schedules"), "the schedules")
-
-
-def get_version(flavour: Flavour) -> Request:
-    """Return the request for the appliance's version."""
-    return Request("GET", f"/{flavour}/appliance/system/version", "the version")
-
-
-def get_timezone(flavour: Flavour) -> Request:
-    """Return the request for the appliance's time zone."""
-    return Request("GET", f"/{flavour}/appliance/system/time/timezone", "the time zone")
-
-
-def list_nodes(flavour: Flavour) -> Request:
-    """Return the request for the nodes of the SSO domain, from 6.7 U2."""
-    return Request("GET", f"/{flavour}/vcenter/topology/nodes", "the nodes of the SSO domain")
-
-
-def _backup(flavour: Flavour, rest: str) -> str:
-    return f"/{flavour}/appliance/recovery/backup/{rest}"
+_NO_EXCHANGE: Final = (
+    "A sign-in with a token needs vCenter Server 7.0 Update 2 or later. State a password for this "
+    "appliance in fleet.toml: it replaces token and oauth of [defaults]."
+)
+NO_TRUST: Final = (
+    "Check that this vCenter Server trusts the identity provider, that the client has a role in "
+    "it, and that the access token has not expired. docs/sign-in.md has the steps."
+)
 
 
 def raise_for_status(
@@ -250,6 +143,8 @@ def raise_for_status(
 
     Examples
     --------
+    >>> from backupkit.protocol import log_in
+    >>> from backupkit.wire import Flavour
     >>> raise_for_status(log_in(Flavour.API), 401, {}, b"")
     Traceback (most recent call last):
         ...
@@ -264,6 +159,8 @@ def raise_for_status(
             status_code=status,
         )
     answer = decode_error(body)
+    if request.exchange and (answer is not None or status in _REFUSALS):
+        _raise_for_exchange(request, status, headers, body, answer)
     error_type = answer.error_type if answer else ""
     kind = _choose_kind(status, error_type, from_api=answer is not None)
     advice = _ADVICE_BY_TYPE.get(error_type)
@@ -279,6 +176,36 @@ def raise_for_status(
         retry_after=_parse_retry_after(headers, now),
         retryable=_is_retryable(kind, status, answer),
         error_type=error_type or None,
+        messages=answer.messages if answer else (),
+        data=answer.data if answer else None,
+    )
+
+
+def _raise_for_exchange(
+    request: Request,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    answer: ErrorAnswer | None,
+) -> None:
+    """Raise the error of a token exchange that was refused; return if it may succeed later."""
+    kind = _choose_kind(status, answer.error_type if answer else "", from_api=answer is not None)
+    oauth = decode_oauth_error(body)
+    if kind is NotFoundError:
+        problem, advice = "the appliance does not exchange access tokens", _NO_EXCHANGE
+    elif status in _REFUSALS or kind in {LoginError, RightsError}:
+        problem, advice = "the appliance refused the access token", NO_TRUST
+        kind = LoginError if kind is ServerError else kind
+    else:
+        return
+    quoted = f'({status}): "{oauth}"' if oauth else _quote(request, status, answer)
+    raise kind(
+        f"{problem} {quoted}",
+        advice=advice,
+        status_code=status,
+        retry_after=_parse_retry_after(headers, None),
+        retryable=False,  # an account may be locked after some attempts
+        error_type=(answer.error_type if answer else "") or None,
         messages=answer.messages if answer else (),
         data=answer.data if answer else None,
     )
