@@ -965,7 +965,7 @@ class TestCommand:
         for source in (path, tmp_path / "export"):
             code, _, err = run(source, "--observed-at", "2026-02-01T00:00:00Z")
             assert code == 1
-            assert "--observed-at is only for saved answers" in err
+            assert "only for saved answers of the API and files of jobs" in err
         assert "0 observations, 1 poll" in run(tmp_path / "export")[1]
         assert "0 observations, 0 polls" in run(path)[1]
 

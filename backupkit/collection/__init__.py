@@ -13,18 +13,28 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from backupkit.collection.batches import collect_into
     from backupkit.collection.collector import collect
+    from backupkit.collection.job_files import read_job_files
     from backupkit.collection.poll_result import Strategy
     from backupkit.collection.saved_files import read_saved_answers
     from backupkit.collection.snapshot import Snapshot
     from backupkit.collection.watcher import watch
 
-__all__ = ["Snapshot", "Strategy", "collect", "collect_into", "read_saved_answers", "watch"]
+__all__ = [
+    "Snapshot",
+    "Strategy",
+    "collect",
+    "collect_into",
+    "read_job_files",
+    "read_saved_answers",
+    "watch",
+]
 
 _HOME: Final = {
     "Snapshot": "snapshot",
     "Strategy": "poll_result",
     "collect": "collector",
     "collect_into": "batches",
+    "read_job_files": "job_files",
     "read_saved_answers": "saved_files",
     "watch": "watcher",
 }

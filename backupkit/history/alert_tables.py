@@ -61,7 +61,8 @@ CREATE TABLE IF NOT EXISTS alert_changes (
 CREATE TABLE IF NOT EXISTS alert_mutes (
   number BIGINT PRIMARY KEY,
   selector TEXT NOT NULL, muted_at BIGINT NOT NULL, until BIGINT NOT NULL,
-  by_name TEXT NOT NULL, reason TEXT NOT NULL, ended_at BIGINT, ended_by TEXT
+  by_name TEXT NOT NULL, reason TEXT NOT NULL,
+  ended_at BIGINT, ended_by TEXT NOT NULL, ended_reason TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS alert_messages (
   token TEXT PRIMARY KEY,

@@ -256,7 +256,7 @@ class AlertLog:
             same = [mute.selector, to_microseconds(mute.muted_at)]
             connection.execute("DELETE FROM alert_mutes WHERE selector = ? AND muted_at = ?", same)
             connection.execute(
-                "INSERT INTO alert_mutes VALUES (?, ?, ?, ?, ?, ?, NULL, NULL)",
+                "INSERT INTO alert_mutes VALUES (?, ?, ?, ?, ?, ?, NULL, '', '')",
                 [
                     find_next_number(connection, "alert_mutes"),
                     *same,
@@ -268,7 +268,7 @@ class AlertLog:
 
         self._database.write(action)
 
-    def unmute(self, selector: str, *, by: str, at: datetime) -> int:
+    def unmute(self, selector: str, *, by: str, reason: str, at: datetime) -> int:
         """End the mutes with a selector that are in force, and return their number.
 
         Raises
@@ -290,8 +290,9 @@ class AlertLog:
                     "with: backupkit alert list"
                 )
             connection.execute_many(
-                "UPDATE alert_mutes SET ended_at = ?, ended_by = ? WHERE number = ?",
-                [(to_microseconds(at), by, mute.number) for mute in mutes],
+                "UPDATE alert_mutes SET ended_at = ?, ended_by = ?, ended_reason = ? "
+                "WHERE number = ?",
+                [(to_microseconds(at), by, reason, mute.number) for mute in mutes],
             )
             return len(mutes)
 

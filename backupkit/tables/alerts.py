@@ -143,6 +143,8 @@ class Mute:
         Who, and why.
     ended_at : datetime, optional
         When somebody ended it early [UTC].
+    ended_by, ended_reason : str
+        Who ended it, and why; "" if nobody did.
 
     Examples
     --------
@@ -162,6 +164,8 @@ class Mute:
     by: str
     reason: str
     ended_at: datetime | None = None
+    ended_by: str = ""
+    ended_reason: str = ""
     number: int = 0
 
     @property

@@ -22,7 +22,8 @@ from backupkit.wire.decode import (
 )
 from backupkit.wire.detect import Kind, detect_kind
 from backupkit.wire.error_answers import ErrorAnswer, decode_error, encode_error_data
-from backupkit.wire.lenient import undo_powershell
+from backupkit.wire.job_files import decode_job_file
+from backupkit.wire.lenient import read_job, undo_powershell
 from backupkit.wire.literals import map_texts
 from backupkit.wire.payloads import (
     Flavour,
@@ -56,6 +57,7 @@ __all__ = [
     "decode_details",
     "decode_error",
     "decode_job",
+    "decode_job_file",
     "decode_job_ids",
     "decode_nodes",
     "decode_oauth_error",
@@ -66,5 +68,6 @@ __all__ = [
     "encode_error_data",
     "job_columns",
     "map_texts",
+    "read_job",
     "undo_powershell",
 ]

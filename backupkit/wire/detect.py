@@ -1,6 +1,7 @@
 """Detection of the response type by content, because saved files can have any name."""
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from backupkit.wire.error_answers import decode_error
 from backupkit.wire.lenient import JOB_ID, powershell_fields
 from backupkit.wire.payloads import Flavour
 
-__all__ = ["Kind", "detect_kind"]
+__all__ = ["Kind", "detect_kind", "split_list"]
 
 _SHOWN_FIELDS: Final = 5
 _ERROR_FIELDS: Final = ({"error_type"}, {"type", "value"}, {"localizableMessages"})
@@ -65,6 +66,22 @@ def detect_kind(body: bytes) -> tuple[Kind, Flavour]:
             advice="",
         )
     return kind, flavour
+
+
+def split_list(body: bytes, fields: AbstractSet[str]) -> list[Raw] | None:
+    """Return the items of a list if any is an object with one of some fields, else None.
+
+    Examples
+    --------
+    >>> split_list(b'[{"id": 1}, 2]', {"id"})[1] == Raw(b"2")
+    True
+    >>> split_list(b'{"id": 1}', {"id"}), split_list(b'["id"]', {"id"})
+    (None, None)
+    """
+    value = _decode_outer(body)
+    if isinstance(value, list) and any(_fields(item).keys() & fields for item in value):
+        return value
+    return None
 
 
 def _refuse_error(body: bytes) -> None:

@@ -178,10 +178,12 @@ class TestAnswers:
         log.mute(mute)
         assert len(log.read(now=EPOCH).mutes) == 1
         assert office.run(1, breach()).sent == {}
-        assert log.unmute("appliance=vc-1", by="d", at=EPOCH + 2 * HOUR) == 1
+        assert log.unmute("appliance=vc-1", by="d", reason="e", at=EPOCH + 2 * HOUR) == 1
+        [ended] = log.read(now=EPOCH).mutes
+        assert (ended.ended_by, ended.ended_reason, ended.end) == ("d", "e", EPOCH + 2 * HOUR)
         assert office.run(3, breach()).sent == {"ops": 1}
         with pytest.raises(HistoryError, match="No mute with the selector"):
-            log.unmute("appliance=vc-1", by="d", at=EPOCH + 3 * HOUR)
+            log.unmute("appliance=vc-1", by="d", reason="e", at=EPOCH + 3 * HOUR)
 
     def test_empty_history(self, make_history: MakeHistory) -> None:
         """A history without alerts has none, and gets no table by reading."""
@@ -372,7 +374,7 @@ def _answer(history: History, answer: str, now: datetime) -> None:
             until = now + 10 * HOUR
             log.mute(Mute(selector="all", muted_at=now, until=until, by="b", reason="c"))
         elif answer == "unmute":
-            log.unmute("all", by="b", at=now)
+            log.unmute("all", by="b", reason="c", at=now)
 
 
 def _list_deliveries(channel: ScriptedChannel) -> Iterator[tuple[str, str]]:

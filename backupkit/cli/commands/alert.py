@@ -128,13 +128,22 @@ def mute(
 
 
 @alert.command()
-def unmute(selector: SelectorArgument, *, by: ByOption, history: HistoryOption = HISTORY) -> None:
+def unmute(
+    selector: SelectorArgument,
+    *,
+    by: ByOption,
+    reason: ReasonOption,
+    history: HistoryOption = HISTORY,
+) -> None:
     """End a mute now; the next run sends which alerts are still open."""
     from backupkit.tables.alerts import check_selector  # noqa: PLC0415 # keeps --help fast
 
     found = check_selector(selector)
     bk.History(history, create=False).alerts.unmute(
-        found, by=_check_note(by, "--by"), at=datetime.now(UTC)
+        found,
+        by=_check_note(by, "--by"),
+        reason=_check_note(reason, "--reason"),
+        at=datetime.now(UTC),
     )
     echo(f"No longer muted: {found}")
 
@@ -175,7 +184,7 @@ def send(
     log = bk.History(history, create=False).alerts
     if dry_run:
         decisions = preview_alerts(assessment, log, settings, now=now)
-        _print_preview(decisions, settings, as_json=as_json)
+        _print_preview(decisions, log.read(now=now), settings, as_json=as_json)
         return 0
     run = send_alerts(assessment, log, settings, now=now)
     if run.ok and (error := ping_heartbeat(settings)):
@@ -185,10 +194,19 @@ def send(
 
 
 def _print_preview(
-    decisions: "list[Decision]", settings: "AlertSettings", *, as_json: bool
+    decisions: "list[Decision]",
+    state: "AlertState",
+    settings: "AlertSettings",
+    *,
+    as_json: bool,
 ) -> None:
     if as_json:
-        print_json({"decisions": [_build_decision(one) for one in decisions]})
+        print_json(
+            {
+                "decisions": [_build_decision(one) for one in decisions],
+                "channels": [_to_json(channel) for channel in state.channels],
+            }
+        )
         return
     number = sum(one.outcome == "send" for one in decisions)
     names = ", ".join(channel.name for channel in settings.channels) or "no channel"
@@ -197,6 +215,9 @@ def _print_preview(
         verb = "send" if one.outcome == "send" else f"not sent ({one.outcome})"
         echo(f"{verb}  {one.change}: {one.alert.key}, because {one.why}")
         echo(f"    {one.alert.detail}")
+    for channel in state.channels:
+        if channel.queued:
+            echo(f"from earlier runs, to {channel.channel}: {channel.text}")
 
 
 def _print_run(run: "AlertRun", *, as_json: bool) -> None:
@@ -219,8 +240,10 @@ def _print_run(run: "AlertRun", *, as_json: bool) -> None:
 
 def _describe_alert(one: "Alert", mutes: "tuple[Mute, ...]", now: datetime) -> str:
     """Return since when an alert is open, and why no message goes out."""
+    sent_at = one.announced_at if one.announced_level else None
     parts = [f"since {_time(one.opened_at)}"]
     parts += [f"level {one.level}"] if one.level > 1 else []
+    parts.append("no message" if sent_at is None else f"last message {_time(sent_at)}")
     if one.acknowledged_at is not None:
         parts.append(f"acknowledged by {one.acknowledged_by}: {one.acknowledged_reason}")
     if any(mute.covers(one, at=now) for mute in mutes):

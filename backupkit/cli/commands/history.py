@@ -2,24 +2,28 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
 import backupkit as bk
-from backupkit.cli.commands.collect import SOME_UNREAD
+from backupkit.cli.commands.importing import (
+    check_options,
+    echo_added,
+    format_count,
+    format_row_counts,
+    import_snapshot,
+    is_job_file,
+    open_known,
+)
 from backupkit.cli.options import (
     HISTORY,
     AsJson,
     HistoryOption,
     echo,
-    echo_by_appliance,
     print_json,
 )
 from backupkit.errors import SettingsError
-
-if TYPE_CHECKING:
-    from backupkit.history import AppendResult, History
 
 __all__ = ["history"]
 
@@ -78,7 +82,7 @@ def verify(
         for row in problems.to_dict("records"):
             echo(f"{row['what']}: {row['problem']}")
         echo(
-            f"{history}: {_format_count(len(problems), 'problem')}. Compare it with a "
+            f"{history}: {format_count(len(problems), 'problem')}. Compare it with a "
             "backup, or collect again into a new history what the appliances still list.",
             err=True,
         )
@@ -125,27 +129,52 @@ def export(
 
 
 @history.command("import")
-def import_(
+def import_(  # one parameter per option
     *,
     history: HistoryOption = HISTORY,
-    source: Annotated[
-        str,
+    sources: Annotated[
+        list[str],
         typer.Argument(
-            metavar="SOURCE",
-            help="Another history (file or URL), a Parquet export (folder or URL), or a folder of "
-            "saved answers of the API.",
+            metavar="SOURCE...",
+            help="Another history (file or URL), a Parquet export (folder or URL), a folder of "
+            "saved answers of the API, or files of jobs (.csv, .json, .zip).",
         ),
     ],
     observed_at: Annotated[
         str | None,
         typer.Option(
             metavar="TIME",
-            help="Time of the saved answers, such as 2026-11-09T06:00:00Z, unless they are in a "
-            "folder named by a time.  [default: modification time of each file]",
+            help="Time of the files or saved answers, such as 2026-11-09T06:00:00Z, unless they "
+            "are in a folder named by a time.  [default: modification time of each file]",
         ),
     ] = None,
+    columns: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME=HEADING,...",
+            help="Other headings of CSV columns, such as appliance=VM,start_time=Started.",
+        ),
+    ] = "",
+    appliance: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Appliance of all jobs in the files."),
+    ] = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option(metavar="ZONE", help="Zone of times in CSV files that state none."),
+    ] = None,
+    complete: Annotated[
+        bool,
+        typer.Option(
+            "--complete",
+            help="The files have all jobs of their appliances, which then count as read.",
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be read, and store nothing.")
+    ] = False,
 ) -> int:
-    """Import another history, or saved answers of the API.
+    """Import another history, saved answers of the API, or files of jobs.
 
     A second import adds nothing. Saved answers are JSON responses of /api or /rest, as curl writes
     them. Each appliance has a folder, named as in fleet.toml. In it vc-1/job.json is the job list;
@@ -153,19 +182,54 @@ def import_(
     a time, such as vc-1/20261109T060000Z, states the time of its files. If the job list or one of
     its jobs is missing, the rest is stored, but the appliance does not count as read.
 
-    Exit code: 0 all was imported, 3 some saved answers are missing or cannot be used.
+    Files of jobs are CSV (a row per job, such as the .jobs.csv of a report), JSON (job details, one
+    job or a list of jobs), or zip files of these. A JSON file or its folder is named as the
+    appliance. Each problem names file and row, and the other rows are read.
+
+    Exit code: 0 all was imported, 3 some saved answers, files or rows cannot be used.
     """
-    store = bk.History(history)
-    store.check_writable()
-    folder = Path(source)  # no folder if it is a URL
-    if folder.is_dir() and not _is_export(folder):
-        return _import_answers(store, folder, observed_at)
-    if observed_at is not None:
-        raise SettingsError(
-            f"--observed-at is only for saved answers of the API, and {source} has none."
+    files = [source for source in sources if is_job_file(source)]
+    options = {
+        "--columns": columns,
+        "--appliance": appliance,
+        "--timezone": timezone,
+        "--complete": complete,
+    }
+    check_options(sources, files, options)
+    known = open_known(history, is_dry_run=dry_run)
+    store = None if dry_run else known
+    if store is not None:
+        store.check_writable()
+    code = 0
+    for source in (source for source in sources if source not in files):
+        folder = Path(source)  # no folder if it is a URL
+        if folder.is_dir() and not _is_export(folder):
+            from backupkit.collection import read_saved_answers  # noqa: PLC0415 # fast --help
+
+            answers = read_saved_answers(folder, observed_at=observed_at, known=known)
+            code = max(code, import_snapshot(store, answers, source))
+            continue
+        if observed_at is not None or store is None:
+            raise SettingsError(
+                "--observed-at and --dry-run are only for saved answers of the API and files of "
+                f"jobs, and {source} is neither."
+            )
+        echo_added(store, store.merge(source), source)
+    if files:
+        from backupkit.collection import read_job_files  # noqa: PLC0415 # fast --help
+        from backupkit.collection.job_rows import parse_columns  # noqa: PLC0415 # fast --help
+
+        snapshot = read_job_files(
+            files,
+            appliance=appliance,
+            columns=parse_columns(columns),
+            timezone=timezone,
+            observed_at=observed_at,
+            complete=complete,
+            known=known,
         )
-    _echo_added(store, store.merge(source), source)
-    return 0
+        code = max(code, import_snapshot(store, snapshot, ", ".join(files)))
+    return code
 
 
 def _is_export(folder: Path) -> bool:
@@ -173,30 +237,6 @@ def _is_export(folder: Path) -> bool:
     from backupkit.history.export_reader import MANIFEST  # noqa: PLC0415 # it loads pyarrow
 
     return (folder / MANIFEST).exists() or any(folder.rglob("*.parquet"))
-
-
-def _import_answers(store: "History", source: Path, observed_at: str | None) -> int:
-    """Store saved answers, and print the errors."""
-    from backupkit.collection import read_saved_answers  # noqa: PLC0415 # keeps --help fast
-
-    snapshot = read_saved_answers(source, observed_at=observed_at, known=store)
-    _echo_added(store, store.append(snapshot), source)
-    polls, errors = snapshot.rows("polls", "errors")
-    read = {name for name, ok in polls.rows("appliance", "ok") if ok}
-    times = polls["polled_at"]
-    first, last = (f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in (min(times), max(times)))
-    echo(
-        f"{len(read)} of {len(set(polls['appliance']))} appliances read "
-        f"completely, {f'at {first}' if first == last else f'from {first} to {last}'}.",
-        err=True,
-    )
-    echo_by_appliance(errors.rows("appliance", "detail"), named=False)
-    return SOME_UNREAD if len(errors) else 0
-
-
-def _echo_added(store: "History", added: "AppendResult", source: str | Path) -> None:
-    rows = _format_row_counts(added.observations, added.polls, added.schedules)
-    echo(f"{store.uri}: {rows} added from {source}")
 
 
 @history.command()
@@ -238,16 +278,5 @@ def forget(
 
 
 def _echo_removed(history: str, removed: dict[str, int]) -> None:
-    rows = _format_row_counts(removed["observations"], removed["polls"], removed["schedules"])
+    rows = format_row_counts(removed["observations"], removed["polls"], removed["schedules"])
     echo(f"{history}: {rows} removed")
-
-
-def _format_row_counts(observations: int, polls: int, schedules: int) -> str:
-    return (
-        f"{_format_count(observations, 'observation')}, {_format_count(polls, 'poll')} and "
-        f"{_format_count(schedules, 'schedule')}"
-    )
-
-
-def _format_count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
