@@ -32,6 +32,7 @@ from backupkit.history.export_reader import (
     Manifest,
     open_folder,
 )
+from backupkit.history.notes import NOTES_TABLE, create_notes_table
 from backupkit.history.queries import add_durations, find_head
 from backupkit.history.rows import to_frame
 from backupkit.history.sqlite import SQLite
@@ -270,9 +271,12 @@ def backup(database: Database, target: Path) -> Path:
             database.copy_to(copy)
         else:
             has_alerts = database.run_lookup(lambda rows: rows.has_table(FIRST_TABLE))
+            has_notes = database.run_lookup(lambda rows: rows.has_table(NOTES_TABLE))
             with database.read() as reader:
                 SQLite(copy, create=True).write(
-                    lambda new: _copy_tables(reader, new, has_alerts=has_alerts)
+                    lambda new: _copy_tables(
+                        reader, new, has_alerts=has_alerts, has_notes=has_notes
+                    )
                 )
         _raise_if_exists(target, exists=os.path.lexists(target))
         copy.rename(target)
@@ -288,8 +292,12 @@ def backup(database: Database, target: Path) -> Path:
     return target
 
 
-def _copy_tables(reader: ArrowReader, new: Connection, *, has_alerts: bool) -> None:
+def _copy_tables(
+    reader: ArrowReader, new: Connection, *, has_alerts: bool, has_notes: bool
+) -> None:
     """Copy all rows with their numbers."""
+    if has_notes:
+        create_notes_table(new)
     if has_alerts:
         create_alert_tables(new)
     tables = new.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY rowid")
