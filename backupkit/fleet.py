@@ -192,13 +192,25 @@ def _check_address(host: str, *, where: str) -> None:
             f'{where} = "{one_line(host)}" must be a host name or address, with a port if it is '
             f"not 443, and nothing else; for example: {_EXAMPLES['host']}"
         )
-    if matched["name"]:
-        check_host(matched["name"], where=where)
+    if name := matched["name"]:
+        check_host(name, where=where)
+        if name.rpartition(".")[2].isdigit():  # no domain ends in a number
+            _check_ipv4(name, where=where)
         return
     try:
         ipaddress.IPv6Address(matched["ipv6"])
     except ValueError as error:
         raise SettingsError(f'{where} = "{host}" is not an IPv6 address.') from error
+
+
+def _check_ipv4(host: str, *, where: str) -> None:
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError as error:
+        raise SettingsError(
+            f'{where} = "{host}" ends in a number, but is not an IPv4 address; for example: '
+            'host = "192.0.2.17"'
+        ) from error
 
 
 class _Defaults(LoginEntry, forbid_unknown_fields=True, frozen=True, kw_only=True):

@@ -20,10 +20,12 @@ from backupkit.collection import Snapshot
 from backupkit.diagnostics import discover
 from tests.conftest import EPOCH, epoch
 from tests.written_fleet import (
+    EXCHANGE,
     NODES,
     PASSWORD,
     PATIENT,
     ROUTES,
+    TOKEN,
     WrittenAppliance,
     job_id,
     job_route,
@@ -91,6 +93,22 @@ The list of the nodes of the SSO domain (`GET vcenter/topology/nodes`) is read b
 """
 
 
+_SIGN_IN_HEAD: Final = """
+## Sign-in with a token
+
+With `oauth` or `token` in fleet.toml, an access token is exchanged before the log-in. A poll that
+fails there has read nothing, and its appliance is unknown.
+
+* *access token*: the answer of the identity provider. *exchange*: that of the appliance.
+
+| route | answer | poll | sentence |
+| --- | --- | --- | --- |
+"""
+
+_DECISIVE: Final = {"access_token", "state", "version"}
+"""Fields without which a record says nothing."""
+
+
 def bodies(route: str) -> Iterator[tuple[str, bytes]]:
     """Yield the odd bodies of a route, by name."""
     usual = WrittenAppliance("usual").usual_answers()
@@ -113,7 +131,7 @@ def _drop_field(value: dict[str, Any]) -> dict[str, Any]:
     if NEWEST in value:
         newest = {name: item for name, item in value[NEWEST].items() if name != "status"}
         return value | {NEWEST: newest}
-    return {name: item for name, item in value.items() if name not in {"state", "version"}}
+    return {name: item for name, item in value.items() if name not in _DECISIVE}
 
 
 def _retype_number(value: dict[str, Any]) -> dict[str, Any]:
@@ -167,7 +185,13 @@ def build_page() -> str:
         _format_row(route, answer, one.name, snapshot, assessment)
         for (route, answer, _), one in zip(rows, appliances, strict=True)
     ]
-    return _HEAD + "\n".join(lines) + "\n" + _NODES_HEAD + "\n".join(_list_nodes_rows()) + "\n"
+    return (
+        _HEAD
+        + "\n".join(lines)
+        + "\n"
+        + _NODES_HEAD
+        + "\n".join([*_list_nodes_rows(), _SIGN_IN_HEAD.rstrip("\n"), *_list_sign_in_rows(), ""])
+    )
 
 
 def _list_nodes_rows() -> list[str]:
@@ -186,6 +210,46 @@ def _list_nodes_rows() -> list[str]:
         f"| {answer} | {results[one.name]} | {unread[one.name].replace('|', chr(92) + '|')} |"
         for (answer, _, _), one in zip(answers, appliances, strict=True)
     ]
+
+
+def _list_sign_in_rows() -> list[str]:
+    """Collect from appliances with an odd exchange or provider, and return the rows."""
+    oauth_errors = [
+        (f"{code} ({status})", status, json.dumps({"error": code}).encode())
+        for code, status in (("invalid_client", 401), ("invalid_grant", 400), ("x y", 400))
+    ]
+    # a provider sends no errors of the API
+    of_provider = [(f"{status}", status, b"") for status in (302, 400, 401, 403, 404, 429, 500)]
+    of_provider += [*oauth_errors, *((name, 200, body) for name, body in bodies(TOKEN))]
+    answers = [(TOKEN, *one) for one in of_provider]
+    answers += [(EXCHANGE, *one) for one in (*odd_answers(EXCHANGE), *oauth_errors)]
+    written = [
+        with_answer(WrittenAppliance(f"vc-{number}"), route, status, body)
+        for number, (route, _, status, body) in enumerate(answers)
+    ]
+    os.environ["VCSA_TOKEN"] = "0123456789abcdef"
+    source = bk.PasswordSource("env", "VCSA_TOKEN")
+    with tempfile.TemporaryDirectory() as folder, _quiet(), serve(written, Path(folder)) as path:
+        appliances = [
+            replace(
+                one,
+                login="oauth",
+                password=source,
+                provider=bk.IdentityProvider(
+                    url=f"https://{one.host}/token", client="backupkit", ca_bundle=one.ca_bundle
+                ),
+            )
+            for one in bk.Fleet.load(path)
+        ]
+        polls = bk.collect(appliances, limits=PATIENT, progress=False, clock=epoch).polls
+    rows = []
+    for (route, answer, _, _), one, error, detail in zip(
+        answers, appliances, polls["error"].fillna("ok"), polls["detail"].fillna(""), strict=True
+    ):
+        name = "access token" if route == TOKEN else "exchange"
+        sentence = detail.replace(one.host, "idp.example.com").replace("|", "\\|")
+        rows.append(f"| {name} | {answer} | {error} | {sentence} |")
+    return rows
 
 
 @contextlib.contextmanager

@@ -99,3 +99,5 @@ def test_max_age(printed: pytest.CaptureFixture[str]) -> None:
     assert document["sentence"] == "--max-age needs --format nagios or json."
     assert check("--max-age", "12h", "--format", "json", "--appliance", "vc-nyc-03") == 3
     assert json.loads(printed.readouterr().out)["max_age"] == 43200
+    assert check("--max-age", "0h") == 3
+    assert printed.readouterr().out.startswith("UNKNOWN: --max-age: must be longer than 0; for")

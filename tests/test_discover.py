@@ -271,6 +271,8 @@ class TestCommand:
         assert capsys.readouterr().out.startswith("WARNING: 1 of 9 nodes of the SSO domains missin")
         assert main([*argv, "vc-ham-01"]) == 3
         assert capsys.readouterr().out.startswith("UNKNOWN: 0 of 0 nodes")
+        assert main([*argv, "--add"]) == 3
+        assert capsys.readouterr().out == "UNKNOWN: --check changes nothing: leave out --add.\n"
         path.write_text("x|y")
         assert main(argv) == 3
         out, err = capsys.readouterr()
@@ -290,7 +292,10 @@ class TestCommand:
         assert "psc.test         Platform Services Controller  no vCenter Server" in out
         names = "vc-nyc-01, vc-nyc-02, vc-nyc-03, vc-nyc-04, vc-tyo-01 and 3 more"
         assert f"In {own_demo.path}, but in none of these SSO domains: {names}\n" in err
-        assert f"Added to {own_demo.path}: vc-new, odd. Next: backupkit doctor" in err
+        assert (
+            f"Added to {own_demo.path}: vc-new, odd. Next: backupkit doctor --fleet {own_demo.path}"
+            in err
+        )
 
     def test_read_only(
         self,

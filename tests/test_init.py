@@ -139,6 +139,9 @@ def test_no_questions(answer: Any, capsys: pytest.CaptureFixture[str]) -> None: 
         (["vc-1", "--password-from", "env:"], "write env:VARIABLE, file:PATH"),
         (["vc-1", "--password-from", "env:\x07"], "control character"),
         (["vc-1", "--rpo", "soon"], "rpo"),
+        (["vc-1", ""], "the host is empty. Name a host"),
+        (["192.0.2.300"], "ends in a number, but is not an IPv4 address"),
+        (["vc-1", "-o", "..", "--force"], "..: is a folder. Name a file"),
         (["vc-1", "--site", "\x07"], "control character"),
     ],
 )

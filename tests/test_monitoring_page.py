@@ -67,7 +67,8 @@ def test_snippets(tmp_path: Path) -> None:
 
 def test_keys() -> None:
     """Each key of an appliance that Icinga and Zabbix read exists."""
-    one = ApplianceResult("vc-1", None, None, "unknown", 3, "x", 1.0, None, None, 0, None)
+    unknown = (None, None, None)
+    one = ApplianceResult("vc-1", None, None, "unknown", 3, "x", 1.0, *unknown, 0, None)
     [script] = [text for text in find_snippets("sh") if "jq" in text]
     used = set(re.findall(r"[{:\[ ]\.(\w+)", script)) - {"appliances"}
     used |= set(re.findall(r"\)\]\.(\w+)\.first", TEXT))

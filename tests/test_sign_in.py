@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import pickle
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -332,6 +333,8 @@ class TestExchange:
             (404, b"<html>", "not_found", 1),
             (401, b"<html>", "login", 1),
             (400, b'{"error_type": "INVALID_ARGUMENT", "messages": []}', "login", 1),
+            (400, b'{"error_type": "RESOURCE_INACCESSIBLE", "messages": []}', "server", 1),
+            (400, b'{"error_type": "RESOURCE_BUSY", "messages": []}', "busy", 4),
         ],
     )
     def test_errors(
@@ -433,7 +436,7 @@ class TestProvider:
     @pytest.mark.parametrize(
         ("status", "body", "problem", "advice"),
         [
-            (200, b"", "the response of the identity provider is empty", "Check url"),
+            (200, b"", ": its response is empty", "Check url"),
             (200, b"<html>", "is HTML and not JSON", "Check url"),
             (200, b'{"token": 1}', "does not follow the API", "Check url"),
             (200, b'{"access_token": "a b"}', "no access token that fits", "Check url"),
@@ -459,7 +462,7 @@ class TestProvider:
     def test_retry(self, odd: OddServer, status: int) -> None:
         """An overloaded provider is asked again."""
         odd.respond("POST /token", b"", status)
-        with pytest.raises(CredentialError, match=rf"cannot issue an access token now \({status}"):
+        with pytest.raises(CredentialError, match=rf"now \({status}\)\. Collect again in a few"):
             get(odd_provider(odd))
         assert len(odd.seen) == QUICK.attempts
 
@@ -582,6 +585,11 @@ class TestEntries:
         assert "u:p@" not in str(caught.value)
         assert "VerySecretToken" not in str(caught.value)
         assert '[[appliance]] 1 ("vc-1")' in str(caught.value)
+
+    def test_sent_to_workers(self, tmp_path: Path) -> None:
+        """An appliance with an identity provider can be sent to another process."""
+        [appliance] = self.load(tmp_path, self.OAUTH, "")
+        assert pickle.loads(pickle.dumps(appliance)) == appliance  # noqa: S301 # our own bytes
 
     def test_ipv6(self) -> None:
         """The identity provider may have an IPv6 address, and a URL without a path."""

@@ -29,6 +29,12 @@ ROUTES: Final = {
 }
 """The request of each route of a collection but that of one job, see `job_route`."""
 
+EXCHANGE: Final = "POST /api/vcenter/authentication/token"
+"""The request that exchanges an access token."""
+
+TOKEN: Final = "POST /token"
+"""The request for an access token, to an identity provider."""
+
 NODES: Final = "GET /api/vcenter/topology/nodes"
 """The request of a discovery."""
 
@@ -118,6 +124,8 @@ class WrittenAppliance:
             ROUTES["schedules"]: {"default": plan},
             ROUTES["version"]: {"version": "8.0.3.00400", "product": "x", "build": "24322831"},
             ROUTES["time zone"]: "Etc/UTC",
+            EXCHANGE: {"access_token": "PHNhbWwyOkFzc2VydGlvbi8+", "expires_in": 299},
+            TOKEN: {"access_token": "0123456789abcdef", "expires_in": 1800},
             NODES: [{"node": self.name, "type": "VCSA_EMBEDDED", "replication_partners": []}],
         }
         for name, job in self.jobs.items():
@@ -146,6 +154,7 @@ def serve(appliances: Sequence[WrittenAppliance], folder: Path) -> Iterator[Path
         def handle_any(self) -> None:
             address = self.headers["Host"].partition(":")[0]
             request = f"{self.command} {self.path.partition('?')[0]}"
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
             status, body = by_address[address].answer(request)
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))

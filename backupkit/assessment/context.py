@@ -76,8 +76,8 @@ class Period:
         if not EARLIEST_START <= start_utc < end_utc:
             raise SettingsError(
                 "start: the period must begin in 1980 or later and before its end, got "
-                f"{start_utc} to {end_utc}; "
-                "for example: start 2026-11-02T00:00:00Z, end 2026-11-09T00:00:00Z."
+                f"{start_utc.isoformat()} to {end_utc.isoformat()}; for "
+                "example: start 2026-11-02T00:00:00Z, end 2026-11-09T00:00:00Z."
             )
         return cls(start_utc, end_utc, now_utc, zone)
 

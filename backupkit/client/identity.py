@@ -200,7 +200,11 @@ def _credential_error(error: ApplianceError, provider: IdentityProvider) -> Back
     """Return the error of the credentials for an error of the identity provider."""
     if error.kind in {"deadline", "stopped"}:
         return error
-    advice = _CERTIFICATE_ADVICE if isinstance(error, CertificateError) else _ADVICE
+    advice = _ADVICE
+    if isinstance(error, CertificateError):
+        advice = _CERTIFICATE_ADVICE
+    elif isinstance(error, ServerError):
+        advice = "Collect again in a few minutes. If it stays so, check the identity provider."
     return CredentialError(
         f"no access token from the identity provider {provider.host}: {error.problem}",
         advice=advice,

@@ -167,6 +167,7 @@ def parse_ansible_json(text: str, *, source: str, only: str | None = None) -> li
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{source}: is not valid JSON. {advice}") from error
+    document = _table(document)
     variables = _table(_table(document.get("_meta")).get("hostvars"))
     inventory = _Inventory()
     for group, content in document.items():

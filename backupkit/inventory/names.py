@@ -18,7 +18,8 @@ def name_hosts(hosts: Sequence[ListedHost], *, taken: Iterable[str] = ()) -> lis
     Raises
     ------
     SettingsError
-        If two different hosts have the same name, a name is taken, or one host has two names.
+        If a host is empty, two different hosts have the same name, a name is taken, or one host has
+        two names.
 
     Examples
     --------
@@ -28,6 +29,11 @@ def name_hosts(hosts: Sequence[ListedHost], *, taken: Iterable[str] = ()) -> lis
     """
     unique: dict[str, ListedHost] = {}
     for host in hosts:
+        if not host.host:
+            raise SettingsError(
+                f"{_begin(host)}the host is empty. Name a host, such as vc-1.example.com, and "
+                "check the variables of the command."
+            )
         first = unique.setdefault(host.host.casefold(), host)
         if host.name and first.name and host.name != first.name:
             raise SettingsError(

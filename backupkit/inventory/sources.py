@@ -80,7 +80,7 @@ def read_text(text: str, *, source: str, only: str | None = None) -> list[Listed
     >>> read_text("FQDN;City\nvc-1.test;Kiel", source="hosts.csv")[0].keys
     {'site': 'Kiel'}
     """
-    if text.lstrip().startswith("{"):
+    if text.lstrip().startswith("{") or source.lower().endswith(".json"):
         hosts = parse_ansible_json(text, source=source, only=only)
     elif is_ansible_ini(text):
         hosts = parse_ansible_ini(text, source=source, only=only)

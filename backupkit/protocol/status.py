@@ -33,6 +33,9 @@ _UNAVAILABLE: Final = 503
 _REFUSALS: Final = frozenset({400, 401, 403})
 """Statuses of a token exchange that was refused, also without a body of the API."""
 
+_REFUSAL_TYPES: Final = frozenset({"", "INVALID_ARGUMENT", "UNAUTHENTICATED", "UNAUTHORIZED"})
+"""Types of error with such a status; the others have an advice of their own."""
+
 _PASSING_STATUSES: Final = frozenset({408, 425, 429})
 """Statuses below 500 that a retry may overcome."""
 
@@ -193,7 +196,7 @@ def _raise_for_exchange(
     oauth = decode_oauth_error(body)
     if kind is NotFoundError:
         problem, advice = "the appliance does not exchange access tokens", _NO_EXCHANGE
-    elif status in _REFUSALS or kind in {LoginError, RightsError}:
+    elif status in _REFUSALS and (answer.error_type if answer else "") in _REFUSAL_TYPES:
         problem, advice = "the appliance refused the access token", NO_TRUST
         kind = LoginError if kind is ServerError else kind
     else:

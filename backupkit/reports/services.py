@@ -50,7 +50,8 @@ class ApplianceResult:
     """Check result of one appliance: 0 OK, 1 WARNING, 2 CRITICAL or 3 UNKNOWN, and the reason.
 
     `exposure`, `rpo` and `threshold` are durations [s], `last_success` is a time [UTC, ISO 8601].
-    What is not known is None.
+    `exposure_at_least` is the lower bound of the exposure where no success is known [s]. What is
+    not known is None.
     """
 
     appliance: str
@@ -60,6 +61,7 @@ class ApplianceResult:
     code: int
     sentence: str
     exposure: float | None
+    exposure_at_least: float | None
     rpo: float | None
     threshold: float | None
     strikes: int
@@ -72,9 +74,10 @@ class ApplianceResult:
 
     def metrics(self) -> Iterator[tuple[str, str, str]]:
         """Yield label, unit, and ``value;warning;critical;min`` of each value that is known."""
-        if self.exposure is not None:
+        exposure = self.exposure_at_least if self.exposure is None else self.exposure
+        if exposure is not None:
             limits = ("" if one is None else f"{one:.0f}" for one in (self.rpo, self.threshold))
-            yield "exposure", "s", ";".join((f"{self.exposure:.0f}", *limits, "0"))
+            yield "exposure", "s", ";".join((f"{exposure:.0f}", *limits, "0"))
         yield "strikes", "", f"{self.strikes};;;0"
 
     @property
@@ -86,8 +89,9 @@ class ApplianceResult:
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values, with `status` and `performance`."""
         names = ("appliance", "site", "group", "state", "status", "code", "sentence")
-        values = ("exposure", "rpo", "threshold", "strikes", "last_success", "performance")
-        return {name: getattr(self, name) for name in (*names, *values)}
+        durations = ("exposure", "exposure_at_least", "rpo", "threshold")
+        others = ("strikes", "last_success", "performance")
+        return {name: getattr(self, name) for name in (*names, *durations, *others)}
 
 
 def check_appliances(assessment: Assessment) -> tuple[ApplianceResult, ...]:
@@ -130,6 +134,7 @@ def _build_result(name: str, row: Row, is_at_risk: bool) -> ApplianceResult:  # 
         code=code,
         sentence=clean_line(_describe(row, unread))[:_MAX_SENTENCE],
         exposure=_to_seconds(row["exposure"]),
+        exposure_at_least=_to_seconds(row["exposure_at_least"]),
         rpo=_to_seconds(row["rpo"]),
         threshold=_to_seconds(row["threshold"]),
         strikes=int(row["strikes"]),
@@ -232,7 +237,7 @@ def list_discovered(results: Iterable[ApplianceResult]) -> list[dict[str, Any]]:
 
     Examples
     --------
-    >>> one = ApplianceResult("vc-1", None, None, "unknown", 3, "x", None, None, None, 0, None)
+    >>> one = ApplianceResult("vc-1", None, None, "unknown", 3, "x", *[None] * 4, 0, None)
     >>> sorted(list_discovered([one])[0])[-3:]
     ['{#APPLIANCE}', '{#GROUP}', '{#SITE}']
     """

@@ -47,7 +47,7 @@ def decode_access_token(body: bytes) -> tuple[str, float | None]:
     >>> decode_access_token(b'{"access_token": "abc", "token_type": "Bearer", "expires_in": 300}')
     ('abc', 300.0)
     """
-    what = "the response of the identity provider"
+    what = "its response"
     token = _decode_token(body, what)
     text = token.access_token
     if not text or not text.isascii() or not text.isprintable() or " " in text:

@@ -214,6 +214,12 @@ class TestAnsibleJson:
         with pytest.raises(SettingsError, match="ansible-inventory --inventory FILE --list"):
             read(text)
 
+    @pytest.mark.parametrize("text", ['["vc-1.test"]', "7", ""])
+    def test_no_object(self, text: str) -> None:
+        """A JSON file of something else is no list of hosts."""
+        with pytest.raises(SettingsError, match=r"hosts\.json: .* ansible-inventory --inventory"):
+            read(text, source="hosts.json")
+
 
 class TestFile:
     """read_source()."""

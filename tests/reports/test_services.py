@@ -4,6 +4,7 @@ import json
 import re
 from typing import NamedTuple
 
+import pandas as pd
 import pytest
 
 import backupkit as bk
@@ -40,7 +41,7 @@ class Service(NamedTuple):
     host: str
     code: int
     name: str
-    values: dict[str, str]
+    metrics: dict[str, str]
     text: str
 
 
@@ -118,6 +119,13 @@ class TestResult:
         assert (one.code, one.state) == (1, "compliant")
         assert one.sentence.endswith(", 2 jobs could not be read")
 
+    def test_never_backed_up(self) -> None:
+        """Without a success, the performance data have the lower bound of the exposure."""
+        polls = [poll("a", END - pd.Timedelta(hours=30)), poll("a")]
+        one = by_name(assess([], polls, [schedule("a")]))["a"]
+        assert (one.code, one.exposure, one.exposure_at_least) == (2, None, 108000)
+        assert one.performance == "exposure=108000s;86400;93600;0 strikes=0;;;0"
+
     def test_never_read(self) -> None:
         """An unknown value is None in the JSON, and not in the performance data."""
         [one] = check_appliances(assess(members=[Member(appliance="a", site="Hamburg")]))
@@ -147,21 +155,21 @@ class TestCheckmk:
         """The fleet is a service of the host itself, each appliance one of its own host."""
         fleet, *services = read_agent(format_checkmk(week))
         assert (fleet.host, fleet.code, fleet.name) == ("", 2, "vCenter backups")
-        assert fleet.values["breach"] == f"{week.verdict.breach};;0;0;{week.verdict.in_scope}"
+        assert fleet.metrics["breach"] == f"{week.verdict.breach};;0;0;{week.verdict.in_scope}"
         expected = check_appliances(week)
         assert [(one.host, one.code) for one in services] == [
             (one.appliance, one.code) for one in expected
         ]
         assert {one.name for one in services} == {"vCenter backup"}
         assert [one.text for one in services] == [one.sentence for one in expected]
-        known = [one for one in services if "exposure" in one.values]
+        known = [one for one in services if "exposure" in one.metrics]
         assert 0 < len(known) < len(services)
 
     def test_targets_and_units_are_left_out(self) -> None:
         """A ratio has neither a unit nor a lower limit, which Checkmk does not know."""
         [fleet, _] = read_agent(format_checkmk(judged(a="ssssssss")))
-        assert fleet.values["runs_strict"] == "100.000;;;0;100"
-        assert fleet.values["worst_exposure"] == "82800;79200;86400;0"
+        assert fleet.metrics["runs_strict"] == "100.000;;;0;100"
+        assert fleet.metrics["worst_exposure"] == "82800;79200;86400;0"
 
     @pytest.mark.parametrize("name", ["a|b\nc", "<<<<x>>>>", 'q"\\n\x1b[31m', "ä" * 3000])
     def test_hostile_names(self, name: str) -> None:

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -21,12 +21,18 @@ from backupkit.cli.options import (
     SiteOption,
     echo,
 )
+from backupkit.cli.outputs import refuse_inputs
 from backupkit.cli.selection import Selection
 from backupkit.errors import BackupkitError, SettingsError
 
 if TYPE_CHECKING:
     from backupkit.assessment import Assessment
     from backupkit.settings import SettingsFile
+
+_TIME_OPTIONS: Final = {"now": "--as-of"} | {
+    name: f"--{name}" for name in ("start", "end", "last", "month", "quarter", "timezone")
+}
+"""Option of each parameter of `backupkit.evaluate` with a time."""
 
 __all__ = ["assess", "check", "find_selected", "format_verdict", "metrics", "open_history"]
 
@@ -124,7 +130,10 @@ def check(  # noqa: PLR0913 # one parameter per option
 def _parse_max_age(text: str) -> timedelta:
     from backupkit.settings import parse_duration  # noqa: PLC0415 # keeps --help fast
 
-    return parse_duration(text, where="--max-age")
+    limit = parse_duration(text, where="--max-age")
+    if not limit:
+        raise SettingsError("--max-age: must be longer than 0; for example: --max-age 24h")
+    return limit
 
 
 def metrics(
@@ -157,6 +166,7 @@ def metrics(
 
     selection = Selection(appliance, group, site)
     if out is not None and listen is None:
+        refuse_inputs(out, (fleet, history), option="--out")
         assessment = assess(history, fleet, selection, last=last)
         path = write_openmetrics(assessment, out)
         echo(format_verdict(assessment))
@@ -200,7 +210,17 @@ def assess(  # one parameter per option
     policy = bk.Policy.load(file)
     store = open_history(history, file)
     names = find_selected(selection, file, store)
-    return bk.evaluate(store, policy, appliances=names, now=now, **period)  # type: ignore[arg-type] # all are texts
+    try:
+        return bk.evaluate(store, policy, appliances=names, now=now, **period)  # type: ignore[arg-type] # all are texts
+    except SettingsError as error:
+        raise SettingsError(_name_option(str(error))) from error
+
+
+def _name_option(message: str) -> str:
+    """Begin a message about a parameter of `backupkit.evaluate` with its option."""
+    name, colon, rest = message.partition(":")
+    option = _TIME_OPTIONS.get(name)
+    return f"{option}{colon}{rest}" if option else message
 
 
 def find_selected(

@@ -1,6 +1,7 @@
 """Command ``backupkit discover``: vCenters of the SSO domain that fleet.toml does not have."""
 
 import os
+import shlex
 import shutil
 import sys
 import tomllib
@@ -97,15 +98,14 @@ def discover(  # noqa: PLR0913 # one parameter per option
     none could be read.
     """
     from backupkit.diagnostics import discover as read_domains  # noqa: PLC0415 # loads requests
-    from backupkit.fleet import Fleet  # noqa: PLC0415 # keeps --help fast
 
     try:
-        # a host with its own user needs no file
-        exists = fleet.exists() or add or not hosts
-        loaded = Fleet.load(fleet) if exists else Fleet([])
+        loaded = _load(fleet, add=add, check=check, is_needed=not hosts)
         asked = [_find(loaded, host, user, password, ca_bundle) for host in hosts or []]
         if not asked and not len(loaded):
-            raise SettingsError(f"{fleet}: no appliance to ask; name a host, or add one with init.")
+            raise SettingsError(
+                f"{fleet}: no appliance to ask; name a host, or add one as [[appliance]]."
+            )
         limits = read_limit_options(loaded, connect=connect, read=read, deadline=deadline)
         found = read_domains(asked or loaded, known=loaded.appliances, limits=limits)
     except BackupkitError as error:
@@ -120,14 +120,14 @@ def discover(  # noqa: PLR0913 # one parameter per option
         _print(found, fleet)
     added: list[str] = []
     if add and found.missing:
-        _confirm(found, yes=yes)
+        _confirm(found, fleet, yes=yes)
         added = _add(fleet, loaded, found)
         names = ", ".join(one_line(name) for name in added)
-        echo(f"Added to {fleet}: {names}. Next: backupkit doctor", err=True)
+        echo(f"Added to {fleet}: {names}. Next: backupkit doctor{_repeat(fleet)}", err=True)
     elif found.missing:
         echo(
             f"{len(found.missing)} of {len(found.nodes)} nodes missing in {fleet}. "
-            "Add them with: backupkit discover --add",
+            f"Add them with: backupkit discover --add{_repeat(fleet)}",
             err=True,
         )
     if as_json:
@@ -135,6 +135,15 @@ def discover(  # noqa: PLR0913 # one parameter per option
     if not found.nodes:
         return NONE_READ
     return SOME_MISSING if len(added) < len(found.missing) or found.unread else 0
+
+
+def _load(path: Path, *, add: bool, check: bool, is_needed: bool) -> "Fleet":
+    """Return the fleet; an empty one if the file is missing, as a host with a user needs none."""
+    from backupkit.fleet import Fleet  # noqa: PLC0415 # keeps --help fast
+
+    if check and add:
+        raise SettingsError("--check changes nothing: leave out --add.")
+    return Fleet.load(path) if add or is_needed or path.exists() else Fleet([])
 
 
 def _find(
@@ -185,7 +194,12 @@ def format_missing(found: "Discovery") -> str:
     return one_line(sentence, limit=MAX_LINE)
 
 
-def _confirm(found: "Discovery", *, yes: bool) -> None:
+def _repeat(fleet: Path) -> str:
+    """Return the option for the next command that reads the same file; "" for the usual one."""
+    return "" if fleet == FLEET else f" --fleet {shlex.quote(str(fleet))}"
+
+
+def _confirm(found: "Discovery", fleet: Path, *, yes: bool) -> None:
     """Ask before hosts that an appliance has named get the password of fleet.toml."""
     if yes:
         return
@@ -193,7 +207,7 @@ def _confirm(found: "Discovery", *, yes: bool) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise SettingsError(
             f"not added: {hosts}. The next command sends user and password of fleet.toml to them: "
-            "check the names, then add them with: backupkit discover --add --yes"
+            f"check the names, then add them with: backupkit discover --add --yes{_repeat(fleet)}"
         )
     question = f"Add {hosts}? The next command sends user and password of fleet.toml to them."
     typer.confirm(question, abort=True, err=True)
@@ -255,7 +269,7 @@ def _print(found: "Discovery", path: Path) -> None:
             f"Check its host in {path}.",
             err=True,
         )
-    if found.outside:
+    if found.outside and found.nodes:  # without a node, nothing was compared
         names = join_first_names(found.outside)
         echo(f"In {path}, but in none of these SSO domains: {names}", err=True)
     for name, reason in found.unread.items():

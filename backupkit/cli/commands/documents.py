@@ -1,11 +1,12 @@
 """Report as one document or one evidence pack, instead of a page with data files."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from backupkit.cli.options import echo, echo_document
+from backupkit.cli.outputs import refuse_inputs
 from backupkit.errors import SettingsError
 from backupkit.texts import escape_controls
 
@@ -43,8 +44,16 @@ class Output:
         """True if the page is written with its data files."""
         return self.pack is None and self.kind == "html" and self.out != STDOUT
 
-    def check(self, page_options: Mapping[str, bool], *, as_json: bool) -> None:
-        """Raise an error if options exclude each other; some need the page in a file."""
+    def check(
+        self, page_options: Mapping[str, bool], inputs: Collection[Path | str], *, as_json: bool
+    ) -> None:
+        """Raise an error if options exclude each other, or a file would replace an input.
+
+        Some options need the page in a file.
+        """
+        for option, path in (("--output", self.out), ("--pack", self.pack)):
+            if path is not None and path != STDOUT:
+                refuse_inputs(Path(path), inputs, option=option)
         if self.sign is not None and self.pack is None:
             raise SettingsError("--sign needs --pack FILE: it signs the evidence.")
         if self.is_page:

@@ -113,6 +113,8 @@ def init(  # noqa: PLR0913 # one parameter per option
     if example:
         echo(read_example().rstrip("\n"))
         return
+    if output != STDIO and Path(output).is_dir():
+        raise OutputError(f"{output}: is a folder. Name a file with --output.")
     if output != STDIO and Path(output).exists() and not force:
         raise OutputError(
             f"{output}: exists already. Choose another file with --output, replace it with "

@@ -187,7 +187,7 @@ def report(  # noqa: PLR0913 # one parameter per option
         raise SettingsError("--mail-if needs --mail or --mail-to ADDRESS.")
     page_options = {"--mail": must_mail, "--xlsx": xlsx, "--compress": compress}
     output = Output(kind=kind, out=out, pack=pack, sign=sign)
-    output.check(page_options, as_json=as_json)
+    output.check(page_options, (fleet, history), as_json=as_json)
     file = read_toml(fleet)
     if last_month and month is not None:
         raise SettingsError("--month and --last-month exclude each other; use one of them.")

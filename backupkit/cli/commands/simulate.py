@@ -13,6 +13,7 @@ import backupkit as bk
 from backupkit.cli.commands.check import assess, format_verdict
 from backupkit.cli.commands.collect import collect_and_store
 from backupkit.cli.options import echo
+from backupkit.cli.outputs import refuse_foreign_fleet
 from backupkit.cli.selection import Selection
 from backupkit.errors import OutputError, SettingsError
 from backupkit.simulator.faults.fault import ROUTES, describe_kinds
@@ -68,6 +69,8 @@ def simulate(  # noqa: PLR0913 # one parameter per option
         raise SettingsError(
             f'--flavour: "{flavour}" must be a list of api, rest and api-only, such as api,rest.'
         )
+    if write_fleet is not None:
+        refuse_foreign_fleet(write_fleet, option="--write-fleet")
     scenario = bk.simulator.Scenario.steady(
         appliances=appliances, jobs=jobs, seed=seed, epoch=datetime.now(UTC), flavours=flavours
     )
@@ -102,6 +105,7 @@ def demo(
     from backupkit.settings import read_toml  # noqa: PLC0415 # keeps --help fast
 
     fleet_file = out / "fleet.toml"
+    refuse_foreign_fleet(fleet_file, option="--out")
     scenario = bk.simulator.Scenario.demo(seed=seed, epoch=_find_demo_epoch(out, seed))
     with bk.simulator.SimulatedFleet(scenario) as fleet:
         fleet.write_fleet(fleet_file)
@@ -128,6 +132,10 @@ def _find_demo_epoch(out: Path, seed: int) -> datetime:
                     "another --out, or remove the folder."
                 )
             return datetime.fromisoformat(story["epoch"])
+        if (out / "history.db").exists():
+            raise OutputError(
+                f"{out} contains a history that is not of the demo. Use another --out."
+            )
         epoch = datetime.now(UTC).replace(microsecond=0)
         story_file.write_text(
             json.dumps({"seed": seed, "epoch": epoch.isoformat()}), encoding="utf-8"

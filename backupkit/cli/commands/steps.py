@@ -18,6 +18,7 @@ from backupkit.cli.commands.collect import (
 )
 from backupkit.cli.commands.discover import SOME_MISSING, format_missing
 from backupkit.cli.commands.report import assess_earlier_period
+from backupkit.cli.outputs import refuse_inputs
 from backupkit.cli.run_settings import RunSettings
 from backupkit.cli.selection import Selection
 from backupkit.errors import BackupkitError, OutputError
@@ -141,6 +142,7 @@ def metrics(context: RunContext) -> Result | None:
         return None
     from backupkit.reports.openmetrics import write_openmetrics  # noqa: PLC0415 # keeps --help fast
 
+    refuse_inputs(path, (context.file.path, context.history), option="[run] metrics")
     return Result("ok", str(write_openmetrics(context.assessment, path)))
 
 
