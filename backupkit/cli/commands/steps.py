@@ -82,7 +82,8 @@ class RunContext:
         before = assess_earlier_period(
             "previous", self.assessment, self.history, self.file, self.selection
         )
-        return bk.report(self.assessment, before=before)
+        notes = bk.History(self.history, create=False).notes.read()
+        return bk.report(self.assessment, before=before, notes=notes)
 
     @property
     def states(self) -> set[str]:
