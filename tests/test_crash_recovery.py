@@ -18,7 +18,7 @@ import backupkit as bk
 from backupkit.collection.batches import JOBS_PER_BATCH, collect_into
 from backupkit.history import AppendResult, databases
 from backupkit.simulator import Scenario, SimulatedFleet
-from backupkit.simulator.fleet import write_fleet_file
+from backupkit.simulator.fleet_file import write_fleet_file
 from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES
 from tests.conftest import SEED, repeats
 from tests.processes import wait_until

@@ -70,6 +70,14 @@ def test_round_trip(names: list[str], label: str, user: str, password: PasswordS
     ]
 
 
+def test_command() -> None:
+    """A command is written as a list of its arguments, and read as the same command."""
+    source = PasswordSource.parse("command:pass show 'vc \"reader\"'", where="")
+    text = format_fleet(NEW, Setup(user="u@v", password=source))
+    assert 'password = { command = ["pass", "show", "vc \\"reader\\""] }' in text
+    assert {one.password for one in load(text)} == {source}
+
+
 def test_prompt_and_authority(tmp_path: Path) -> None:
     """A password may be typed, and a certificate authority stated."""
     (tmp_path / "ca.pem").touch()
