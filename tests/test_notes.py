@@ -78,7 +78,7 @@ class TestCommand:
         assert self.run(history, "list") == 0
         assert "by Kim [withdrawn by Lee]" in capsys.readouterr().out
         assert self.run(history, "list", "--json") == 0
-        assert json.loads(capsys.readouterr().out)[1]["ticket"] == "CHG-1"
+        assert json.loads(capsys.readouterr().out)["notes"][1]["ticket"] == "CHG-1"
         assert main(["history", "forget", "--history", str(history), "--yes", "vc-1"]) == 0
         assert History(history).notes.read() == ()
 

@@ -81,7 +81,8 @@ def list_(history: HistoryOption = HISTORY, *, as_json: AsJson = False) -> None:
     """Show all notes, also those that were withdrawn."""
     notes = bk.History(history, create=False).notes.read()
     if as_json:
-        print_json([asdict(one) for one in notes], default=lambda time: time.isoformat())
+        records = [asdict(one) for one in notes]
+        print_json({"notes": records}, default=lambda time: time.isoformat())
         return
     for one in notes:
         ticket = f" ({one.ticket})" if one.ticket else ""
