@@ -246,6 +246,10 @@ def _raise_if_exists(target: str | Path, *, exists: bool) -> None:
         raise HistoryError(f"{target} exists already. Name a new one, or remove it first.")
 
 
+_FIND_OPTIONAL: Final = (
+    "SELECT CAST(tablename AS text) AS name FROM pg_tables "
+    f"WHERE schemaname = current_schema() AND tablename IN ('{FIRST_TABLE}', '{NOTES_TABLE}')"
+)
 _ROWS_PER_BATCH: Final = 500_000
 """Rows of an export to read at once."""
 
@@ -270,14 +274,8 @@ def backup(database: Database, target: Path) -> Path:
         if isinstance(database, SQLite):
             database.copy_to(copy)
         else:
-            has_alerts = database.run_lookup(lambda rows: rows.has_table(FIRST_TABLE))
-            has_notes = database.run_lookup(lambda rows: rows.has_table(NOTES_TABLE))
             with database.read() as reader:
-                SQLite(copy, create=True).write(
-                    lambda new: _copy_tables(
-                        reader, new, has_alerts=has_alerts, has_notes=has_notes
-                    )
-                )
+                SQLite(copy, create=True).write(lambda new: _copy_tables(reader, new))
         _raise_if_exists(target, exists=os.path.lexists(target))
         copy.rename(target)
     except (OSError, sqlite3.Error) as error:
@@ -292,14 +290,13 @@ def backup(database: Database, target: Path) -> Path:
     return target
 
 
-def _copy_tables(
-    reader: ArrowReader, new: Connection, *, has_alerts: bool, has_notes: bool
-) -> None:
-    """Copy all rows with their numbers."""
-    if has_notes:
-        create_notes_table(new)
-    if has_alerts:
+def _copy_tables(reader: ArrowReader, new: Connection) -> None:
+    """Copy all rows with their numbers, from PostgreSQL."""
+    found = {name for (name,) in reader.rows(_FIND_OPTIONAL, {"name": "text"})}
+    if FIRST_TABLE in found:
         create_alert_tables(new)
+    if NOTES_TABLE in found:
+        create_notes_table(new)
     tables = new.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY rowid")
     for (table,) in tables:
         new.execute(f"DELETE FROM {table}")
