@@ -406,6 +406,16 @@ def test_round_trip(content: bytes, word: str) -> None:
     assert gzip.decompress(base64.b64decode(sent, validate=True)) == assertion
 
 
+def test_long_token_alone() -> None:
+    """Without a password, a long token is masked with its whole text, and other texts stay."""
+    mask, token = SecretMask("token", ""), f"{TOKEN}.{'x' * 200}"
+    mask.add_token(token)
+    for text in (f"Bearer {token[:90]}", token[-70:].upper(), token.replace("e", "%65")):
+        assert mask.mask_text(text) == "[secret]"
+    body = json.dumps({"a": f"Bearer {token}", "b": "Og== stays"}).encode()
+    assert json.loads(mask.mask_body(body, ok=True)) == {"a": "[secret]", "b": "Og== stays"}
+
+
 class TestProvider:
     """The request for an access token, and odd answers to it."""
 

@@ -58,7 +58,7 @@ class SecretMask:
     Parameters
     ----------
     user, password : str
-        Credentials of the session; a token is added by `add_token`.
+        Credentials of the session; without a password it has tokens only, see `add_token`.
 
     Examples
     --------
@@ -71,7 +71,7 @@ class SecretMask:
         credentials = f"{user}:{password}".encode()
         as_latin = password.encode().decode("latin-1")  # as a server without UTF-8 reads it
         self._password = dict.fromkeys(filter(None, (password, as_latin)))
-        self._tokens = dict.fromkeys(_encode_base64(credentials))
+        self._tokens = dict.fromkeys(_encode_base64(credentials) if password else ())
         if len(password) >= MIN_LENGTH:
             self._tokens |= dict.fromkeys(_encode_base64(password.encode()))
         self._has_blank = " " in password
@@ -102,7 +102,7 @@ class SecretMask:
     def _token_pattern(self) -> re.Pattern[str]:
         # base64 and tokens in any letter case: headers are often logged in lower case
         if "token" not in self._patterns:
-            tokens = "|".join(map(_build_pattern, self._tokens))
+            tokens = "|".join(map(_build_pattern, self._tokens)) or "(?!)"  # which never matches
             self._patterns["token"] = re.compile(f"(?i:{tokens})")
         return self._patterns["token"]
 
