@@ -81,6 +81,9 @@ class TestComparison:
         assert two_collections.report(out, "--as-of", AS_OF, "--last", "7d") == 0
         assert "2026-10-26 06:00 to 2026-11-02 06:00 UTC" in changes(out)
         assert "nothing was known yet then" in changes(out)
+        html = out.read_text(encoding="utf-8")
+        assert "points since the earlier report" not in html  # no change from nothing
+        assert 'class="since"' not in html
 
     @pytest.mark.parametrize("other", ["23h", "2026-11-08T07:00:00Z"])
     def test_earlier_time(self, two_collections: Stored, tmp_path: Path, other: str) -> None:

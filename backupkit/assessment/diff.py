@@ -87,9 +87,14 @@ class Comparison:
         return f"{sentence}; {without}" if sentence else f"no warning was issued; {without}"
 
     @property
+    def is_empty(self) -> bool:
+        """True if nothing was known at the time of the earlier assessment: nothing to compare."""
+        return _is_empty(self.version)
+
+    @property
     def sentence(self) -> str:
         """The number of changes of each kind, in a sentence."""
-        if _is_empty(self.version):
+        if self.is_empty:
             return "nothing was known yet then"
         counts = self.changes["kind"].value_counts()
         phrases = [f"{counts[kind]:,} {kind}" for kind in CHANGE_KINDS if counts.get(kind, 0)]

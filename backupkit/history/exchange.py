@@ -245,6 +245,10 @@ def _raise_if_exists(target: str | Path, *, exists: bool) -> None:
         raise HistoryError(f"{target} exists already. Name a new one, or remove it first.")
 
 
+_FIND_ALERTS: Final = (
+    "SELECT CAST(tablename AS text) AS name FROM pg_tables "
+    f"WHERE schemaname = current_schema() AND tablename = '{FIRST_TABLE}'"
+)
 _ROWS_PER_BATCH: Final = 500_000
 """Rows of an export to read at once."""
 
@@ -269,11 +273,8 @@ def backup(database: Database, target: Path) -> Path:
         if isinstance(database, SQLite):
             database.copy_to(copy)
         else:
-            has_alerts = database.run_lookup(lambda rows: rows.has_table(FIRST_TABLE))
             with database.read() as reader:
-                SQLite(copy, create=True).write(
-                    lambda new: _copy_tables(reader, new, has_alerts=has_alerts)
-                )
+                SQLite(copy, create=True).write(lambda new: _copy_tables(reader, new))
         _raise_if_exists(target, exists=os.path.lexists(target))
         copy.rename(target)
     except (OSError, sqlite3.Error) as error:
@@ -288,9 +289,9 @@ def backup(database: Database, target: Path) -> Path:
     return target
 
 
-def _copy_tables(reader: ArrowReader, new: Connection, *, has_alerts: bool) -> None:
-    """Copy all rows with their numbers."""
-    if has_alerts:
+def _copy_tables(reader: ArrowReader, new: Connection) -> None:
+    """Copy all rows with their numbers, from PostgreSQL."""
+    if reader.rows(_FIND_ALERTS, {"name": "text"}):
         create_alert_tables(new)
     tables = new.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY rowid")
     for (table,) in tables:

@@ -121,8 +121,8 @@ def _find_left(spent: Ratio) -> Ratio:
 
 
 def _find_earlier(comparison: Comparison | None, metric: str) -> Ratio:
-    """Return a figure of the earlier assessment; no data without one."""
-    if comparison is None:
+    """Return a figure of the earlier assessment; no data without one, or without polls then."""
+    if comparison is None or comparison.is_empty:
         return Ratio(0, 0)
     (row,) = comparison.fleet.loc[[metric]].to_dict("records")
     return build_ratio(row)

@@ -258,6 +258,7 @@ class Changes(NamedTuple):
     sentence: str
     groups: tuple[ChangeGroup, ...]
     warnings: str = ""
+    is_empty: bool = False  # nothing was known then
 
 
 class Since(NamedTuple):

@@ -309,6 +309,7 @@ def build_changes(comparison: Comparison, links: Mapping[str, Link], *, timezone
         sentence=comparison.sentence,
         groups=tuple(groups),
         warnings=comparison.warning_sentence,
+        is_empty=comparison.is_empty,
     )
 
 
