@@ -99,6 +99,7 @@ def test_every_command() -> None:
         ("history info", []),
         ("history verify", []),
         ("alert list", []),
+        ("note list", []),
         ("alert send --dry-run", ["--fleet", str(FLEET)]),
         ("check", ["--fleet", str(FLEET)]),
         ("check --max-age", ["12h", "--fleet", str(FLEET)]),

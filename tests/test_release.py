@@ -113,3 +113,17 @@ def test_changed_wheel(bundle: Path, tmp_path: Path) -> None:
     requirements.write_text(original)
     assert done.returncode == 1
     assert "The installation failed." in done.stderr
+
+
+def test_workflow() -> None:
+    """The workflow follows its schema, and calls what everybody else calls."""
+    path = ROOT / ".github" / "workflows" / "test.yml"
+    check = [
+        sys.executable,
+        "-m",
+        "check_jsonschema",
+        "--builtin-schema",
+        "vendor.github-workflows",
+    ]
+    subprocess.run([*check, str(path)], check=True)
+    assert path.read_text(encoding="utf-8").rstrip().endswith("- run: .ci/run")

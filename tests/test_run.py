@@ -3,7 +3,7 @@
 import shutil
 import signal
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -104,6 +104,17 @@ def test_all_steps(run: Run, tmp_path: Path, mailbox: Mailbox) -> None:
     code, lines = run(added)
     assert code == 0
     assert lines["mail"] == "skipped: a report of this day was mailed already"
+    assert len(mailbox.messages) == 1
+
+
+def test_days_of_mail(run: Run, mailbox: Mailbox) -> None:
+    """A report is mailed only on the days of the week that are named."""
+    today = datetime.now(UTC)
+    now, other = (f"{today + timedelta(days=days):%A}".lower() for days in (0, 3))
+    table = f'[run]\nlast = "2d"\nmail = "always"\nmail_on = "{{}}"\n{mail_table(mailbox.port)}'
+    code, lines = run(table.format(other[:3]))
+    assert (code, lines["mail"]) == (0, f"skipped: mailed on {other}")
+    assert run(table.format(f"{other}, {now}")).lines["mail"] == "ok: sent to ops@example.com"
     assert len(mailbox.messages) == 1
 
 
@@ -220,6 +231,7 @@ class TestExitCode:
         ("repot = 1", 'fleet.toml, [run]: unknown key "repot"; did you mean "report"?'),
         ("keep = 0", 'fleet.toml, [run]: "keep" must be at least 1; for example: keep = 30'),
         ('last = "x"', 'fleet.toml, [run]: "last": "x" is not a duration'),
+        ('mail_on = "mo"', 'fleet.toml, [run]: "mail_on": "mo" is no day of the week; for example'),
         ('mail = "bad"', 'fleet.toml, [run]: "mail": "bad" is none of missed,'),
     ],
 )

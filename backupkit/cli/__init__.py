@@ -58,6 +58,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
         "check": "check",
         "metrics": "check",
         "alert": "alert",
+        "note": "note",
         "kit": "kit",
         "simulate": "simulate",
         "history": "history",

@@ -1,12 +1,14 @@
 """Table [run] of fleet.toml: what ``backupkit run`` does after the collection."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from backupkit.errors import SettingsError
+from backupkit.errors import SettingsError, one_line
+from backupkit.tables.constants import WEEKDAYS
 
 if TYPE_CHECKING:
     from backupkit.settings import SettingsFile
@@ -17,6 +19,7 @@ VERDICT_STATES: Final = ("missed", "target-unknown", "met", "breach", "unknown",
 """States of both verdicts: of the period, then of its end."""
 
 ALWAYS: Final = "always"
+_LETTERS: Final = 3  # of a day of the week
 _EXAMPLES: Final = {
     "discover": "discover = true",
     "report": 'report = "reports"',
@@ -24,6 +27,7 @@ _EXAMPLES: Final = {
     "last": 'last = "30d"',
     "metrics": 'metrics = "/var/lib/node_exporter/backupkit.prom"',
     "mail": 'mail = "breach,unknown"',
+    "mail_on": 'mail_on = "monday"',
 }
 
 
@@ -36,6 +40,7 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     last: str = "30d"
     metrics: str | None = None
     mail: str | None = None
+    mail_on: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +61,8 @@ class RunSettings:
         File for the textfile collector of the node exporter.
     mail : frozenset of str
         States of a verdict for which the report is mailed.
+    mail_on : frozenset of str
+        Days of the week on which it is mailed, as in `backupkit.tables.WEEKDAYS`; empty: each day.
     """
 
     discover: bool = False
@@ -64,6 +71,7 @@ class RunSettings:
     last: str = "30d"
     metrics: Path | None = None
     mail: frozenset[str] = frozenset()
+    mail_on: frozenset[str] = frozenset()
 
     @classmethod
     def load(cls, file: "SettingsFile") -> "RunSettings":
@@ -94,7 +102,20 @@ class RunSettings:
             mail=frozenset(VERDICT_STATES)
             if mail == ALWAYS
             else parse_states(mail, option=f'{where}: "mail"', example=_EXAMPLES["mail"]),
+            mail_on=frozenset(_parse_weekdays(entry.mail_on or "", where=where)),
         )
+
+
+def _parse_weekdays(text: str, *, where: str) -> Iterator[str]:
+    """Yield the days of a list with commas, in full; three letters are enough."""
+    for word in filter(None, (word.strip() for word in text.split(","))):
+        days = [day for day in WEEKDAYS if day.startswith(word.upper()) and len(word) >= _LETTERS]
+        if not days:
+            raise SettingsError(
+                f'{where}: "mail_on": "{one_line(word)}" is no day of the week; for example: '
+                f"{_EXAMPLES['mail_on']}"
+            )
+        yield days[0]
 
 
 def parse_states(text: str, *, option: str, example: str) -> frozenset[str]:

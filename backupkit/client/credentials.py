@@ -35,7 +35,7 @@ class Credentials:
     def __init__(self, appliance: Appliance, secret: str) -> None:
         self._appliance, self._secret = appliance, secret
         self.needs_exchange = appliance.login != "password"
-        self.mask = SecretMask("" if appliance.login == "token" else appliance.account, secret)
+        self.mask = SecretMask(appliance.account, "" if appliance.login == "token" else secret)
         self._login_header = self._access_token = self._session_token = ""
         if not self.needs_exchange:
             self._login_header = protocol.basic_header(appliance.user, secret)

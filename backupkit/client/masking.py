@@ -27,8 +27,11 @@ MIN_LENGTH: Final = 6
 MIN_TOKEN: Final = 16
 """Length of a token that is masked; a shorter one is no secret, and may be a part of an id."""
 
-PIECE: Final = 64
-"""Length of the pieces in which a long token is masked."""
+MAX_PATTERN: Final = 128
+"""Length up to which a token has a pattern; to compile one of a SAML token takes seconds."""
+
+PROBE: Final = 64
+"""Length of the beginning and the end by which a longer token is found."""
 
 MAX_ERROR: Final = 2**18
 """Size from which the body of an error is not searched, but ignored [bytes]."""
@@ -55,7 +58,7 @@ class SecretMask:
     Parameters
     ----------
     user, password : str
-        Credentials of the session; a token is added by `add_token`.
+        Credentials of the session; without a password it has tokens only, see `add_token`.
 
     Examples
     --------
@@ -68,14 +71,14 @@ class SecretMask:
         credentials = f"{user}:{password}".encode()
         as_latin = password.encode().decode("latin-1")  # as a server without UTF-8 reads it
         self._password = dict.fromkeys(filter(None, (password, as_latin)))
-        self._tokens = dict.fromkeys(_encode_base64(credentials))
+        self._tokens = dict.fromkeys(_encode_base64(credentials) if password else ())
         if len(password) >= MIN_LENGTH:
             self._tokens |= dict.fromkeys(_encode_base64(password.encode()))
         self._has_blank = " " in password
         self._mark = "***" if password and password in MARK else MARK
         self._searches_data = len(password) >= MIN_LENGTH
         self._patterns: dict[str, re.Pattern[str]] = {}
-        self._update_tokens()
+        self._probes = dict.fromkeys(token.lower() for token in self._tokens)
 
     def __repr__(self) -> str:
         return "SecretMask()"
@@ -83,18 +86,15 @@ class SecretMask:
     def add_token(self, token: str) -> None:
         """Mask a token, too; an earlier one stays masked.
 
-        A long one is masked in pieces, because texts are often cut off.
+        A long one is found by its beginning or its end, because texts are often cut off. Then the
+        whole text is masked.
         """
         if len(token) < MIN_TOKEN:
             return
-        starts = range(0, max(len(token) - PIECE, 0) + 1, PIECE)
-        for start in starts:  # the last piece is the longest
-            end = start + PIECE if start != starts[-1] else len(token)
-            self._tokens[token[start:end]] = None
-        self._update_tokens()
-
-    def _update_tokens(self) -> None:
-        self._lower_tokens = [token.lower() for token in self._tokens]
+        if len(token) > MAX_PATTERN:
+            self._probes |= dict.fromkeys((token[:PROBE].lower(), token[-PROBE:].lower()))
+            return
+        self._tokens[token] = self._probes[token.lower()] = None
         self._patterns.clear()
 
     # the patterns are compiled when a text holds a secret, because it takes long: most never do
@@ -102,8 +102,8 @@ class SecretMask:
     def _token_pattern(self) -> re.Pattern[str]:
         # base64 and tokens in any letter case: headers are often logged in lower case
         if "token" not in self._patterns:
-            tokens = "|".join(map(_build_pattern, self._tokens))
-            self._patterns["token"] = re.compile(f"(?i:{tokens})+")
+            tokens = "|".join(map(_build_pattern, self._tokens)) or "(?!)"  # which never matches
+            self._patterns["token"] = re.compile(f"(?i:{tokens})")
         return self._patterns["token"]
 
     def _secret_pattern(self) -> re.Pattern[str]:
@@ -113,7 +113,7 @@ class SecretMask:
             tokens, password = (
                 "|".join(map(_build_pattern, secrets)) for secrets in (self._tokens, self._password)
             )
-            self._patterns["secret"] = re.compile(f"(?i:{tokens})+|{password}")
+            self._patterns["secret"] = re.compile(f"(?i:{tokens})|{password}")
         return self._patterns["secret"]
 
     def mask_text(self, text: str) -> str:
@@ -169,10 +169,10 @@ class SecretMask:
 
     def _holds_token(self, text: str) -> bool:
         return any(
-            token in lowered
+            probe in lowered
             for form in _unescape(text)
             for lowered in [form.lower()]
-            for token in self._lower_tokens
+            for probe in self._probes
         )
 
     def _holds_password(self, text: str) -> bool:

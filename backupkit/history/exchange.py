@@ -32,6 +32,7 @@ from backupkit.history.export_reader import (
     Manifest,
     open_folder,
 )
+from backupkit.history.notes import NOTES_TABLE, create_notes_table
 from backupkit.history.queries import add_durations, find_head
 from backupkit.history.rows import to_frame
 from backupkit.history.sqlite import SQLite
@@ -245,9 +246,9 @@ def _raise_if_exists(target: str | Path, *, exists: bool) -> None:
         raise HistoryError(f"{target} exists already. Name a new one, or remove it first.")
 
 
-_FIND_ALERTS: Final = (
+_FIND_OPTIONAL: Final = (
     "SELECT CAST(tablename AS text) AS name FROM pg_tables "
-    f"WHERE schemaname = current_schema() AND tablename = '{FIRST_TABLE}'"
+    f"WHERE schemaname = current_schema() AND tablename IN ('{FIRST_TABLE}', '{NOTES_TABLE}')"
 )
 _ROWS_PER_BATCH: Final = 500_000
 """Rows of an export to read at once."""
@@ -291,8 +292,11 @@ def backup(database: Database, target: Path) -> Path:
 
 def _copy_tables(reader: ArrowReader, new: Connection) -> None:
     """Copy all rows with their numbers, from PostgreSQL."""
-    if reader.rows(_FIND_ALERTS, {"name": "text"}):
+    found = {name for (name,) in reader.rows(_FIND_OPTIONAL, {"name": "text"})}
+    if FIRST_TABLE in found:
         create_alert_tables(new)
+    if NOTES_TABLE in found:
+        create_notes_table(new)
     tables = new.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY rowid")
     for (table,) in tables:
         new.execute(f"DELETE FROM {table}")

@@ -16,6 +16,7 @@ from backupkit.history import reading
 from backupkit.history.alerts import AlertLog
 from backupkit.history.append import AppendResult, Stored
 from backupkit.history.databases import Connection, open_database
+from backupkit.history.notes import NoteLog
 from backupkit.history.stored import to_stored
 from backupkit.history.sync import find_known_jobs, read_sync_state
 from backupkit.history.thinning import KEEP_POLLS, thin_polls
@@ -170,6 +171,11 @@ class History:
     def alerts(self) -> AlertLog:
         """The alerts that `backupkit alert` keeps in this history."""
         return AlertLog(self._database)
+
+    @property
+    def notes(self) -> NoteLog:
+        """The notes that operators added with `backupkit note`."""
+        return NoteLog(self._database)
 
     def append(self, snapshot: Snapshot) -> AppendResult:
         """Append what is new in a snapshot; appending it again changes nothing.

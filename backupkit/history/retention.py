@@ -14,6 +14,7 @@ from backupkit.history.chunks import (
 from backupkit.history.databases import Connection, Database
 from backupkit.history.jobs import rewrite_jobs, store_observations_apart
 from backupkit.history.ledger import KINDS, Digests, record_removal
+from backupkit.history.notes import forget_notes, prune_notes
 from backupkit.history.schema import COLUMNS, LIST_READ, OUTCOME_IDS, TEXT_TABLES, sql_kind
 
 __all__ = ["forget", "prune"]
@@ -33,6 +34,7 @@ def prune(database: Database, before: int) -> dict[str, int]:
 
     def action(connection: Connection) -> dict[str, int]:
         prune_alerts(connection, before)
+        prune_notes(connection, before)
         return _remove_rows(connection, "prune", wanted, run_id)
 
     removed = database.write(action)
@@ -62,6 +64,7 @@ def forget(database: Database, appliance: str) -> dict[str, int]:
         removed = _remove_rows(connection, "forget", wanted, run_id)
         connection.execute("DELETE FROM appliances WHERE id = ?", [number])
         forget_alerts(connection, appliance)
+        forget_notes(connection, appliance)
         return removed
 
     removed = database.write(action)

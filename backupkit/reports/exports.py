@@ -1,6 +1,6 @@
 """JSON of an assessment, with the policy and all tables."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from types import MappingProxyType
@@ -16,6 +16,7 @@ from backupkit.assessment import Assessment, PeriodVerdict
 from backupkit.policy import PARAMETERS, Exclusion, Policy
 from backupkit.policy.policy import digest_of
 from backupkit.reports.columns import stream_csv, stream_records
+from backupkit.reports.notes import build_note_records
 from backupkit.reports.period import select_period_jobs
 from backupkit.tables import (
     ANOMALIES,
@@ -42,6 +43,7 @@ from backupkit.tables import (
     Table,
 )
 from backupkit.tables.contract import TEXT, Column
+from backupkit.tables.notes import Note
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -89,7 +91,9 @@ TREND_ROWS: Final = Table(
 """The trend in the data files: the days, and in a long period the weeks and months too."""
 
 
-def stream_json(assessment: Assessment, *, aliased: bool = False) -> Iterator[bytes]:
+def stream_json(
+    assessment: Assessment, *, aliased: bool = False, notes: Iterable[Note] = ()
+) -> Iterator[bytes]:
     """Yield the whole assessment in pieces of one JSON document, in UTF-8.
 
     It is valid against ``report.schema.json`` of this package. Times are ISO 8601 in UTC. Keys of
@@ -119,6 +123,7 @@ def stream_json(assessment: Assessment, *, aliased: bool = False) -> Iterator[by
         yield from stream_records(select_table(assessment, name))
     yield b',"trend":'
     yield from stream_records(build_trend_rows(assessment))
+    yield b',"notes":' + msgspec.json.encode(build_note_records(assessment, notes))
     yield b"}\n"
 
 

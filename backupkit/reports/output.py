@@ -1,6 +1,6 @@
 """Report of an assessment, to display, save or mail: `Report`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from email.message import EmailMessage
 from pathlib import Path
@@ -12,6 +12,7 @@ from backupkit.reports.days import build_days_frame
 from backupkit.reports.exports import build_trend_rows, stream_json, stream_table_csv
 from backupkit.reports.files import Content, read_key, write_files, write_key
 from backupkit.reports.mail import compose_mail
+from backupkit.reports.notes import select_notes
 from backupkit.reports.pack import build_pack, format_json, write_pack
 from backupkit.reports.pack_readme import render_readme
 from backupkit.reports.page import render_fragment, render_page
@@ -20,6 +21,7 @@ from backupkit.reports.redaction import redact
 from backupkit.reports.summary import summarize
 from backupkit.reports.tickets import render_markdown, render_text
 from backupkit.reports.workbook import build_workbook
+from backupkit.tables.notes import Note
 
 __all__ = ["Report", "report"]
 
@@ -40,12 +42,15 @@ class Report:
         Whether names are replaced by aliases; the report states it.
     exceptions_only : bool
         Whether the page lists only what needs attention; it states what is left out.
+    notes : tuple of Note
+        Notes of operators about the appliances in the period.
     """
 
     assessment: Assessment
     before: Assessment | None = None
     aliased: bool = False
     exceptions_only: bool = False
+    notes: tuple[Note, ...] = ()
 
     @property
     def title(self) -> str:
@@ -70,6 +75,7 @@ class Report:
             self.comparison,
             aliased=self.aliased,
             exceptions_only=self.exceptions_only,
+            notes=self.notes,
         )
 
     def to_text(self) -> str:
@@ -102,7 +108,7 @@ class Report:
         str
             The document, valid against ``report.schema.json`` of `backupkit.reports`.
         """
-        return b"".join(stream_json(self.assessment, aliased=self.aliased)).decode()
+        return b"".join(self._stream_json()).decode()
 
     def save(
         self, path: str | Path, *, xlsx: bool = False, compress: bool = False
@@ -204,7 +210,7 @@ class Report:
         """Return the data files beside a page; `ending` is that of the large ones."""
         assessment = self.assessment
         return {
-            page.with_suffix(f".json{ending}"): stream_json(assessment, aliased=self.aliased),
+            page.with_suffix(f".json{ending}"): self._stream_json(),
             page.with_suffix(f".csv{ending}"): stream_table_csv(assessment, "slots"),
             page.with_suffix(f".jobs.csv{ending}"): stream_table_csv(assessment, "jobs"),
             page.with_suffix(".verdicts.csv"): stream_table_csv(assessment, "verdicts"),
@@ -212,6 +218,9 @@ class Report:
             page.with_suffix(".days.csv"): stream_csv(build_days_frame(assessment)),
             page.with_suffix(".trend.csv"): stream_csv(build_trend_rows(assessment)),
         }
+
+    def _stream_json(self) -> Iterator[bytes]:
+        return stream_json(self.assessment, aliased=self.aliased, notes=self.notes)
 
     def _render_page(self, beside: tuple[Path, ...]) -> bytes:
         """Render the page that names the data files beside it."""
@@ -221,6 +230,7 @@ class Report:
             sidecars=tuple(file.name for file in beside),
             aliased=self.aliased,
             exceptions_only=self.exceptions_only,
+            notes=self.notes,
         ).encode()
 
     def message(self, attachments: tuple[Path, ...] = ()) -> EmailMessage:
@@ -291,18 +301,23 @@ class Report:
 
     def _redacted(self, secret: bytes) -> tuple["Report", dict[str, str]]:
         now = redact(self.assessment, secret=secret)
+        # notes are written by people: any word may be a name
+        report = replace(self, assessment=now.assessment, aliased=True, notes=())
         if self.before is None:
-            return replace(self, assessment=now.assessment, aliased=True), dict(now.key)
+            return report, dict(now.key)
         then = redact(self.before, secret=secret)
-        report = replace(self, assessment=now.assessment, before=then.assessment, aliased=True)
-        return report, {**then.key, **now.key}
+        return replace(report, before=then.assessment), {**then.key, **now.key}
 
     def _repr_html_(self) -> str:
         return render_fragment(self.assessment, self.comparison)
 
 
 def report(
-    assessment: Assessment, *, before: Assessment | None = None, exceptions_only: bool = False
+    assessment: Assessment,
+    *,
+    before: Assessment | None = None,
+    exceptions_only: bool = False,
+    notes: Iterable[Note] = (),
 ) -> Report:
     """Return the report of an assessment.
 
@@ -314,10 +329,13 @@ def report(
         Earlier assessment, to list the changes since.
     exceptions_only : bool
         Whether the page lists only what needs attention.
+    notes : iterable of Note
+        Notes of operators, from `History.notes`. Those on the period that are valid are shown.
 
     Returns
     -------
     Report
         A notebook displays it; ``.save("report.html")`` writes the file.
     """
-    return Report(assessment, before, exceptions_only=exceptions_only)
+    selected = select_notes(assessment, notes)
+    return Report(assessment, before, exceptions_only=exceptions_only, notes=selected)

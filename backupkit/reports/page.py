@@ -18,10 +18,12 @@ from backupkit.policy.policy import digest_of
 from backupkit.reports.details import build_details
 from backupkit.reports.exceptions import leave_out_good
 from backupkit.reports.facts import COLUMN_WIDTH, Summary, build_data_uri
+from backupkit.reports.notes import format_notes
 from backupkit.reports.overview import build_overview
 from backupkit.reports.period import find_period_jobs
 from backupkit.reports.sparks import draw_meter
 from backupkit.reports.summary import summarize
+from backupkit.tables.notes import Note
 
 __all__ = ["render", "render_fragment", "render_page"]
 
@@ -36,12 +38,13 @@ def render_page(
     sidecars: tuple[str, ...] = (),
     aliased: bool = False,
     exceptions_only: bool = False,
+    notes: tuple[Note, ...] = (),
 ) -> str:
     """Render the report as one self-contained document.
 
     `sidecars` are the names of the data files beside the page; `aliased` says that names are
     replaced by aliases. With `exceptions_only` the page lists what needs attention, and states what
-    it leaves out.
+    it leaves out. `notes` are those of operators.
     """
     summary = summarize(assessment, comparison)
     details = build_details(assessment)
@@ -59,6 +62,7 @@ def render_page(
         sidecars=sidecars,
         aliased=aliased,
         left_out=left_out,
+        notes=format_notes(assessment, notes),
         rows={"slots": len(assessment.slots), "jobs": int(find_period_jobs(assessment).sum())},
         many=len(assessment.appliances) > _SMALL_FLEET,
         policy_digest=digest_of(assessment.policy),

@@ -105,6 +105,7 @@ def schema() -> dict[str, Any]:
                 ),
                 **{name: _describe_rows(table) for name, table in TABLES.items()},
                 "trend": _describe_rows(TREND_ROWS),
+                "notes": _describe_list(_describe_note()),
             }
         ),
     }
@@ -153,6 +154,22 @@ def _describe_parameter(parameter: Parameter[Any, Any]) -> dict[str, Any]:
 def _describe_member() -> dict[str, Any]:
     names = ("host", "site", "group", "timezone", "exclude", "policy")
     return _describe_object({"appliance": _TEXT, **dict.fromkeys(names, _NAME_OR_NULL)})
+
+
+def _describe_note() -> dict[str, Any]:
+    onset = {
+        "type": ["string", "null"],
+        "format": "date-time",
+        "description": "Onset of the incident that was open then.",
+    }
+    return _describe_object(
+        {
+            "appliance": _TEXT,
+            "at": {**_TIME, "description": "Time that the note of an operator is about."},
+            "incident_onset": onset,
+            **dict.fromkeys(("by", "ticket", "text"), _TEXT),
+        }
+    )
 
 
 def _describe_exclusion() -> dict[str, Any]:

@@ -205,7 +205,12 @@ def report(  # noqa: PLR0913 # one parameter per option
         timezone=timezone,
     )
     comparison = assess_earlier_period(compare_with, assessment, history, file, selection)
-    document = bk.report(assessment, before=comparison, exceptions_only=exceptions_only)
+    document = bk.report(
+        assessment,
+        before=comparison,
+        exceptions_only=exceptions_only,
+        notes=bk.History(history, create=False).notes.read(),
+    )
     if redact or redact_key is not None:
         document = _redact_report(document, history, redact_key)
     verdict, period = document.assessment.verdict, document.assessment.period_verdict

@@ -22,6 +22,7 @@ from backupkit.cli.outputs import refuse_inputs
 from backupkit.cli.run_settings import RunSettings
 from backupkit.cli.selection import Selection
 from backupkit.errors import BackupkitError, OutputError
+from backupkit.tables.constants import WEEKDAYS
 
 if TYPE_CHECKING:
     from backupkit.assessment import Assessment
@@ -82,7 +83,8 @@ class RunContext:
         before = assess_earlier_period(
             "previous", self.assessment, self.history, self.file, self.selection
         )
-        return bk.report(self.assessment, before=before)
+        notes = bk.History(self.history, create=False).notes.read()
+        return bk.report(self.assessment, before=before, notes=notes)
 
     @property
     def states(self) -> set[str]:
@@ -160,6 +162,10 @@ def mail(context: RunContext) -> Result | None:
 
     if not context.states & wanted:
         return Result("skipped", f"no verdict is one of {', '.join(sorted(wanted))}")
+    weekday = WEEKDAYS[context.assessment.now.tz_convert(context.assessment.timezone).weekday()]
+    days = context.settings.mail_on
+    if days and weekday not in days:
+        return Result("skipped", f"mailed on {', '.join(sorted(days, key=WEEKDAYS.index)).lower()}")
     day = None if folder is None else find_daily_path(folder, context.assessment)
     if day is not None and is_mailed(day):
         return Result("skipped", "a report of this day was mailed already")
