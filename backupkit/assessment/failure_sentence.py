@@ -49,7 +49,8 @@ def describe_causes(failures: pd.DataFrame, *, appliances: int) -> str:
     total = int(failures["jobs"].sum())
     if not total:
         return "No backup job failed in this period."
-    is_known = failures["cause"].notna() & ~failures["cause_name"].isin(_list_empty_causes())
+    # a pattern whose messages have different causes has advice, but no cause
+    is_known = failures["cause_name"].notna() & ~failures["cause_name"].isin(_list_empty_causes())
     known, other = failures[is_known], failures[~is_known]
     causes = known.groupby("cause_name").agg(jobs=("jobs", "sum"), cause=("cause", "first"))
     causes = causes.sort_values("jobs", ascending=False, kind="stable")

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -181,12 +182,13 @@ def _draw_grid(ax: Axes, shape: tuple[int, ...], active_theme: style.Theme) -> N
     height, width = shape
     ax.set_ylim(height + 0.5, -0.5)
     ax.set_xlim(-0.5, width + 0.5)
-    ax.set_xticks(np.arange(width + 2) - 0.5, minor=True)
-    ax.set_yticks(np.arange(height + 2) - 0.5, minor=True)
     ax.grid(visible=False)
-    ax.grid(which="minor", color=active_theme.line)
-    ax.tick_params(which="both", length=0)
+    ax.tick_params(length=0)
     ax.set_axisbelow(False)
+    # two artists; minor ticks with a grid would be four for each line
+    lines = {"colors": active_theme.line, "linewidths": mpl.rcParams["grid.linewidth"]}
+    ax.hlines(np.arange(height + 2) - 0.5, -0.5, width + 0.5, **lines)
+    ax.vlines(np.arange(width + 2) - 0.5, -0.5, height + 0.5, **lines)
     ax.axhline(height - 0.5, color=active_theme.muted, lw=1)
     ax.axvline(width - 0.5, color=active_theme.muted, lw=1)
 

@@ -204,6 +204,12 @@ class AssessmentIndex:
         return jobs[list(_FAILURE_COLUMNS)], texts
 
     @cached_property
+    def failed_causes(self) -> tuple[Codes, list[str]]:
+        """Code of the cause of each job at `failed_positions`, -1 without one; and the names."""
+        codes, names = pd.factorize(self.failed_jobs[1]["cause_name"])
+        return codes[self.failed_rows].astype(np.int32), [str(name) for name in names]
+
+    @cached_property
     def own_causes(self) -> Catalogue:
         """The own causes of the fleet."""
         return Catalogue(self.assessment.policy.causes)

@@ -183,7 +183,7 @@ class Filters:
     def _list_appliances(self) -> None:
         # keep selected names on the list, so that a search does not change the selection
         search_text, chosen = self._search.value.casefold(), set(self._selection.appliances)
-        found = [name for name in self._data.names if search_text in name.casefold()]
+        found = {name for name in self._data.names if search_text in name.casefold()}
         listed = [name for name in self._data.names if name in chosen or name in found]
         listed = listed if found else list(self._data.names)  # a text of jobs hides no name
         before, self._ignore_changes = self._ignore_changes, True

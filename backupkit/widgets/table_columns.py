@@ -159,7 +159,8 @@ class TextColumn:
         if self.options:
             order = pd.Index([value for value, _ in self.options]).get_indexer(texts)
         else:
-            order, _ = pd.factorize(texts.str.casefold(), sort=True)
+            lower = pc.utf8_lower(pa.array(texts, pa.large_string()))
+            order = pc.rank(lower, tiebreaker="dense").to_numpy() - 1
         ranks: Numbers = np.append(order.astype("float64"), np.nan)[codes]
         return ranks
 

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from backupkit.analysis import failure_parts, failures, recovery_points
+from backupkit.analysis import failures, recovery_points
 from backupkit.analysis.arrays import to_instant
 from backupkit.assessment import Verdict, describe_causes
 from backupkit.tables import OUTCOMES, STATES_BY_SEVERITY
 from backupkit.widgets.assessment_index import AssessmentIndex, Flags, Positions
 from backupkit.widgets.explorer_data import ExplorerData
+from backupkit.widgets.failed_jobs import count_by_appliance, count_by_cause
 from backupkit.widgets.period_figures import PeriodFigures
 from backupkit.widgets.selection import Selection
 
@@ -246,22 +247,13 @@ class FilteredView:
     def causes(self) -> str:
         """Sentence that says whether the selected failures have one cause or several."""
         codes = self.index.appliance_codes[self.failed_positions]
-        return describe_causes(self.failures, appliances=len(np.unique(codes)))
+        counts = count_by_cause(self.index, self._failed_selection)
+        return describe_causes(counts, appliances=len(np.unique(codes)))
 
     @cached_property
     def failure_parts(self) -> pd.DataFrame:
         """Selected failures by signature and appliance, of `backupkit.tables.FAILURE_PARTS`."""
-        index, positions = self.index, self.failed_positions
-        counts = pd.DataFrame(
-            {
-                "signature": index.signature_codes[positions],
-                "appliance": index.appliance_codes[positions],
-            }
-        ).value_counts()
-        rows = counts.rename("jobs").reset_index()
-        rows["signature"] = index.signatures[rows["signature"]]
-        rows["appliance"] = index.appliances[rows["appliance"]]
-        return failure_parts(rows, pd.DataFrame(), by="appliance")
+        return count_by_appliance(self.index, self.failed_positions)
 
     @property
     def failed_positions(self) -> Positions:

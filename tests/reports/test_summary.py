@@ -279,6 +279,15 @@ class TestCauses:
             "4 without a known cause."
         )
 
+    def test_different_causes(self) -> None:
+        """A pattern whose messages have different causes has no known cause, and is counted."""
+        rows = [["a", 4, "disk", "The disk is wrong."], ["b", 3, None, "Different causes: ..."]]
+        columns = ["signature", "jobs", "cause_name", "cause"]
+        assert describe_causes(pd.DataFrame(rows, columns=columns), appliances=2) == (
+            "7 failed jobs on 2 appliances: 4 by one cause (The disk is wrong), "
+            "3 without a known cause."
+        )
+
     def test_no_message(self) -> None:
         """A single failure without a message has a pattern without a text."""
         failures = pd.DataFrame(

@@ -23,12 +23,17 @@ def no_event_loop() -> Iterator[None]:
     asyncio._set_running_loop(running)
 
 
-@pytest.fixture(scope="session")
-def sample() -> ExplorerData:
+def open_sample() -> ExplorerData:
     """Return the twelve appliances of the sample history, as of the time it was made."""
     return ExplorerData(
         History(DATA / "history.db"), Policy.load(DATA / "fleet.example.toml"), now=NOW
     )
+
+
+@pytest.fixture(scope="session")
+def sample() -> ExplorerData:
+    """Return the sample; the period that is assessed depends on the tests before."""
+    return open_sample()
 
 
 def walk(widget: ipywidgets.Widget) -> Iterator[ipywidgets.Widget]:

@@ -19,7 +19,7 @@ from backupkit.widgets.explorer_data import ExplorerData
 from backupkit.widgets.table_columns import NumberColumn, TableColumn, TextColumn
 from backupkit.widgets.table_rows import TableOrder, TableRows
 from backupkit.widgets.table_widget import TableWidget
-from tests.widgets.conftest import find, walk
+from tests.widgets.conftest import find, open_sample, walk
 
 DAY = 86_400.0
 NOV_8 = pd.Timestamp("2026-11-08", tz="UTC").timestamp()
@@ -195,9 +195,9 @@ class TestRanges:
 
 
 @pytest.fixture(scope="module")
-def opened(sample: ExplorerData) -> Explorer:
-    """Return an explorer of the sample with twelve appliances."""
-    return Explorer(sample, Selection(), tab="Jobs")
+def opened() -> Explorer:
+    """Return an explorer of the sample with twelve appliances, with a period of its own."""
+    return Explorer(open_sample(), Selection(), tab="Jobs")
 
 
 @pytest.fixture

@@ -47,6 +47,7 @@ def agree(known: ExplorerData, selection: Selection) -> None:
     ages = exposure_at(points, at=view.end, appliances=amounts.index)
     pd.testing.assert_series_equal(ages, rows["exposure"])
     pd.testing.assert_frame_equal(view.failures, alone.failures)
+    pd.testing.assert_frame_equal(view.failure_parts, alone.failures_by("appliance"))
     started = alone.jobs["start_time"].between(view.start, view.end, inclusive="left")
     keys = ["appliance", "job_id"]
     assert {*view.jobs[keys].itertuples(index=False)} == {
