@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from backupkit.errors import SettingsError, one_line
-from backupkit.tables.constants import WEEKDAYS
 
 if TYPE_CHECKING:
     from backupkit.settings import SettingsFile
@@ -102,12 +101,14 @@ class RunSettings:
             mail=frozenset(VERDICT_STATES)
             if mail == ALWAYS
             else parse_states(mail, option=f'{where}: "mail"', example=_EXAMPLES["mail"]),
-            mail_on=frozenset(_parse_weekdays(entry.mail_on or "", where=where)),
+            mail_on=frozenset(_parse_weekdays(entry.mail_on, where=where) if entry.mail_on else ()),
         )
 
 
 def _parse_weekdays(text: str, *, where: str) -> Iterator[str]:
     """Yield the days of a list with commas, in full; three letters are enough."""
+    from backupkit.tables.constants import WEEKDAYS  # noqa: PLC0415 # keeps --help fast
+
     for word in filter(None, (word.strip() for word in text.split(","))):
         days = [day for day in WEEKDAYS if day.startswith(word.upper()) and len(word) >= _LETTERS]
         if not days:

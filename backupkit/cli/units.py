@@ -355,8 +355,8 @@ def _quote_systemd(word: str) -> str:
 
     Examples
     --------
-    >>> print(_quote_systemd('/opt/a "b"/100 %'))
-    "/opt/a \"b\"/100 %%"
+    >>> _quote_systemd("/opt/a b/100 %")
+    '"/opt/a b/100 %%"'
     """
     escaped = word.replace("\\", r"\\").replace('"', r"\"")
     return f'"{_escape_specifiers(escaped)}"'

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from backupkit.assessment import Assessment
 from backupkit.policy import Member
 from backupkit.reports import report
+from backupkit.reports.exceptions import find_exceptions
 from backupkit.texts import escape_markdown
-from tests.builders import END, assess, job, message, poll, schedule
+from tests.builders import END, assess, job, message, nights, poll, schedule
 
 MAX_LINES = 60
 WIDTH = 80
@@ -78,6 +79,18 @@ class TestText:
         assert f"and {20 - shown} more, in the report" in lines
         assert "UNREACHABLE OR NOT FULLY READ (1)" in lines
         assert "? Unknown: vc-gone, no good poll known" in text
+
+    def test_soon_in_breach(self) -> None:
+        """A breach that no run can prevent is a sentence of its own, and an exception."""
+        end = END - pd.Timedelta(hours=3)
+        soon = assess(nights("vc-1", "ssssssss"), [poll("vc-1", end)], end=end)
+        lines = report(soon).to_text().splitlines()
+        assert any(
+            line.startswith("Soon: 1 compliant appliance will be in breach within a day")
+            for line in lines
+        )
+        assert "◐ Breach soon: vc-1, last success 2026-11-08 01:00" in lines
+        assert find_exceptions(soon).to_list() == ["vc-1"]
 
     def test_past_period(self, week: Assessment) -> None:
         """Of a period that is over, it says why there are no next steps."""

@@ -22,7 +22,6 @@ from backupkit.cli.outputs import refuse_inputs
 from backupkit.cli.run_settings import RunSettings
 from backupkit.cli.selection import Selection
 from backupkit.errors import BackupkitError, OutputError
-from backupkit.tables.constants import WEEKDAYS
 
 if TYPE_CHECKING:
     from backupkit.assessment import Assessment
@@ -159,6 +158,7 @@ def mail(context: RunContext) -> Result | None:
         is_mailed,
         mark_mailed,
     )
+    from backupkit.tables.constants import WEEKDAYS  # noqa: PLC0415 # keeps --help fast
 
     if not context.states & wanted:
         return Result("skipped", f"no verdict is one of {', '.join(sorted(wanted))}")
