@@ -1,4 +1,4 @@
-"""The sample data is as its README describes, and the README's queries run on it."""
+"""The sample data is as its README describes, and the documented queries run on it."""
 
 import hashlib
 import re
@@ -49,9 +49,9 @@ def test_sample_has_the_current_schema(tmp_path: Path) -> None:
     assert schema_of(SAMPLE) == schema_of(tmp_path / "history.db")
 
 
-def test_readme_queries() -> None:
-    """The README's queries for SQLite return rows."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_queries() -> None:
+    """The queries for SQLite on the page of the history return rows."""
+    text = (ROOT / "docs" / "history.md").read_text(encoding="utf-8")
     history = bk.History(SAMPLE)
     blocks = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
     queries = [query for block in blocks for query in re.split(r";[^\n]*\n", block)]

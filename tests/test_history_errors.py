@@ -477,7 +477,7 @@ class TestServer:
     def test_grant(self, server: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
         """A role without the right to create a schema is an error."""
         monkeypatch.setenv("PGPASSWORD", "secret")
-        with pytest.raises(HistoryError, match="Grant the user the privileges that README"):
+        with pytest.raises(HistoryError, match="the privileges that docs/history"):
             History(server())
         with pytest.raises(HistoryError, match="holds no history yet"):
             History(server(), create=False)

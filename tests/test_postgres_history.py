@@ -20,7 +20,7 @@ READER = (
     "GRANT USAGE ON SCHEMA backupkit TO reader",
     "GRANT SELECT ON ALL TABLES IN SCHEMA backupkit TO reader",
 )
-"""Grants of a role that evaluates and reports, as in README."""
+"""Grants of a role that evaluates and reports, as in docs/history.md."""
 
 WRITER = (
     "GRANT USAGE ON SCHEMA backupkit TO writer",
@@ -105,7 +105,7 @@ class TestRoles:
             lambda: history.prune(at(99)),
             lambda: history.forget("vc-1"),
         ):
-            with pytest.raises(HistoryError, match="Grant the user the privileges that README"):
+            with pytest.raises(HistoryError, match="the privileges that docs/history"):
                 change()
         assert_frame_equal(owned.jobs(), history.jobs())
 
@@ -128,7 +128,7 @@ class TestRoles:
         monkeypatch.setenv("PGPASSWORD", "secret")
         url = postgres_server.url(owned.uri, "nobody_special")
         for create in (True, False):
-            with pytest.raises(HistoryError, match="Grant the user the privileges that README"):
+            with pytest.raises(HistoryError, match="the privileges that docs/history"):
                 History(url, create=create)
 
 

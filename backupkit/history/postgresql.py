@@ -256,7 +256,7 @@ _LIBPQ_ADVICE: Final = (
 )
 _POSTGRES_ADVICE: Final = (
     ("28", _LIBPQ_ADVICE),
-    ("42501", "Grant the user the privileges that README, PostgreSQL, lists."),
+    ("42501", "Grant the user the privileges that docs/history.md, PostgreSQL, lists."),
     ("3D000", "Create the database first, with: createdb NAME."),
     ("55P03", "Another program has locked it. Try again later."),
     ("53100", "Free space on the server's disk; the history is unchanged."),
