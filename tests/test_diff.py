@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -125,6 +126,16 @@ def test_sentence(comparison: Comparison) -> None:
         "2 newly in breach, 1 newly unknown, 1 new failure, 1 no longer in fleet.toml, "
         "1 newly excluded, 1 new appliance, 1 recovered, 1 readable again, 1 back in scope, "
         "1 failure not seen again"
+    )
+
+
+def test_plurals(comparison: Comparison) -> None:
+    """Two changes of each kind are in the plural; states have none."""
+    twice = pd.concat([comparison.changes] * 2, ignore_index=True)
+    assert replace(comparison, changes=twice).sentence == (
+        "4 newly in breach, 2 newly unknown, 2 new failures, 2 no longer in fleet.toml, "
+        "2 newly excluded, 2 new appliances, 2 recovered, 2 readable again, 2 back in scope, "
+        "2 failures not seen again"
     )
 
 

@@ -445,7 +445,7 @@ class TestOneDocument:
             (("--xlsx",), "--xlsx needs --format html and a file"),
             (("--compress",), "--compress needs --format html and a file"),
             (("--json",), "--json lists the files of the report, and none is written"),
-            (("--pack", "e.zip"), "--pack excludes --format and --out, and needs the page"),
+            (("--pack", "e.zip"), "--pack excludes --format and --out: it has the page"),
             (("--sign", "key"), "--sign needs --pack FILE"),
         ],
     )
@@ -470,6 +470,12 @@ class TestPack:
         """Write the evidence as of the last collection, and return the exit code."""
         sources = ["--history", str(stored.history), "--fleet", str(stored.fleet)]
         return main(["report", *sources, "--as-of", AS_OF, "--pack", str(path), *options])
+
+    def test_stdout(self, two_collections: Stored, capsys: pytest.CaptureFixture[str]) -> None:
+        """A zip file is not written to stdout, nor to a file with that name."""
+        assert self.pack(two_collections, Path("-")) == 1
+        assert "--pack needs a file; for example: --pack evidence.zip" in capsys.readouterr().err
+        assert not Path("-").exists()
 
     def test_compute_again(
         self, two_collections: Stored, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -29,6 +29,14 @@ CHANGE_KINDS: Final = (
 )
 """The kinds of change, the most important first."""
 
+_PLURALS: Final = {
+    "new failure": "new failures",
+    "schedule changed": "schedules changed",
+    "new appliance": "new appliances",
+    "failure not seen again": "failures not seen again",
+}
+"""Several changes of the kinds that have a noun."""
+
 _KIND_BY_NEW_STATE: Final = {
     "breach": "newly in breach",
     "unknown": "newly unknown",
@@ -97,7 +105,11 @@ class Comparison:
         if self.is_empty:
             return "nothing was known yet then"
         counts = self.changes["kind"].value_counts()
-        phrases = [f"{counts[kind]:,} {kind}" for kind in CHANGE_KINDS if counts.get(kind, 0)]
+        phrases = [
+            f"{count:,} {_PLURALS.get(kind, kind) if count > 1 else kind}"
+            for kind in CHANGE_KINDS
+            if (count := int(counts.get(kind, 0)))
+        ]
         return ", ".join(phrases) or "nothing changed"
 
 

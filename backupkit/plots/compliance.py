@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from backupkit.plots import style, time_axis
+from backupkit.plots import style, themes, time_axis
 from backupkit.plots.sources import Source, check_columns, find_assessment
 from backupkit.plots.style import Floats
 from backupkit.plots.time_axis import MomentLike, to_moment
@@ -97,7 +97,7 @@ def compliance(
             observed = 100 * good / (good + bad)
         caption = _format_caption(good[-1], bad[-1], unknown[-1])
         days, strict, observed = _downsample(days, strict, observed)
-        blue, purple = active_theme.of(style.BLUE), active_theme.of(style.PURPLE)
+        blue, purple = active_theme.of(themes.BLUE), active_theme.of(themes.PURPLE)
         upper = np.where(np.isnan(observed) & ~np.isnan(strict), 100.0, observed)
         ax.fill_between(
             days,
@@ -138,9 +138,9 @@ def _choose_bottom(strict: Floats, target: float | None) -> int:
     return int(lowest // 10 * 10 - 10) if lowest >= _HIGH else 0
 
 
-def _draw_target(ax: Axes, target: float, active_theme: style.Theme) -> Line2D:
+def _draw_target(ax: Axes, target: float, active_theme: themes.Theme) -> Line2D:
     """Draw the target as a line, and name it at the right."""
-    colour, percent = active_theme.of(style.ORANGE), 100 * target
+    colour, percent = active_theme.of(themes.ORANGE), 100 * target
     style.draw_beside(ax, percent, f"target {percent:g} %", colour=colour)
     return ax.axhline(percent, color=colour, lw=1, ls=":", label="target", gid="target")
 

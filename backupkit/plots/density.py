@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 
-from backupkit.plots import style, time_axis
+from backupkit.plots import style, themes, time_axis
 
 __all__ = ["draw_density", "encode_outcomes"]
 
@@ -25,9 +25,9 @@ _BY_SEVERITY = ("void", "success", "open", "other", "failure")
 
 
 def encode_outcomes(jobs: pd.DataFrame) -> Rows:
-    """Return the position of each outcome in `style.OUTCOME_STYLES`; unknown ones are ``other``."""
+    """Return the position of each outcome in `OUTCOME_STYLES`; unknown ones are ``other``."""
     codes, uniques = pd.factorize(jobs["outcome"])
-    names = list(style.OUTCOME_STYLES)
+    names = list(themes.OUTCOME_STYLES)
     positions = pd.Index(names).get_indexer(pd.Index(uniques.astype("str")))
     outcome_codes: Rows = np.append(positions, -1)[codes]
     return np.where(outcome_codes < 0, names.index("other"), outcome_codes)
@@ -40,7 +40,7 @@ def draw_density(
     *,
     since: pd.Timestamp | None,
     now: pd.Timestamp,
-    theme: style.Theme,
+    theme: themes.Theme,
 ) -> list[Patch]:
     """Draw the number of jobs per row and time, coloured by the most serious outcome."""
     start = time_axis.to_day_numbers(jobs["start_time"])
@@ -55,17 +55,17 @@ def draw_density(
     cells, codes = rows * width + column, encode_outcomes(jobs)
     pixels = np.zeros((height * width, 4))
     handles = []
-    names = list(style.OUTCOME_STYLES)
+    names = list(themes.OUTCOME_STYLES)
     for outcome in _BY_SEVERITY:
         outcome_cells = cells[codes == names.index(outcome)]
         if not len(outcome_cells):
             continue
         counts = np.bincount(outcome_cells, minlength=height * width)
-        colour = theme.of(style.OUTCOME_STYLES[outcome].colour)
+        colour = theme.of(themes.OUTCOME_STYLES[outcome].colour)
         opacity = 0.35 + 0.65 * counts / counts.max()
         pixels[counts > 0, :3] = to_rgb(colour)
         pixels[counts > 0, 3] = opacity[counts > 0]
-        handles.append(Patch(facecolor=colour, label=style.OUTCOME_STYLES[outcome].label))
+        handles.append(Patch(facecolor=colour, label=themes.OUTCOME_STYLES[outcome].label))
     ax.imshow(
         pixels.reshape(height, width, 4),
         aspect="auto",

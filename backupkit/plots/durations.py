@@ -10,7 +10,8 @@ from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from backupkit.plots import style, time_axis
+from backupkit.plots import style, themes, time_axis
+from backupkit.plots.fonts import sanitise_legend_label
 from backupkit.plots.picture import to_timestamp
 from backupkit.plots.sources import Source, check_columns, find_assessment
 from backupkit.plots.style import Floats
@@ -152,7 +153,7 @@ def _draw_series(
     names: list[str],
     minutes: Floats,
     anomalies: pd.DataFrame | None,
-    active_theme: style.Theme,
+    active_theme: themes.Theme,
 ) -> None:
     days = time_axis.to_day_numbers(finished["start_time"])
     failed = finished["outcome"].eq("failure").to_numpy()
@@ -160,8 +161,8 @@ def _draw_series(
         order = np.argsort(days[~failed], kind="stable")
         _draw_band(ax, days[~failed][order], minutes[~failed][order], active_theme)
     for index, name in enumerate(names):
-        colour, label = active_theme.of(style.CURVES[index]), style.sanitise_legend_label(name)
-        failure_colour = colour if len(names) > 1 else active_theme.of(style.ORANGE)
+        colour, label = active_theme.of(themes.CURVES[index]), sanitise_legend_label(name)
+        failure_colour = colour if len(names) > 1 else active_theme.of(themes.ORANGE)
         for flags, marker, fill, series_label in (
             (~failed, "os^Dv*"[index], colour, label),
             (failed, "x", failure_colour, f"{label} (failed)"),
@@ -183,7 +184,7 @@ def _draw_series(
     style.draw_legend_right(ax)
 
 
-def _draw_band(ax: Axes, days: Floats, minutes: Floats, active_theme: style.Theme) -> None:
+def _draw_band(ax: Axes, days: Floats, minutes: Floats, active_theme: themes.Theme) -> None:
     """Draw what was usual at the start, and what is now; nothing for fewer than ten successes.
 
     The band is the spread of the first ten, so that a slow growth leaves it.
@@ -195,7 +196,7 @@ def _draw_band(ax: Axes, days: Floats, minutes: Floats, active_theme: style.Them
     # from run to run, which a slow growth does not widen
     steps = float(np.median(np.abs(np.diff(first)))) / np.sqrt(2)
     half_width = _BAND_SPREADS * max(steps, _MIN_SPREAD_SHARE * median) / _MAD_FACTOR
-    blue = active_theme.of(style.BLUE)
+    blue = active_theme.of(themes.BLUE)
     ax.axhspan(
         max(median - half_width, 0),
         median + half_width,
@@ -230,7 +231,7 @@ def _draw_rows(
     minutes: Floats,
     anomalies: pd.DataFrame | None,
     limit: int,
-    active_theme: style.Theme,
+    active_theme: themes.Theme,
 ) -> None:
     failed = finished["outcome"].eq("failure").to_numpy()
     medians = _compute_medians(appliance_codes, minutes, failed, len(names))
@@ -253,8 +254,8 @@ def _draw_rows(
         density = _draw_cells(ax, edges_x, edges_y - 0.5, counts, active_theme)
     else:
         for flags, marker, colour, label in (
-            (~failed, "|", style.BLUE, "succeeded"),
-            (failed, "x", style.ORANGE, "failed"),
+            (~failed, "|", themes.BLUE, "succeeded"),
+            (failed, "x", themes.ORANGE, "failed"),
         ):
             size, shade = 7 if marker == "|" else 5, active_theme.of(colour)
             _draw_points(ax, multiple[flags], rows[flags], marker, size, shade, label)
@@ -297,7 +298,7 @@ def _compute_medians(
     return np.where(medians > 0, medians, 1.0)
 
 
-def _draw_density(ax: Axes, days: Floats, minutes: Floats, active_theme: style.Theme) -> None:
+def _draw_density(ax: Axes, days: Floats, minutes: Floats, active_theme: themes.Theme) -> None:
     counts, edges_x, edges_y = np.histogram2d(days, minutes, bins=[240, 80])
     density = _draw_cells(ax, edges_x, edges_y, counts.T, active_theme)
     ax.set_ylim(bottom=0)
@@ -310,10 +311,10 @@ def _draw_cells(
     edges_x: Floats,
     edges_y: Floats,
     counts: Floats,
-    active_theme: style.Theme,
+    active_theme: themes.Theme,
 ) -> str:
     """Draw the number of jobs in each cell as its colour; return the caption for it."""
-    blue = active_theme.of(style.BLUE)
+    blue = active_theme.of(themes.BLUE)
     ax.pcolormesh(
         edges_x,
         edges_y,
@@ -333,7 +334,7 @@ def _draw_points(
     ax.plot(x, y, linestyle="none", marker=marker, markersize=size, color=colour, label=label)
 
 
-def _circle_anomalies(ax: Axes, x: Floats, y: Floats, active_theme: style.Theme) -> None:
+def _circle_anomalies(ax: Axes, x: Floats, y: Floats, active_theme: themes.Theme) -> None:
     ax.plot(
         x,
         y,
@@ -341,7 +342,7 @@ def _circle_anomalies(ax: Axes, x: Floats, y: Floats, active_theme: style.Theme)
         marker="o",
         markersize=10,
         markerfacecolor="none",
-        color=active_theme.of(style.ORANGE),
+        color=active_theme.of(themes.ORANGE),
         label="unusual",
     )
 

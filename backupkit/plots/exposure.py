@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from backupkit.plots import style, time_axis
+from backupkit.plots import style, themes, time_axis
+from backupkit.plots.fonts import sanitise_legend_label
 from backupkit.plots.sources import Source, check_columns, find_assessment
 from backupkit.plots.style import Floats
 from backupkit.plots.time_axis import MomentLike, to_moment
@@ -111,15 +112,15 @@ def exposure(
                 reduced = f"of more than {_MAX_FALLS} backups: the oldest age of each day"
             if differ:
                 hours = hours / thresholds[name]
-            colour = active_theme.of(style.CURVES[index % len(style.CURVES)])
-            linestyle = ("-", "--", ":")[index // len(style.CURVES) % 3]
+            colour = active_theme.of(themes.CURVES[index % len(themes.CURVES)])
+            linestyle = ("-", "--", ":")[index // len(themes.CURVES) % 3]
             ax.plot(
                 days,
                 hours,
                 color=colour,
                 lw=1.3,
                 linestyle=linestyle,
-                label=style.sanitise_legend_label(name),
+                label=sanitise_legend_label(name),
                 zorder=2 + 1 / (index + 1),  # highest exposure in front
             )
             if name in thresholds:
@@ -127,7 +128,7 @@ def exposure(
                 ax.fill_between(
                     *_cut_off_below(days, hours, level),
                     level,
-                    color=active_theme.tint(active_theme.of(style.ORANGE)),
+                    color=active_theme.tint(active_theme.of(themes.ORANGE)),
                     zorder=0.5,
                     linewidth=0,
                 )
@@ -148,9 +149,9 @@ def exposure(
     return ax
 
 
-def _draw_thresholds(ax: Axes, levels: list[float], active_theme: style.Theme) -> None:
+def _draw_thresholds(ax: Axes, levels: list[float], active_theme: themes.Theme) -> None:
     for level in levels:
-        colour = active_theme.of(style.ORANGE)
+        colour = active_theme.of(themes.ORANGE)
         ax.axhline(level, color=colour, lw=1, ls="--", label="RPO + grace")
 
 

@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
-from backupkit.plots import style
+from backupkit.plots import style, themes
+from backupkit.plots.fonts import sanitise_text
 from backupkit.plots.sources import Source, check_columns, find_assessment
 from backupkit.plots.style import Floats
 
@@ -142,7 +143,7 @@ def _label(names: list[str], limit: int, others: str) -> list[str]:
     return names if omitted <= 0 else [*names[:limit], f"{omitted:,} {others}{plural}"]
 
 
-def _draw_cells(ax: Axes, counts: Floats, largest: float, active_theme: style.Theme) -> None:
+def _draw_cells(ax: Axes, counts: Floats, largest: float, active_theme: themes.Theme) -> None:
     """Draw cells as colours, the strongest for the largest one, and all numbers with totals."""
     shades = _shade(np.pad(counts, (0, 1)), largest, active_theme)
     ax.imshow(shades, aspect="auto", interpolation="nearest")
@@ -168,7 +169,7 @@ def _draw_cells(ax: Axes, counts: Floats, largest: float, active_theme: style.Th
 def _label_columns(ax: Axes, labels: list[str]) -> None:
     ax.set_xticks(
         range(len(labels)),
-        [style.sanitise_text(label, width=20) for label in labels],
+        [sanitise_text(label, width=20) for label in labels],
         ha="right",
         rotation_mode="anchor",
     )
@@ -177,7 +178,7 @@ def _label_columns(ax: Axes, labels: list[str]) -> None:
     ax.tick_params(axis="x", labelrotation=40)
 
 
-def _draw_grid(ax: Axes, shape: tuple[int, ...], active_theme: style.Theme) -> None:
+def _draw_grid(ax: Axes, shape: tuple[int, ...], active_theme: themes.Theme) -> None:
     """Draw lines between the cells, and stronger ones before the totals."""
     height, width = shape
     ax.set_ylim(height + 0.5, -0.5)
@@ -193,12 +194,12 @@ def _draw_grid(ax: Axes, shape: tuple[int, ...], active_theme: style.Theme) -> N
     ax.axvline(width - 0.5, color=active_theme.muted, lw=1)
 
 
-def _shade(counts: Floats, largest: float, active_theme: style.Theme) -> Floats:
+def _shade(counts: Floats, largest: float, active_theme: themes.Theme) -> Floats:
     """Return the colour of each cell: the paper, and the more of the colour, the more failures."""
     strength = np.log1p(np.minimum(counts, largest)) / np.log1p(largest)
     share = np.where(counts > 0, _LIGHTEST + (_DARKEST - _LIGHTEST) * strength, 0)[:, :, np.newaxis]
     paper, colour = (
-        np.array(to_rgb(name)) for name in (active_theme.paper, active_theme.of(style.ORANGE))
+        np.array(to_rgb(name)) for name in (active_theme.paper, active_theme.of(themes.ORANGE))
     )
     shades: Floats = (1 - share) * paper + share * colour
     return shades

@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from backupkit.plots import style, time_axis
+from backupkit.plots import style, themes, time_axis
+from backupkit.plots.fonts import sanitise_legend_label
 from backupkit.plots.sources import Source, check_columns, find_assessment
 
 __all__ = ["failures", "failures_over_time"]
@@ -97,7 +98,7 @@ def failures(
             remarks.append(f"{counts[-1]:,.0f}")
         if by is None:
             positions = list(range(len(labels)))
-            colour = active_theme.of(style.OUTCOME_STYLES["failure"].colour)
+            colour = active_theme.of(themes.OUTCOME_STYLES["failure"].colour)
             ax.barh(positions, counts, height=0.62, color=colour, label="failed jobs")
         else:
             _draw_stacked(ax, by, ranked["signature"], limit, active_theme)
@@ -106,7 +107,7 @@ def failures(
 
 
 def _draw_stacked(
-    ax: Axes, by: pd.DataFrame, signatures: pd.Series, limit: int, active_theme: style.Theme
+    ax: Axes, by: pd.DataFrame, signatures: pd.Series, limit: int, active_theme: themes.Theme
 ) -> None:
     """Draw stacked bars, with the largest parts of the whole frame first."""
     bar = pd.Index(signatures.fillna("")).get_indexer(pd.Index(by["signature"].fillna("")))
@@ -122,7 +123,7 @@ def _draw_stacked(
             continue
         width = np.bincount(rows["bar"], weights=rows["jobs"], minlength=len(left))
         others = len(part_totals) - len(largest_parts)
-        colour = active_theme.of(style.CURVES[index] if part is not None else style.MUTED)
+        colour = active_theme.of(themes.CURVES[index] if part is not None else themes.MUTED)
         ax.barh(
             range(len(left)),
             width,
@@ -131,16 +132,14 @@ def _draw_stacked(
             facecolor=active_theme.tint(colour),
             edgecolor=colour,
             hatch=_PART_PATTERNS[index],
-            label=f"{others:,} others"
-            if part is None
-            else style.sanitise_legend_label(part, width=32),
+            label=f"{others:,} others" if part is None else sanitise_legend_label(part, width=32),
         )
         left = left + width
     style.draw_legend_below(ax, columns=3)
 
 
 def _draw_pareto(
-    ax: Axes, labels: list[str], counts: list[float], remarks: list[str], active_theme: style.Theme
+    ax: Axes, labels: list[str], counts: list[float], remarks: list[str], active_theme: themes.Theme
 ) -> None:
     positions = list(range(len(labels)))
     for position, remark in zip(positions, remarks, strict=True):
@@ -236,7 +235,7 @@ def failures_over_time(
             height = np.bincount(column[part_codes == code], minlength=len(base))
             label = f"{len(names) - limit:,} others" if others else str(names[order[code]])
             colour = active_theme.of(
-                style.MUTED if others else style.CURVES[code % len(style.CURVES)]
+                themes.MUTED if others else themes.CURVES[code % len(themes.CURVES)]
             )
             ax.stairs(
                 np.where(height > 0, base + height, np.nan),
@@ -247,7 +246,7 @@ def failures_over_time(
                 edgecolor=colour,
                 linewidth=0.8,
                 hatch=_STACK_PATTERNS[code % len(_STACK_PATTERNS)],
-                label=style.sanitise_legend_label(label, width=70),
+                label=sanitise_legend_label(label, width=70),
             )
             base = base + height  # a new array: the drawn part references the old one
         ax.set_ylim(0, 1.05 * base.max())

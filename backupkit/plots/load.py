@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from backupkit.plots import style, time_axis
+from backupkit.plots import style, themes, time_axis
 from backupkit.plots.sources import Source, check_columns, find_assessment
 from backupkit.plots.style import Floats
 from backupkit.tables.locations import target_of
@@ -105,7 +105,7 @@ def load(
         labels = []
         for row, code in enumerate(order):
             times, job_counts = curves[code]
-            colour = active_theme.of(style.CURVES[row % len(style.CURVES)])
+            colour = active_theme.of(themes.CURVES[row % len(themes.CURVES)])
             level = row + 0.4 - 0.8 * job_counts / max_count
             ax.fill_between(
                 times, row + 0.4, level, step="post", color=colour, linewidth=0.6, gid="load"

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from backupkit.errors import TableError
-from backupkit.plots import style, time_axis
+from backupkit.plots import style, themes, time_axis
 from backupkit.plots.sources import Source, check_columns, find_assessment
 from backupkit.plots.style import Floats
 from backupkit.tables import MISSED_SLOTS, SLOT_STATES
@@ -23,14 +23,20 @@ __all__ = ["CELL_STYLES", "matrix", "nights"]
 
 _COLUMNS: Final = ("appliance", "slot", "state")
 _UNDECIDED: Final = ("unknown", "late", "rescued", "pending")
-CELL_STYLES: Final[Mapping[str, style.StatusStyle]] = MappingProxyType(
+CELL_STYLES: Final[Mapping[str, themes.StatusStyle]] = MappingProxyType(
     {
-        **{state: style.SLOT_STYLES[state] for state in MISSED_SLOTS},
-        "breach": style.StatusStyle("in breach (no run expected)", "!", style.ORANGE, marker="$!$"),
-        **{state: style.SLOT_STYLES[state] for state in style.SLOT_STYLES if state in _UNDECIDED},
-        "unobserved": style.StatusStyle("not observed", "◇", style.PURPLE, marker="d", fill="none"),
-        "compliant": style.StatusStyle("compliant (no run expected)", "▪", style.BLUE, marker="s"),
-        **{state: style.SLOT_STYLES[state] for state in ("met", "excluded")},
+        **{state: themes.SLOT_STYLES[state] for state in MISSED_SLOTS},
+        "breach": themes.StatusStyle(
+            "in breach (no run expected)", "!", themes.ORANGE, marker="$!$"
+        ),
+        **{state: themes.SLOT_STYLES[state] for state in themes.SLOT_STYLES if state in _UNDECIDED},
+        "unobserved": themes.StatusStyle(
+            "not observed", "◇", themes.PURPLE, marker="d", fill="none"
+        ),
+        "compliant": themes.StatusStyle(
+            "compliant (no run expected)", "▪", themes.BLUE, marker="s"
+        ),
+        **{state: themes.SLOT_STYLES[state] for state in ("met", "excluded")},
     }
 )
 """Style of a slot state, or of an appliance's state without a slot, the most serious first."""
@@ -243,7 +249,7 @@ def matrix(
     return ax
 
 
-def _draw_markers(ax: Axes, days: Floats, codes: Codes, active_theme: style.Theme) -> list[Artist]:
+def _draw_markers(ax: Axes, days: Floats, codes: Codes, active_theme: themes.Theme) -> list[Artist]:
     for code, status_style in enumerate(CELL_STYLES.values()):
         row, column = np.nonzero(codes == code)
         if len(row):
@@ -251,7 +257,7 @@ def _draw_markers(ax: Axes, days: Floats, codes: Codes, active_theme: style.Them
     return list(ax.lines)
 
 
-def _draw_image(ax: Axes, days: Floats, codes: Codes, active_theme: style.Theme) -> list[Artist]:
+def _draw_image(ax: Axes, days: Floats, codes: Codes, active_theme: themes.Theme) -> list[Artist]:
     """Draw each cell as a coloured pixel of an image."""
     status_styles = list(CELL_STYLES.values())
     colours = [
@@ -274,7 +280,7 @@ def _draw_image(ax: Axes, days: Floats, codes: Codes, active_theme: style.Theme)
 
 
 def _build_marker_line(
-    x: Floats, y: Rows, status_style: style.StatusStyle, active_theme: style.Theme
+    x: Floats, y: Rows, status_style: themes.StatusStyle, active_theme: themes.Theme
 ) -> Line2D:
     return Line2D(
         x,

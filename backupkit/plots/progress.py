@@ -6,7 +6,8 @@ from typing import Final
 import pandas as pd
 from matplotlib.axes import Axes
 
-from backupkit.plots import style, time_axis
+from backupkit.plots import style, themes, time_axis
+from backupkit.plots.fonts import sanitise_legend_label
 from backupkit.plots.sources import check_columns
 from backupkit.tables.estimates import stall_limit, time_left, typical_duration, usual_durations
 
@@ -99,13 +100,13 @@ def progress(
         by_job = points.groupby(_JOB_KEY)
         for index, (appliance, job_id) in enumerate(newest.index[:limit]):
             curve = by_job.get_group((appliance, job_id))
-            name = style.sanitise_legend_label(f"{appliance}  {job_id}", width=48)
+            name = sanitise_legend_label(f"{appliance}  {job_id}", width=48)
             earlier = _list_earlier_durations(observations, appliance)
             typical = typical_duration(earlier)
             stalled_after = stall_limit(typical) if stall is None else stall
             _draw_job(ax, curve, name, index, typical, current, stalled_after, active_theme)
             if index < _MAX_BANDS:
-                colour = active_theme.of(style.CURVES[index])
+                colour = active_theme.of(themes.CURVES[index])
                 _draw_band(ax, curve, earlier, active_theme.tint(colour))
         time_axis.format_time_axis(ax)
         ax.set_ylim(-2, 104)
@@ -132,15 +133,15 @@ def _draw_job(
     typical: timedelta | None,
     now: pd.Timestamp,
     stall: timedelta,
-    active_theme: style.Theme,
+    active_theme: themes.Theme,
 ) -> None:
-    colour = active_theme.of(style.CURVES[index % len(style.CURVES)])
+    colour = active_theme.of(themes.CURVES[index % len(themes.CURVES)])
     days, percent = time_axis.to_day_numbers(curve["time"]), curve["progress"].astype("float64")
     ax.plot(
         days,
         percent,
         color=colour,
-        linestyle=("-", "--", ":")[index // len(style.CURVES) % 3],
+        linestyle=("-", "--", ":")[index // len(themes.CURVES) % 3],
         marker="os^Dv*"[index % 6],
         markersize=4,
         label=name,

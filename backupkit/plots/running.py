@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from backupkit.plots import style
+from backupkit.plots import style, themes
 from backupkit.plots.time_axis import find_job_ends, to_day_number
 from backupkit.tables.estimates import time_left, typical_duration, usual_durations
 
@@ -195,11 +195,11 @@ def find_shown_end(
 
 
 def draw_running_jobs(
-    ax: Axes, running: Sequence[RunningJob], now: pd.Timestamp, active_theme: style.Theme
+    ax: Axes, running: Sequence[RunningJob], now: pd.Timestamp, active_theme: themes.Theme
 ) -> list[Artist]:
     """Draw running jobs up to their estimated ends, and return what the legend explains."""
-    status = style.OUTCOME_STYLES["open"]
-    colour, alarm = active_theme.of(status.colour), active_theme.of(style.ORANGE)
+    status = themes.OUTCOME_STYLES["open"]
+    colour, alarm = active_theme.of(status.colour), active_theme.of(themes.ORANGE)
     for job in running:
         start, right = to_day_number(job.start), to_day_number(max(job.end or now, job.start))
         length, edge = right - start, alarm if job.remark else colour
@@ -254,7 +254,7 @@ def _build_bar(row: int, start: float, length: float, edge: str, face: str, gid:
 
 
 def _list_handles(
-    running: Sequence[RunningJob], colour: str, active_theme: style.Theme
+    running: Sequence[RunningJob], colour: str, active_theme: themes.Theme
 ) -> list[Artist]:
     label = "running, filled by progress"
     handles: list[Artist] = []
@@ -262,7 +262,7 @@ def _list_handles(
         handles.append(Rectangle((0, 0), 1, 1, facecolor=colour, edgecolor=colour, label=label))
     elif running:
         paper = active_theme.tint(colour)
-        label = style.OUTCOME_STYLES["open"].label
+        label = themes.OUTCOME_STYLES["open"].label
         handles.append(Rectangle((0, 0), 1, 1, facecolor=paper, edgecolor=colour, label=label))
     if any(job.latest is not None for job in running):
         label = "likely end (80 % of runs)"

@@ -1,4 +1,4 @@
-"""Style of the figures: themes, styles of states, and shared drawing functions."""
+"""Style of the figures, and drawing functions that they share."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.transforms import ScaledTranslation
 
-from backupkit.plots.fonts import list_fonts, sanitise_legend_label, sanitise_text
+from backupkit.plots.fonts import list_fonts, sanitise_text
 from backupkit.plots.picture import (
     BESIDE_GID,
     CAPTION_GID,
@@ -25,39 +25,7 @@ from backupkit.plots.picture import (
     create_figure,
     load_backend,
 )
-from backupkit.plots.themes import (
-    BLUE,
-    BROWN,
-    CURVES,
-    INK,
-    LINE,
-    MUTED,
-    ORANGE,
-    OUTCOME_STYLES,
-    PURPLE,
-    SLOT_STYLES,
-    THEMES,
-    StatusStyle,
-    Theme,
-)
-
-__all__ = [
-    "BLUE",
-    "BROWN",
-    "CURVES",
-    "INK",
-    "LINE",
-    "MUTED",
-    "ORANGE",
-    "OUTCOME_STYLES",
-    "PURPLE",
-    "SLOT_STYLES",
-    "THEMES",
-    "StatusStyle",
-    "Theme",
-    "sanitise_legend_label",
-    "sanitise_text",
-]
+from backupkit.plots.themes import INK, MUTED, THEMES, Theme
 
 Floats = npt.NDArray[np.float64]
 

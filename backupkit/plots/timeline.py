@@ -13,7 +13,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from backupkit.plots import style, time_axis
+from backupkit.plots import style, themes, time_axis
 from backupkit.plots.density import draw_density, encode_outcomes
 from backupkit.plots.running import draw_running_jobs, find_running_jobs, find_shown_end
 from backupkit.plots.sources import Source, check_columns, find_assessment
@@ -225,7 +225,7 @@ def _find_newest_times(jobs: pd.DataFrame, slots: pd.DataFrame) -> pd.Timestamp:
 
 
 def _draw_slots(
-    ax: Axes, slots: pd.DataFrame, drawn_names: list[str], active_theme: style.Theme
+    ax: Axes, slots: pd.DataFrame, drawn_names: list[str], active_theme: themes.Theme
 ) -> list[Line2D]:
     rows = _find_rows(slots, drawn_names)
     if not (rows >= 0).any():
@@ -254,7 +254,7 @@ def explain_blank_row(state: str | None) -> str:
 
 
 def _explain_blank_rows(
-    ax: Axes, names: dict[int, str], states: pd.Series | None, active_theme: style.Theme
+    ax: Axes, names: dict[int, str], states: pd.Series | None, active_theme: themes.Theme
 ) -> None:
     """Write into each row without a job or an expected run why it is empty."""
     for row, name in sorted(names.items()):
@@ -271,7 +271,7 @@ def _explain_blank_rows(
 
 
 def _draw_bars(
-    ax: Axes, jobs: pd.DataFrame, rows: Rows, *, now: pd.Timestamp, active_theme: style.Theme
+    ax: Axes, jobs: pd.DataFrame, rows: Rows, *, now: pd.Timestamp, active_theme: themes.Theme
 ) -> list[Patch]:
     codes = encode_outcomes(jobs)
     return [
@@ -283,7 +283,7 @@ def _draw_bars(
             now=now,
             active_theme=active_theme,
         )
-        for code, outcome in enumerate(style.OUTCOME_STYLES)
+        for code, outcome in enumerate(themes.OUTCOME_STYLES)
         if (codes == code).any()
     ]
 
@@ -295,9 +295,9 @@ def _draw_outcome(
     outcome: str,
     *,
     now: pd.Timestamp,
-    active_theme: style.Theme,
+    active_theme: themes.Theme,
 ) -> Patch:
-    status_style = style.OUTCOME_STYLES[outcome]
+    status_style = themes.OUTCOME_STYLES[outcome]
     colour = active_theme.of(status_style.colour)
     ends = time_axis.find_job_ends(jobs)
     running = ends.isna().to_numpy()

@@ -18,7 +18,7 @@ from backupkit.display.format import (
     time_ratio,
 )
 from backupkit.errors import SettingsError
-from backupkit.plots.style import OUTCOME_STYLES
+from backupkit.plots.themes import OUTCOME_STYLES
 from backupkit.reports.exports import format_messages
 from backupkit.reports.facts import Aged, ApplianceFacts, DataSource, JobRow, Link, Since
 from backupkit.reports.levels import describe_levels

@@ -22,6 +22,7 @@ from backupkit.tables import ASSESSED_JOBS
 from backupkit.widgets import view_html
 from backupkit.widgets.busy import BusySign, is_in_page, make_button
 from backupkit.widgets.explorer_data import ExplorerData
+from backupkit.widgets.explorer_layout import arrange, format_call
 from backupkit.widgets.figure import FigureWidget
 from backupkit.widgets.filters import Filters
 from backupkit.widgets.saving import choose_path, render_link
@@ -205,21 +206,18 @@ class Explorer:
         )
         self._back.disabled = True
         self._filters.bar.children = (*self._filters.bar.children, self._back)
-        row_layout = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
-        self.box = ipywidgets.VBox(
-            [
-                self._verdict,
-                self._filters.bar,
-                ipywidgets.HBox([*self._filters.chips, *buttons], layout=row_layout),
-                self._filters.panel,
-                self._filters.active,
+        self.box = arrange(
+            self._filters,
+            buttons,
+            above=self._verdict,
+            below=[
                 self._message,
                 self._error,
                 self._busy.box,
                 self._stack,
                 ipywidgets.HTML(render_hiding_style(self._still_class)),
                 self._theme_listener.widget,
-            ]
+            ],
         )
 
     def _on_theme(self, dark: bool) -> None:  # noqa: FBT001 # a trait's value
@@ -386,11 +384,8 @@ class Explorer:
         >>> print(explorer.code())
         bk.widgets.explore(history, policy, now='2026-11-23T23:30:00+00:00', outcomes=('failure',))
         """
-        now = [] if self._data.at is None else [f"now='{self._data.at.isoformat()}'"]
-        tab = [] if self.tab == self._tabs[0].name else [f"tab={self.tab!r}"]
-        tables = [f"tables={self.tables!r}"] if self.tables else []
-        texts = ["history", "policy", *now, *tab, *tables, *self.value.format_arguments()]
-        return f"bk.widgets.explore({', '.join(texts)})"
+        tab = None if self.tab == self._tabs[0].name else self.tab
+        return format_call(self.value, at=self._data.at, tab=tab, tables=self.tables)
 
     def _ipython_display_(self) -> None:
         """Display the widget, and a still picture that is visible only where the widget is not."""

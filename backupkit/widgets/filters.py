@@ -9,7 +9,7 @@ import ipywidgets
 import pandas as pd
 
 from backupkit.display.format import format_timestamp, sanitise
-from backupkit.plots.style import OUTCOME_STYLES
+from backupkit.plots.themes import OUTCOME_STYLES
 from backupkit.tables import STATES
 from backupkit.widgets.explorer_data import ExplorerData
 from backupkit.widgets.selection import Selection

@@ -11,7 +11,7 @@ import pandas as pd
 import traitlets
 
 from backupkit.errors import one_line
-from backupkit.plots import style
+from backupkit.plots import themes
 from backupkit.plots.running import RunningJob, find_shown_end
 
 __all__ = ["RunCanvas", "encode_runs"]
@@ -129,7 +129,7 @@ def encode_runs(
     >>> runs["labels"], runs["progress"], runs["styles"][runs["outcomes"][0]]["word"]
     (['a'], b'\xff', 'failed')
     """
-    names = list(style.OUTCOME_STYLES)
+    names = list(themes.OUTCOME_STYLES)
     return {
         "rows": _find_rows(jobs, rows).tobytes(),
         "starts": _to_milliseconds(jobs["start_time"]).tobytes(),
@@ -162,7 +162,7 @@ def encode_runs(
                 "rank": _RANKS.index(name),
                 "height": _HEIGHTS.get(name, _OTHER_HEIGHT),
             }
-            for name, one in style.OUTCOME_STYLES.items()
+            for name, one in themes.OUTCOME_STYLES.items()
         ],
         "themes": {
             name: {
@@ -170,9 +170,9 @@ def encode_runs(
                 "ink": theme.ink,
                 "muted": theme.muted,
                 "line": theme.line,
-                **{key: theme.of(one.colour) for key, one in style.OUTCOME_STYLES.items()},
+                **{key: theme.of(one.colour) for key, one in themes.OUTCOME_STYLES.items()},
             }
-            for name, theme in style.THEMES.items()
+            for name, theme in themes.THEMES.items()
         },
     }
 

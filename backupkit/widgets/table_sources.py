@@ -16,7 +16,7 @@ from backupkit.display.format import (
     format_timestamp,
     sanitise,
 )
-from backupkit.plots.style import OUTCOME_STYLES
+from backupkit.plots.themes import OUTCOME_STYLES
 from backupkit.reports.appliances import build_job_row, build_since
 from backupkit.reports.facts import Example
 from backupkit.tables import OUTCOMES, STATES_BY_SEVERITY

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from backupkit import plots
-from backupkit.plots.style import sanitise_text
+from backupkit.plots.fonts import sanitise_text
 from backupkit.tables import OUTCOMES
 from backupkit.widgets import view_html
 from backupkit.widgets.assessment_index import Positions

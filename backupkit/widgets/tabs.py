@@ -7,8 +7,8 @@ import ipywidgets
 import pandas as pd
 
 from backupkit import plots
+from backupkit.plots.fonts import sanitise_text
 from backupkit.plots.picture import to_timestamp
-from backupkit.plots.style import sanitise_text
 from backupkit.widgets import view_html
 from backupkit.widgets.figure import FigureWidget
 from backupkit.widgets.run_timeline import RunTimeline

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 
-from backupkit.plots import durations, style
+from backupkit.plots import durations, themes
 from backupkit.tables import ANOMALIES, JOBS
 from tests.builders import frame
 
@@ -87,8 +87,8 @@ class TestFew:
         """The failures of a single appliance have the colour of failures."""
         ax = durations(jobs(("a", "success", 20), ("a", "failure", 5)))
         good, bad = ax.lines
-        assert good.get_color() == style.BLUE
-        assert bad.get_color() == style.ORANGE
+        assert good.get_color() == themes.BLUE
+        assert bad.get_color() == themes.ORANGE
 
     def test_unusual_ones_are_ringed(self) -> None:
         """A job with an unusual duration has a ring."""

@@ -14,7 +14,7 @@ from matplotlib.text import Text
 
 from backupkit import plots
 from backupkit.plots.picture import render_svg
-from backupkit.plots.style import THEMES
+from backupkit.plots.themes import THEMES
 from backupkit.tables import FAILURE_PARTS, FAILURES, INTERVALS, JOBS, SLOTS
 from tests import builders
 

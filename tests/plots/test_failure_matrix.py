@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgb
 
 from backupkit.errors import SettingsError
 from backupkit.plots import failure_matrix
-from backupkit.plots.style import THEMES
+from backupkit.plots.themes import THEMES
 from backupkit.tables import FAILURE_PARTS, FAILURES
 from tests.builders import assess_week
 

@@ -8,8 +8,8 @@ from matplotlib.font_manager import findfont, fontManager
 from matplotlib.ft2font import FT2Font
 
 from backupkit.plots import fonts, timeline
+from backupkit.plots.fonts import sanitise_text
 from backupkit.plots.picture import render_png
-from backupkit.plots.style import sanitise_text
 from backupkit.tables import JOBS
 
 MISSING = "\U000f1234"

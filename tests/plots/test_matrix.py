@@ -7,7 +7,7 @@ from matplotlib.dates import date2num
 
 from backupkit.plots import matrix
 from backupkit.plots.matrix import CELL_STYLES, nights
-from backupkit.plots.style import SLOT_STYLES
+from backupkit.plots.themes import SLOT_STYLES
 from backupkit.tables import INTERVALS, SLOT_STATES, SLOTS, STATES
 from tests.builders import frame
 

@@ -6,7 +6,7 @@ import matplotlib as mpl
 import pandas as pd
 import pytest
 
-from backupkit.plots import style, timeline
+from backupkit.plots import themes, timeline
 from backupkit.tables import JOBS
 from tests.colours import contrast
 
@@ -16,22 +16,22 @@ from tests.colours import contrast
     "colour",
     sorted(
         {
-            *(status_style.colour for status_style in style.OUTCOME_STYLES.values()),
-            *(status_style.colour for status_style in style.SLOT_STYLES.values()),
-            *style.CURVES,
+            *(status_style.colour for status_style in themes.OUTCOME_STYLES.values()),
+            *(status_style.colour for status_style in themes.SLOT_STYLES.values()),
+            *themes.CURVES,
         }
     ),
 )
 def test_colours_are_legible(colour: str, theme: str) -> None:
     """Every colour with a meaning has a contrast of at least 4.5 on its background."""
-    active_theme = style.THEMES[theme]
+    active_theme = themes.THEMES[theme]
     assert contrast(active_theme.of(colour), active_theme.paper) >= 4.5
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_text_is_legible(theme: str) -> None:
     """Every text has a contrast of at least 4.5 on its background."""
-    active_theme = style.THEMES[theme]
+    active_theme = themes.THEMES[theme]
     assert (
         min(
             contrast(active_theme.ink, active_theme.paper),

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 
 from backupkit.plots import timeline
 from backupkit.plots.picture import render_png
-from backupkit.plots.style import ORANGE, OUTCOME_STYLES
+from backupkit.plots.themes import ORANGE, OUTCOME_STYLES
 from backupkit.tables import ANOMALIES, JOBS, RUNNING, SLOTS
 
 NIGHT = pd.Timestamp("2026-11-08T01:00Z")

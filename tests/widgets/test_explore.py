@@ -18,7 +18,7 @@ import pytest
 
 import backupkit
 from backupkit import Assessment, tables
-from backupkit.plots.style import THEMES
+from backupkit.plots.themes import THEMES
 from backupkit.policy import Member, Policy
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES
 from backupkit.widgets import Explorer, Selection, explore

@@ -60,7 +60,9 @@ class Output:
             return
         given = [name for name, value in page_options.items() if value]
         if self.pack is not None and (self.kind != "html" or self.out is not None):
-            given.insert(0, "--pack excludes --format and --out, and")
+            raise SettingsError("--pack excludes --format and --out: it has the page and its data.")
+        if self.pack is not None and str(self.pack) == STDOUT:
+            raise SettingsError("--pack needs a file; for example: --pack evidence.zip")
         if given:
             needs = "needs the page" if self.pack is not None else "needs --format html"
             raise SettingsError(f"{given[0]} {needs} and a file, as --out report.html.")
