@@ -103,7 +103,7 @@ class TestFeasible:
         assert row[1:] == (
             "rpo-infeasible",
             "error",
-            "up to 72 h between runs, but RPO + grace are 26 h",
+            "up to 3 d between runs, but RPO + grace are 26 h",
         )
         assert check({"days": days}, policy=Policy(rpo="70h")) == []
 
