@@ -86,6 +86,8 @@ class GroupedScheduling(LoadScopeScheduling):  # type: ignore[misc] # xdist is n
             "tests/test_postgres_killed.py",  # a PostgreSQL server that may be killed
             "tests/test_postgres_server.py",
             "tests/test_durability.py",  # a trace of system calls
+            "tests/test_release.py",  # an archive of all wheels
+            "tests/test_site.py",  # the documentation
         )
         return next((scope for scope in shared if nodeid.startswith(scope)), nodeid)
 

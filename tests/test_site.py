@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 import typer
+from playwright.sync_api import Browser
 
 import backupkit as bk
 from backupkit import plots
 from backupkit.cli import COMMANDS, build_app
-from tests.chromium import MARKS, Watched, launched
+from tests.chromium import MARKS, Watched
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -111,15 +112,15 @@ def test_generated_pages(site: Path) -> None:
 
 @pytest.mark.browser
 @MARKS[1]
-def test_in_a_browser(site: Path) -> None:
+def test_in_a_browser(site: Path, browser: Browser) -> None:
     """Pages open from a folder, search finds, and nothing is requested from elsewhere."""
-    with launched() as browser:
-        page = browser.new_page(viewport={"width": 390, "height": 844})
-        watched = Watched(page)
-        for name in (*PAGES, "docs/reference/generated/backupkit.evaluate"):
-            page.goto((site / f"{name}.html").as_uri())
-            assert page.locator("h1").first.is_visible()
-            assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        page.goto((site / "search.html").as_uri() + "?q=breach")
-        page.locator("#search-results li a").first.wait_for()
-        assert watched.abroad == []
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    watched = Watched(page)
+    for name in (*PAGES, "docs/reference/generated/backupkit.evaluate"):
+        page.goto((site / f"{name}.html").as_uri())
+        assert page.locator("h1").first.is_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.goto((site / "search.html").as_uri() + "?q=breach")
+    page.locator("#search-results li a").first.wait_for()
+    assert watched.abroad == []
+    page.close()
