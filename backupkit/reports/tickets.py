@@ -128,7 +128,7 @@ def _list_sentences(summary: Summary) -> list[tuple[str, str]]:
         names = ", ".join(link.name for link in never.links[:_MAX_NAMES])
         more = never.total - _MAX_NAMES
         sentences.append(("Never backed up", f"{names} and {more:,} more" if more > 0 else names))
-    if summary.changes:
+    if summary.changes and not summary.changes.is_empty:
         since = format_timestamp(summary.changes.since, "UTC")
         sentences.append((f"Since {since}", summary.changes.sentence))
     if summary.next_steps_note:
