@@ -68,6 +68,7 @@ def apply_style(theme: str = "light") -> Iterator[Theme]:
 
     Examples
     --------
+    >>> from backupkit.plots.themes import BLUE
     >>> with apply_style("dark"):
     ...     mpl.rcParams["axes.spines.top"], mpl.rcParams["figure.facecolor"]
     (False, '#1b1f23')
