@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backupkit import Fleet, Policy
+from backupkit import Fleet, History, Policy
 from backupkit.cli import main
 from backupkit.inventory import read_example
 
@@ -62,6 +62,29 @@ def test_never_overwrites(capsys: pytest.CaptureFixture[str]) -> None:
     assert Path("fleet.toml").read_text() == "# mine"
     assert main(["init", "vc-1.test", "--force"]) == 0
     assert len(Fleet.load("fleet.toml")) == 1
+
+
+def test_force_keeps_a_history(capsys: pytest.CaptureFixture[str]) -> None:
+    """--force replaces texts alone, also UTF-16 ones; link and permissions stay."""
+    history = Path("history.db")
+    History(history).check_writable()
+    before = history.read_bytes()
+    assert main(["init", "vc-1.test", "--force", "-o", "history.db"]) == 1
+    assert "history.db is no text file, and stays as it is." in capsys.readouterr().err
+    assert history.read_bytes() == before
+    Path("real.toml").write_text("# mine", encoding="utf-16")
+    Path("real.toml").chmod(0o640)
+    Path("fleet.toml").symlink_to("real.toml")
+    assert main(["init", "vc-1.test", "--force"]) == 0
+    assert len(Fleet.load("real.toml")) == 1
+    assert (Path("fleet.toml").is_symlink(), Path("real.toml").stat().st_mode & 0o777) == (
+        True,
+        0o640,
+    )
+    assert main(["init", "vc-1.test", "--force", "-o", "new.toml"]) == 0
+    assert main(["init", "vc-1.test", "--force", "-o", "real.toml/x"]) == 1
+    assert "cannot be written: Not a directory." in capsys.readouterr().err
+    assert not [path for path in Path().iterdir() if path.suffix == ".part"]
 
 
 def test_files_and_options(capsys: pytest.CaptureFixture[str]) -> None:

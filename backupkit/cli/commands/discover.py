@@ -1,8 +1,6 @@
 """Command ``backupkit discover``: vCenters of the SSO domain that fleet.toml does not have."""
 
-import os
 import shlex
-import shutil
 import sys
 import tomllib
 from collections.abc import Sequence
@@ -22,8 +20,9 @@ from backupkit.cli.options import (
     print_json,
     read_limit_options,
 )
+from backupkit.cli.outputs import replace_text
 from backupkit.cli.selection import join_first_names
-from backupkit.errors import BackupkitError, OutputError, SettingsError, one_line
+from backupkit.errors import BackupkitError, SettingsError, one_line
 
 if TYPE_CHECKING:
     from backupkit.diagnostics import Discovery
@@ -223,15 +222,7 @@ def _add(path: Path, fleet: "Fleet", found: "Discovery") -> list[str]:
     hosts = name_hosts(new, taken=[appliance.name for appliance in fleet.appliances])
     text = add_appliances(decode_text(path.read_bytes()), hosts, source=str(path))
     Fleet.load(SettingsFile(path, tomllib.loads(text)))  # before the file is changed
-    target = path.resolve()  # a link stays one
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(text.encode())
-        shutil.copymode(target, temporary)
-        temporary.replace(target)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(f"{path}: cannot be written: {error.strerror}.") from error
+    replace_text(path, text)
     return [str(host.name) for host in hosts]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, TypeVar
 import typer
 
 from backupkit.cli.options import echo
+from backupkit.cli.outputs import replace_text
 from backupkit.errors import OutputError, SettingsError, one_line
 
 if TYPE_CHECKING:
@@ -266,8 +267,11 @@ def _name_place(build: Callable[[], T], place: str) -> T:
 
 
 def _write(path: Path, text: str, *, force: bool) -> None:
+    if force:
+        replace_text(path, text)
+        return
     try:
-        with path.open("w" if force else "x", encoding="utf-8", newline="\n") as file:
+        with path.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
     except OSError as error:
         raise OutputError(
