@@ -102,9 +102,9 @@ def resolve_host(host: str) -> frozenset[str]:
 
 def _split(host: str) -> tuple[str, str]:
     """Return name and port of a host, the port empty if there is none."""
-    whole = parse_host(host).casefold()
-    name = split_port(whole)
-    return name, whole.rpartition(":")[2] if whole not in {name, f"[{name}]"} else ""
+    address = parse_host(host).casefold()
+    name = split_port(address)
+    return name, address.rpartition(":")[2] if address not in {name, f"[{name}]"} else ""
 
 
 def _are_same(node: tuple[str, str], appliance: tuple[str, str]) -> bool:

@@ -98,11 +98,11 @@ def _list_next_steps(
     for label, row in iterate_rows(listed):
         name = str(label)
         cause, step = (sanitise(text, limit=400) for text in found.get(name, ("", "")))
-        whole = advice.advise_breach(
+        advised = advice.advise_breach(
             row, schedules[schedules["appliance"] == name], f"{cause} {step}".strip()
         )
-        is_about_cause = bool(cause) and whole.startswith(cause)
+        is_about_cause = bool(cause) and advised.startswith(cause)
         steps[name] = advice.shorten_repeated(
-            whole, cause if is_about_cause else "", links[name].name, first_names
+            advised, cause if is_about_cause else "", links[name].name, first_names
         )
     return steps

@@ -57,21 +57,21 @@ def build_pack(contents: Mapping[str, Content], *, key: Path | None = None) -> b
     >>> pack == build_pack({"a.txt": b"first", "b.txt": b"second"})
     True
     """
-    whole = {name: _join(content) for name, content in sorted(contents.items())}
+    files = {name: _join(content) for name, content in sorted(contents.items())}
     sums = "".join(
-        f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in whole.items()
+        f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items()
     ).encode()
-    whole[SUMS] = sums
+    files[SUMS] = sums
     if key is not None:
-        whole[SIGNATURE] = sign(sums, key)
+        files[SIGNATURE] = sign(sums, key)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-        for name in sorted(whole):
+        for name in sorted(files):
             info = zipfile.ZipInfo(name, _FIRST_DATE)
             info.create_system = _UNIX
             info.external_attr = _READABLE
             info.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(info, whole[name])
+            archive.writestr(info, files[name])
     return buffer.getvalue()
 
 
