@@ -21,6 +21,12 @@ ROOT = Path(__file__).parent.parent
 ARTEFACTS = ROOT / "artefacts"
 CHROMIUM = shutil.which("chromium")
 
+COUNT_LOST_FOCUS = (
+    "() => { window.lost = 0; document.addEventListener("
+    "'focusout', event => { lost += event.relatedTarget === null; }); }"
+)
+"""Script after which `lost` counts how often nothing in the page has the focus any more."""
+
 MARKS = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium: apt install chromium"),

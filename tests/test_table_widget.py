@@ -14,7 +14,7 @@ from backupkit import History, Policy
 from backupkit.policy import Member
 from backupkit.widgets import Explorer, Selection
 from backupkit.widgets.explorer_data import ExplorerData
-from tests.chromium import MARKS, ROOT, Watched
+from tests.chromium import COUNT_LOST_FOCUS, MARKS, ROOT, Watched
 
 pytestmark = MARKS
 
@@ -206,7 +206,9 @@ def test_filter(shown: Shown) -> None:
 def test_row_filters_the_figures(shown: Shown) -> None:
     """A click on a row selects its appliance in all tabs, and the row is marked as selected."""
     shown.page.get_by_role("row").filter(has_text="vc-ham-03").click(position={"x": 300, "y": 8})
+    shown.page.evaluate(COUNT_LOST_FOCUS)
     shown.run()
+    assert shown.page.evaluate("lost") == 0
     explorer = shown.explorer
     assert explorer.value.appliances == ("vc-ham-03",)
     assert set(explorer.jobs["appliance"]) == {"vc-ham-03"}

@@ -39,37 +39,43 @@ function render({ model, el }) {
   show();
 
   // a button over each name: one stop of the Tab key, then the arrow keys
+  const build = (index) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.tabIndex = index === 0 ? 0 : -1;
+    button.addEventListener("click", () => model.send({ kind: "row", row: index }));
+    button.addEventListener("pointerenter", () => (button.style.background = "rgba(0, 114, 178, 0.14)"));
+    button.addEventListener("pointerleave", () => paint(button));
+    return button;
+  };
+  const paint = (button) => {
+    const chosen = button.getAttribute("aria-pressed") === "true";
+    button.style.background = chosen ? "rgba(0, 114, 178, 0.22)" : "none";
+  };
+  // buttons are kept and the focus moves before one goes: the page never loses it
   const list = () => {
+    const rows = model.get("rows");
     const focused = [...names.children].indexOf(document.activeElement);
     names.setAttribute("aria-label", model.get("alt"));
-    names.replaceChildren(
-      ...model.get("rows").map(([name, top, height, chosen], index) => {
-        const button = document.createElement("button");
-        button.type = "button";
-        button.tabIndex = index === 0 ? 0 : -1;
-        button.title = name;
-        button.setAttribute("aria-label", name);
-        button.setAttribute("aria-pressed", String(chosen));
-        button.style.cssText =
-          "position: absolute; left: 0; padding: 0; border: 0; border-radius: 3px; cursor: pointer;" +
-          ` background: ${chosen ? "rgba(0, 114, 178, 0.22)" : "none"};` +
-          ` top: ${100 * top}%; height: ${100 * height}%; width: ${100 * model.get("edge")}%;`;
-        button.addEventListener("click", () => model.send({ kind: "row", row: index }));
-        button.addEventListener("pointerenter", () => (button.style.background = "rgba(0, 114, 178, 0.14)"));
-        button.addEventListener(
-          "pointerleave",
-          () => (button.style.background = chosen ? "rgba(0, 114, 178, 0.22)" : "none"),
-        );
-        return button;
-      }),
-    );
-    if (focused >= 0) focus(Math.min(focused, names.children.length - 1));
+    for (let index = names.children.length; index < rows.length; index += 1) names.append(build(index));
+    rows.forEach(([name, top, height, chosen], index) => {
+      const button = names.children[index];
+      button.title = name;
+      button.setAttribute("aria-label", name);
+      button.setAttribute("aria-pressed", String(chosen));
+      button.style.cssText =
+        "position: absolute; left: 0; padding: 0; border: 0; border-radius: 3px; cursor: pointer;" +
+        ` top: ${100 * top}%; height: ${100 * height}%; width: ${100 * model.get("edge")}%;`;
+      paint(button);
+    });
+    focus(Math.min(Math.max(focused, 0), rows.length - 1), focused >= 0);
+    while (names.children.length > rows.length) names.lastChild.remove();
   };
-  const focus = (index) => {
+  const focus = (index, isWanted = true) => {
     const next = names.children[index];
     if (!next) return;
     for (const button of names.children) button.tabIndex = button === next ? 0 : -1;
-    next.focus({ preventScroll: true });
+    if (isWanted) next.focus({ preventScroll: true });
   };
   names.addEventListener("keydown", (event) => {
     const last = names.children.length - 1;

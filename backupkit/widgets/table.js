@@ -64,17 +64,22 @@ function render({ model, el }) {
     const head = model.get("head");
     const newShape = JSON.stringify(head.map(({ title, kind, options }) => [title, kind, options]));
     const focused = rows().indexOf(document.activeElement);
+    // the old rows go last, when the focus has moved to the new ones: the page never loses it
+    let old;
     if (newShape === shape) {
-      table.tBodies[0].replaceWith(fresh.tBodies[0]);
+      old = [table.tBodies[0]];
+      table.tBodies[0].before(fresh.tBodies[0]);
       table.caption.replaceWith(fresh.caption);
     } else {
+      old = [...place.childNodes];
       shape = newShape;
       table = fresh;
       buildHead(head);
-      place.replaceChildren(template.content);
+      place.append(template.content);
     }
     updateHead(head);
     updateRows(focused);
+    for (const node of old) node.remove();
   }
 
   function buildHead(head) {

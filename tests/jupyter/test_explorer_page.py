@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.chromium import MARKS, ROOT, Watched
+from tests.chromium import COUNT_LOST_FOCUS, MARKS, ROOT, Watched
 from tests.jupyter.lab import Lab, Notebook
 
 pytestmark = MARKS
@@ -19,6 +19,7 @@ SOURCE: Final = (
     "policy = bk.Policy.load('../data/fleet.example.toml')\n"
     "bk.widgets.explore('../data/history.db', policy, now='2026-11-23T23:30:00Z')"
 )
+PIXEL: Final = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
 MAX_STOPS: Final = 60
 """Stops of the Tab key after which a walk is given up."""
 
@@ -118,8 +119,9 @@ def test_by_keyboard(notebook: Notebook, explorer: Locator) -> None:
     walk_to(page, "vc-ham-03", key="ArrowDown")
     page.keyboard.press("Enter")
     expect(explorer.get_by_text("1 of 1 in scope breaches its RPO")).to_be_visible()
-    assert focused(page).startswith("vc-ham-03")
-    expect(explorer.get_by_role("button", name="vc-ham-03", pressed=True).first).to_be_visible()
+    row = explorer.get_by_role("button", name="vc-ham-03", pressed=True).first
+    expect(row).to_be_visible()
+    expect(row).to_be_focused()
     page.keyboard.press("Enter")  # again: no longer chosen
     expect(explorer.get_by_text("3 of 10 in scope breach their RPO")).to_be_visible()
     explorer.get_by_role("tab", name="Overview").focus()
@@ -185,6 +187,49 @@ def test_reopened(lab: Lab, notebooks: Path) -> None:
         again.shot("explorer-reopened")
 
 
+def render_picture(page: Page) -> None:
+    """Render an empty picture at #place; `seen` has what it reads and writes."""
+    script = (ROOT / "backupkit" / "widgets" / "picture.js").read_text(encoding="utf-8")
+    page.add_script_tag(
+        content=script.replace("export default { render };", "window.render = render;")
+    )
+    page.evaluate(
+        f"() => {{ const PIXEL = '{PIXEL}';"
+        " window.seen = {rows: [], src: PIXEL, dark: false}; window.changed = {};"
+        " window.model = { get: name => seen[name], set: (name, value) => seen[name] = value,"
+        " save_changes() {}, on: (names, act) => changed[names] = act, send() {} };"
+        " render({ model, el: document.getElementById('place') }); }"
+    )
+
+
+def test_focus_is_never_lost(browser: Browser) -> None:
+    """A row keeps the focus while the rows change; if it goes, the last one takes it over."""
+    page = browser.new_page()
+    page.set_content("<html><body><div id='place'></div></body></html>")
+    render_picture(page)
+    show = (
+        "names => { seen.rows = names.map((name, row) => [name, row / 9, 1 / 9, row === 0]);"
+        " changed['change:rows'](); }"
+    )
+    page.evaluate(show, ["vc-1", "vc-2", "vc-3", "vc-4"])
+    page.get_by_role("button", name="vc-3").focus()
+    page.evaluate(COUNT_LOST_FOCUS)
+    for names, focused in [
+        (["vc-1", "vc-2", "vc-3"], "vc-3"),
+        (["vc-3", "vc-1"], "vc-1"),
+        (["vc-3"], "vc-3"),
+        (["vc-1", "vc-3"], "vc-1"),
+    ]:
+        page.evaluate(show, names)
+        buttons = page.get_by_role("button")
+        assert [button.get_attribute("aria-label") for button in buttons.all()] == names
+        expect(page.get_by_role("button", name=focused)).to_be_focused()
+        expect(page.locator("button[tabindex='0']")).to_have_count(1)
+        expect(page.locator("button[aria-pressed=true]")).to_have_attribute("title", names[0])
+    assert page.evaluate("lost") == 0
+    page.close()
+
+
 @pytest.mark.parametrize(
     ("markup", "scheme", "dark"),
     [
@@ -205,19 +250,11 @@ def test_theme_of_the_host(
     browser: Browser, markup: str, scheme: Literal["light", "dark"], *, dark: bool
 ) -> None:
     """A picture follows the theme of JupyterLab, VS Code, Colab or the system, also later."""
-    script = (ROOT / "backupkit" / "widgets" / "picture.js").read_text(encoding="utf-8")
-    script = script.replace("export default { render };", "window.render = render;")
     with browser.new_context(color_scheme=scheme) as context:
         page = context.new_page()
         watched = Watched(page)
         page.set_content(f"{markup}<div id='place'></div></body></html>")
-        page.add_script_tag(content=script)
-        page.evaluate(
-            "() => { window.seen = {rows: [], src: '', dark: false};"
-            " window.model = { get: name => seen[name], set: (name, value) => seen[name] = value,"
-            " save_changes() {}, on() {}, send() {} };"
-            " render({ model, el: document.getElementById('place') }); }"
-        )
+        render_picture(page)
         assert page.evaluate("seen.dark") is dark
         page.evaluate("dark => { document.body.dataset.jpThemeLight = String(dark); }", dark)
         page.wait_for_function("dark => seen.dark !== dark", arg=dark)
