@@ -197,7 +197,7 @@ def send(
 def test(
     channels: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[CHANNEL]...", help="Names of channels.  [default: all]"),
+        typer.Argument(metavar="CHANNEL", help="Names of channels.  [default: all]"),
     ] = None,  # noqa: PT028 # a command, no test
     *,
     fleet: FleetOption = FLEET,  # noqa: PT028 # a command, no test
