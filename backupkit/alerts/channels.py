@@ -24,6 +24,7 @@ __all__ = ["Channel", "ChatChannel", "Heartbeat", "MailChannel", "SecretURL", "W
 
 SIGNATURE_HEADER: Final = "X-Backupkit-Signature"
 TOKEN_HEADER: Final = "X-Backupkit-Message"  # noqa: S105 # no secret
+IDEMPOTENCY_HEADER: Final = "Idempotency-Key"
 
 
 class Channel(Protocol):
@@ -113,7 +114,8 @@ class WebhookChannel:
 
     def send(self, digest: Digest) -> None:
         """Send a digest as JSON."""
-        headers = {TOKEN_HEADER: digest.token}
+        # the draft of the IETF has the key in quotation marks
+        headers = {TOKEN_HEADER: digest.token, IDEMPOTENCY_HEADER: f'"{digest.token}"'}
         if self.secret is not None:
             key = read_secret(self.secret, "secret", self.url.where)
             signature = hmac.new(key.encode(), digest.body, hashlib.sha256).hexdigest()
