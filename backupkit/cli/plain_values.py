@@ -75,7 +75,7 @@ def _process(
 
 def _is_plain(value: object, kind: object) -> bool:
     """Return whether a given value needs no converter, and cannot be wrong."""
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return kind in _LISTS
     if not isinstance(value, str):
         return False
