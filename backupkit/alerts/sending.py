@@ -1,7 +1,7 @@
 """One run of the alerts: decide, store, send. What is stored before sending is not sent twice."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -9,14 +9,14 @@ from typing import Final
 from backupkit.alerts.channels import Channel
 from backupkit.alerts.decisions import Decision, Facts, decide
 from backupkit.alerts.facts import find_facts
-from backupkit.alerts.messages import compose_digest
+from backupkit.alerts.messages import compose_digest, compose_test
 from backupkit.alerts.settings import AlertSettings
 from backupkit.assessment import Assessment
 from backupkit.errors import BackupkitError, DeliveryError
 from backupkit.history.alerts import AlertLog
 from backupkit.tables.alerts import Alert, AlertChange, ChannelState, Mute
 
-__all__ = ["AlertRun", "ping_heartbeat", "preview_alerts", "send_alerts"]
+__all__ = ["AlertRun", "ping_heartbeat", "preview_alerts", "send_alerts", "try_channels"]
 
 _FIRST_WAIT: Final = timedelta(minutes=5)
 _LONGEST_WAIT: Final = timedelta(hours=6)
@@ -149,6 +149,37 @@ def ping_heartbeat(settings: AlertSettings) -> str:
     except BackupkitError as error:
         return str(error)
     return ""
+
+
+def try_channels(channels: Iterable[Channel], *, now: datetime) -> dict[str, str]:
+    """Send a message that tests each channel, and return the errors.
+
+    Parameters
+    ----------
+    channels : iterable of Channel
+        The channels.
+    now : datetime
+        Time of the test [UTC].
+
+    Returns
+    -------
+    dict of str to str
+        The error of each channel by its name; "" if it accepted the message.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> try_channels(AlertSettings().channels, now=datetime(2026, 11, 9, tzinfo=UTC))
+    {}
+    """
+    errors = {}
+    for channel in channels:
+        errors[channel.name] = ""
+        try:
+            channel.send(compose_test(channel.name, now=now))
+        except BackupkitError as error:
+            errors[channel.name] = str(error)
+    return errors
 
 
 def _find_facts(assessment: Assessment, settings: AlertSettings) -> Facts:
