@@ -57,7 +57,7 @@ def to_times(column: pd.Series) -> Times:
     >>> to_times(pd.Series(pd.to_datetime(["2026-11-02T01:00Z", None])))
     array(['2026-11-02T01:00:00.000000', 'NaT'], dtype='datetime64[us]')
     """
-    naive: Times = column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy("datetime64[us]")
+    naive: Times = column.to_numpy("datetime64[us]")  # pandas converts to UTC here
     return naive
 
 
@@ -81,19 +81,15 @@ def to_instant(moment: pd.Timestamp) -> np.datetime64:
 def to_codes(appliance: pd.Series, index: pd.Index) -> Codes:
     """Return the position of each row's appliance in `index`, -1 if it is absent.
 
-    Equal adjacent values are searched once, because rows are mostly sorted by appliance.
-
     Examples
     --------
     >>> to_codes(pd.Series(["b", "c", None, "a"], dtype="str"), pd.Index(["a", "b"]))
     array([ 1, -1, -1,  0])
     """
-    runs = pc.run_end_encode(pa.chunked_array(pa.array(appliance.array, type=pa.large_string())))
-    encoded = runs.combine_chunks()
-    which, names = pd.factorize(pd.Series(encoded.values.to_pandas(), dtype="str"))  # noqa: PD011 # of pyarrow
-    positions = np.append(index.get_indexer(names), -1).astype(np.intp)[which]
-    ends = encoded.run_ends.to_numpy()
-    codes: Codes = np.repeat(positions, np.diff(ends, prepend=0))
+    names = pa.array(appliance.array, type=pa.large_string())
+    known = pa.array(index.astype("str"), type=pa.large_string())  # an empty one has any type
+    found = pc.index_in(names, value_set=known, skip_nulls=True).fill_null(-1)
+    codes: Codes = found.to_numpy(zero_copy_only=False).astype(np.intp)
     return codes
 
 

@@ -76,8 +76,10 @@ def ratio(numerator: pd.Series, denominator: pd.Series) -> pd.Series:
     >>> ratio(pd.Series([6, 0]), pd.Series([9, 0])).to_list()
     [0.6666666666666666, <NA>]
     """
-    share = numerator.astype("Float64") / denominator.where(denominator > 0).astype("Float64")
-    return share.astype("Float64")
+    above, below = (side.to_numpy("float64", na_value=np.nan) for side in (numerator, denominator))
+    has_share = (below > 0) & ~np.isnan(above)
+    shares = np.divide(above, below, out=np.zeros(len(above)), where=has_share)
+    return pd.Series(pd.arrays.FloatingArray(shares, ~has_share), index=numerator.index)
 
 
 def ratios(facts: pd.DataFrame) -> pd.DataFrame:

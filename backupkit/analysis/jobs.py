@@ -82,7 +82,8 @@ def deduplicate_jobs(jobs: pd.DataFrame) -> pd.DataFrame:
     if np.any((codes[1:] == codes[:-1]) & ~(start[1:] > start[:-1])):  # equal or missing starts
         by = ["appliance", "start_time", "job_id"]
         return jobs.sort_values(by, kind="stable", ignore_index=True)
-    return jobs.iloc[order].reset_index(drop=True)
+    is_sorted = np.all(order[1:] > order[:-1])
+    return (jobs if is_sorted else jobs.iloc[order]).reset_index(drop=True)
 
 
 def _has_duplicates(codes: Codes, job_ids: pd.Series) -> bool:

@@ -207,6 +207,14 @@ class _SortedTimes:
         positions = np.maximum(after - ranks, before)
         return times[np.where(positions < after, positions, -1)]
 
+    def find_newest_rows(self, chosen: Flags) -> Codes:
+        """Return the position of each appliance's newest chosen job."""
+        is_chosen = chosen[self.rows]
+        codes = self.codes[is_chosen]
+        is_last = np.append(codes[1:] != codes[:-1], np.True_)[: len(codes)]
+        newest: Codes = self.rows[is_chosen][is_last]
+        return newest
+
     def find_oldest(self, chosen: Flags) -> Times:
         """Return the earliest time of each appliance's chosen jobs."""
         return self.find_nth_newest(chosen, len(self.rows))
@@ -237,7 +245,10 @@ def _mark_needed_jobs(
     ended_by_end = ended_at <= last
 
     before = success & (ended_at < first)
-    before[before] = ~mark_local_jobs(jobs[before], hosts)
+    newest = [order.find_newest_rows(before) for order in (by_end, by_start)]
+    # only the newest ones count: mostly none of them is local
+    if mark_local_jobs(jobs.iloc[np.concatenate(newest)], hosts).any():
+        before[before] = ~mark_local_jobs(jobs[before], hosts)
     success_before = by_end.find_nth_newest(before, 1)
     slots = np.fmin(success_before, by_start.find_nth_newest(before, 1))
     slots = np.fmin(slots, first - np.timedelta64(RECENT)) - np.timedelta64(SLOT_MARGIN)

@@ -117,7 +117,8 @@ def target_concurrency(
     )
     writers = jobs["appliance"].iloc[rows[writing]].reset_index(drop=True)
     distinct = writers.groupby(codes[writing]).nunique().reindex(range(number), fill_value=0)
-    sent = np.where(ended[rows], codes, -1)
+    sent = np.full(len(jobs), -1)
+    sent[rows] = np.where(ended[rows], codes, -1)
     columns = {
         "target": pd.Series(targets, dtype="str"),
         "appliances": distinct,
@@ -127,8 +128,8 @@ def target_concurrency(
         "planned_peak": pd.Series(planned_peak),
         "planned_peak_at": to_utc_column(planned_peak_at),
         "busy_time": pd.Series(busy_time),
-        "bytes_sent": sum_sizes(sent, jobs["size"].iloc[rows], number=number),
-        "throughput": find_typical_throughput(jobs.iloc[rows], sent, number=number),
+        "bytes_sent": sum_sizes(sent, jobs["size"], number=number),
+        "throughput": find_typical_throughput(jobs, sent, number=number),
     }
     return LOADS.frame(columns).sort_values("peak", ascending=False, kind="stable")
 

@@ -212,7 +212,12 @@ def as_of(data: HistoryView, moment: pd.Timestamp) -> HistoryView:
         TOTALS.check(data.totals)
     return replace(
         data,
-        jobs=analysis.deduplicate_jobs(data.jobs[first_seen.isna() | (first_seen <= moment)]),
-        polls=data.polls[POLLS.check(data.polls)["polled_at"] <= moment],
-        schedules=data.schedules[seen_at.isna() | (seen_at <= moment)],
+        jobs=analysis.deduplicate_jobs(_select(data.jobs, ~(first_seen > moment))),
+        polls=_select(data.polls, POLLS.check(data.polls)["polled_at"] <= moment),
+        schedules=_select(data.schedules, ~(seen_at > moment)),
     )
+
+
+def _select(frame: pd.DataFrame, chosen: pd.Series) -> pd.DataFrame:
+    """Return the chosen rows; without a copy if they are all."""
+    return frame if chosen.all() else frame[chosen]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from backupkit import analysis
 from backupkit.assessment.context import EvaluationContext
-from backupkit.assessment.partial import PartialAssessment
+from backupkit.assessment.partial import PartialAssessment, drop_excluded_appliances
 from backupkit.assessment.prepared import find_without_schedule_api
 from backupkit.assessment.verdict import list_verdicts
 from backupkit.causes import Catalogue
@@ -184,9 +184,8 @@ class MergedFigures:
     @cached_property
     def _scoped_jobs(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The jobs that overlap the period, of appliances in scope, and what they say."""
-        jobs, resolved_policy = self._merge("explained_jobs"), self.context.resolved_policy
-        excluded = resolved_policy.index[resolved_policy["exclude"].notna()]
-        scoped = jobs[~jobs["appliance"].isin(excluded)]
+        jobs = self._merge("explained_jobs")
+        scoped = drop_excluded_appliances(jobs, self.context.resolved_policy)
         signatures = scoped[["signature", "message_id", "text", "chain", "cause_name"]]
         return scoped.drop(columns=signatures.columns), signatures
 

@@ -1,6 +1,7 @@
 """Clocks of appliances that were set: polls whose clock differences are not all the same."""
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from backupkit.tables.constants import TOLERATED_SKEW
@@ -57,14 +58,19 @@ def find_set_clocks(
     frozenset({'a'})
     """
     measured = list_measured_skews(polls)
-    by = "appliance"
-    samples = pd.concat(
-        [
-            measured.drop_duplicates(by),
-            measured[measured["polled_at"] <= start].drop_duplicates(by, keep="last"),
-            measured[measured["polled_at"] <= end].drop_duplicates(by, keep="last"),
-            measured.drop_duplicates(by, keep="last"),
-        ]
-    ).sort_values([by, "polled_at"], kind="stable")
-    jumps = samples.groupby(by)["clock_skew"].diff().abs() > TOLERATED_SKEW
-    return frozenset(map(str, samples.loc[jumps, by].unique()))
+    if measured.empty:
+        return frozenset()
+    codes, names = pd.factorize(measured["appliance"])
+    skews = measured["clock_skew"].to_numpy()
+    first = np.flatnonzero(np.diff(codes, prepend=-1))
+    last = np.append(first[1:], len(codes)) - 1
+
+    def find_newest(until: pd.Timestamp) -> npt.NDArray[np.intp]:
+        """Return the newest row of each appliance up to a time, the first one if none is."""
+        is_before = (measured["polled_at"] <= until).to_numpy()
+        rows: npt.NDArray[np.intp] = first + np.add.reduceat(is_before, first, dtype=np.intp) - 1
+        return np.maximum(rows, first)
+
+    rows = np.stack([first, find_newest(start), find_newest(end), last])
+    jumps = np.abs(np.diff(skews[rows], axis=0)) > np.timedelta64(TOLERATED_SKEW)
+    return frozenset(map(str, names[jumps.any(axis=0)]))

@@ -93,14 +93,14 @@ def _convert(table: "Table", column: "Column", values: Sequence[Any] | pd.Series
         raise TableError(
             f"{table.name}: the values of {column.name!r} do not fit {column.dtype}: {error}."
         ) from error
-    # by position, because a filtered Series keeps its old labels
-    return series.reset_index(drop=True)
+    series.index = pd.RangeIndex(len(series))  # a filtered Series keeps its old labels
+    return series
 
 
 def conform_frame(table: "Table", frame: pd.DataFrame) -> pd.DataFrame:
     """Convert a frame to a contract; see `Table.conform`."""
     flat = frame.reset_index() if table.index and frame.index.name == table.index else frame
-    present = {name: flat[name].reset_index(drop=True) for name in table.names if name in flat}
+    present = {name: flat[name] for name in table.names if name in flat}
     return build_frame(table, present)
 
 

@@ -123,8 +123,9 @@ def list_was_read(polls: pd.DataFrame) -> pd.Series:
     >>> list_was_read(POLLS.frame(polls)).to_list()
     [False, True, <NA>]
     """
-    partial = polls["ok"].isna() & polls["jobs_unread"].gt(0).fillna(value=False)
-    return polls["ok"].astype("boolean").mask(partial, other=True)
+    ok, unread = polls["ok"].astype("boolean"), polls["jobs_unread"]
+    was_partial = ok.isna().to_numpy() & unread.gt(0).to_numpy(dtype=bool, na_value=False)
+    return ok.mask(was_partial, other=True)
 
 
 def jobs_from(observations: pd.DataFrame) -> pd.DataFrame:
