@@ -4,7 +4,7 @@ Exception tree::
 
     BackupkitError
     ├── SettingsError           wrong or missing entry of fleet.toml, or wrong argument
-    ├── CredentialError         password source without a password
+    ├── CredentialError         source without a password or another secret
     ├── TableError              frame that does not match its table in `backupkit.tables`
     ├── HistoryError            not a history, or it cannot be read or written
     │   └── HistoryLockedError  another run works with it
@@ -63,7 +63,7 @@ __all__ = [
 
 ADVICE: Final[Mapping[str, str]] = {
     "history_locked": "Try again when it has ended, or wait for it with --wait 10m.",
-    "credential": "Correct the password source in fleet.toml.",
+    "credential": "Correct the source of the secret in fleet.toml.",
     "unreachable": "Check that the appliance is on, that its name resolves, and that its HTTPS "
     "port can be reached from the collecting machine.",
     "certificate": "Compare the certificate with the one on the appliance. If it is the same, set "
@@ -151,7 +151,7 @@ class SettingsError(BackupkitError):
 
 
 class CredentialError(BackupkitError):
-    """Password source without a password."""
+    """Source without a password or another secret."""
 
     kind = "credential"
 

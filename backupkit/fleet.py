@@ -6,7 +6,7 @@ fleet.toml never contains a password. Passwords are read only when appliances ar
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -59,6 +59,9 @@ _HOST = re.compile(
 _LANGUAGE = r"(?:\*|[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8}){0,4})(?:; ?q=[01](?:\.[0-9]{1,3})?)?"
 _LANGUAGES = re.compile(rf"{_LANGUAGE}(?:, ?{_LANGUAGE}){{0,9}}")
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+_SECRETS: Final = {"password": "password", "token": "access token", "oauth": "client secret"}
+"""Word of the secret of each kind of login, for prompts and errors."""
+
 _EXAMPLES = LOGIN_EXAMPLES | {
     "name": 'name = "vc-ham-01"',
     "host": 'host = "vc-ham-01.example.com"',
@@ -165,10 +168,14 @@ class Appliance:
             object.__setattr__(self, "fingerprint", digits)
 
     def _check_login(self, where: str) -> None:
+        if self.login not in _SECRETS:
+            raise SettingsError(f'{where}: login must be "password", "token" or "oauth".')
         if (self.login == "oauth") != (self.provider is not None):
             raise SettingsError(f'{where}: login="oauth" needs a provider, and only that does.')
         if not self.user and self.login == "password":
             raise SettingsError(f"{where}: the user is empty; for example: {_EXAMPLES['user']}")
+        source = replace(self.password, secret=_SECRETS[self.login])
+        object.__setattr__(self, "password", source)
 
     @property
     def account(self) -> str:

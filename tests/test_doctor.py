@@ -411,7 +411,7 @@ class TestPassword:
         result, found, advice = check(replace(odd.appliance(), password=source))["password"]
         assert result == "failed"
         assert found.endswith("none cannot be read: No such file or directory")
-        assert advice == "Correct the password source in fleet.toml."
+        assert advice == "Name a readable file with the password on its first line."
 
     def test_sources(self, odd: OddServer, monkeypatch: pytest.MonkeyPatch) -> None:
         """Environment and keyring are reported by name."""

@@ -218,7 +218,7 @@ def _format_host_names(certificate: x509.Certificate | None) -> str:
 def check_password(context: CheckContext) -> Finding:
     """Check that the source has a password."""
     appliance, source = context.appliance, context.appliance.password
-    context.password = context.passwords.read(source, appliance.account)
+    context.password = context.passwords.read(source, appliance.account, stop=context.stop)
     origins = {
         "env": f"in the environment variable {source.place}",
         "file": f"in the file {source.place}",

@@ -155,7 +155,7 @@ class _Reader:
         try:
             with ApplianceClient(
                 appliance,
-                self._passwords.read(appliance.password, appliance.account),
+                self._passwords.read(appliance.password, appliance.account, stop=self.stop),
                 limits=self._limits.override(appliance.limits),
                 deadline=self._deadline,
                 stop=self.stop,
