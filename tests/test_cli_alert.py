@@ -201,6 +201,31 @@ class TestAnswers:
         assert (code, problem in err) == (1, True)
 
 
+class TestFilter:
+    """Channels that choose."""
+
+    def test_dry_run(self, office: Office, receiver: Receiver) -> None:
+        """A dry run names the channels of each change; what no channel chooses is not sent."""
+        office.configure(
+            f'[alert.webhook.tokyo]\nurl = "{receiver.url}"\n'
+            f'[alert.webhook.pager]\nurl = "{receiver.url}"\n'
+            '[alert.filter.tokyo]\nsites = ["Tokyo"]\n'
+            '[alert.filter.pager]\nmin_severity = "critical"\n'
+        )
+        lines = office.run("send", "--dry-run")[1].splitlines()
+        assert lines[0] == "Would be sent: 1, to tokyo, pager. Nothing was sent or stored."
+        assert "send to tokyo  opened: unknown:vc-1, because no message reported it yet" in lines
+        assert "not sent (not chosen)  opened: unknown:vc-2, because no channel chooses it" in lines
+        assert office.run("send") == (0, "Sent to tokyo: 1 change\n", "")
+        _, out, _ = office.run("send", "--json")
+        [other] = json.loads(out)["decisions"]
+        assert (other["key"], other["outcome"], other["channels"]) == (
+            "unknown:vc-2",
+            "not chosen",
+            [],
+        )
+
+
 class TestTest:
     """alert test."""
 

@@ -267,7 +267,8 @@ def _print_preview(
     names = ", ".join(channel.name for channel in settings.channels) or "no channel"
     echo(f"Would be sent: {number:,}, to {names}. Nothing was sent or stored.")
     for one in decisions:
-        verb = "send" if one.outcome == "send" else f"not sent ({one.outcome})"
+        to = f" to {', '.join(one.channels)}" if one.channels else ""
+        verb = f"send{to}" if one.outcome == "send" else f"not sent ({one.outcome})"
         echo(f"{verb}  {one.change}: {one.alert.key}, because {one.why}")
         echo(f"    {one.alert.detail}")
     for channel in state.channels:
@@ -365,6 +366,7 @@ def _build_decision(one: "Decision") -> dict[str, Any]:
         "key": one.alert.key,
         "change": one.change,
         "outcome": one.outcome,
+        "channels": list(one.channels),
         "why": one.why,
         "level": one.alert.level,
         "detail": one.alert.detail,
