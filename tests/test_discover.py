@@ -401,7 +401,7 @@ class TestCommand:
         assert "state the new fingerprint." in text
         port = odd.host.rpartition(":")[2]
         ca_bundle = ["--ca-bundle", str(odd.ca_bundle)]
-        assert "Name the appliance by that name." in find_advice(f"127.0.0.2:{port}", *ca_bundle)
+        assert "Name the appliance by that name." in find_advice(f"localhost:{port}", *ca_bundle)
         assert "Check the address and the port," in find_advice("127.0.0.1:1")
         assert "Check the spelling of the host," in find_advice("vc.invalid")
 
