@@ -392,16 +392,16 @@ class TestCommand:
 
         text = find_advice(odd.host)
         assert "as a PEM file and name the file: --ca-bundle ca.pem. Or, if the appliance" in text
-        pin = text.partition("trust it alone: --fingerprint ")[2].partition(".")[0]
+        pin = text.partition("trust it alone: --fingerprint ")[2][:71]
         trust = ["--fingerprint", pin]
         odd.respond("POST /api/session", b"{}", 401)
         assert "Check --user and its password." in find_advice(odd.host, *trust)
         text = find_advice(odd.host, "--fingerprint", "0" * 64)
         assert f"is not the one pinned by --fingerprint: it is {pin}." in text
-        assert "state the new fingerprint." in text
+        assert "state the new fingerprint" in text
         port = odd.host.rpartition(":")[2]
         ca_bundle = ["--ca-bundle", str(odd.ca_bundle)]
-        assert "Name the appliance by that name." in find_advice(f"localhost:{port}", *ca_bundle)
+        assert "Name the appliance by that name" in find_advice(f"localhost:{port}", *ca_bundle)
         assert "Check the address and the port," in find_advice("127.0.0.1:1")
         assert "Check the spelling of the host," in find_advice("vc.invalid")
 
