@@ -399,7 +399,7 @@ class TestPassword:
         assert findings["secret"] == (
             "failed",
             "the environment variable VCSA_PASSWORD is not set",
-            "Set it to the password.",
+            "Set VCSA_PASSWORD to the password.",
         )
         assert findings["certificate"][0] == "ok"
         assert findings["clock"][:2] == ("skipped", "needs the secret")

@@ -106,10 +106,10 @@ def discover(
     Examples
     --------
     >>> from backupkit.passwords import PasswordSource
-    >>> nowhere = PasswordSource("env", "NOT_SET_ANYWHERE")
+    >>> nowhere = PasswordSource("env", "NOT_SET")
     >>> off = Appliance(name="vc-1", host="127.0.0.1:1", user="u@v.local", password=nowhere)
     >>> discover([off]).unread
-    {'vc-1': 'the environment variable NOT_SET_ANYWHERE is not set. Set it to the password.'}
+    {'vc-1': 'the environment variable NOT_SET is not set. Set NOT_SET to the password.'}
     """
     limits = limits_of(fleet, limits)
     waiting = list(fleet)

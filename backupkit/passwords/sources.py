@@ -97,7 +97,7 @@ class PasswordSource:
             case "env":
                 password = os.environ.get(self.place, "")
                 problem = f"the environment variable {self.place} is not set"
-                advice = f"Set it to the {self.secret}."
+                advice = f"Set {self.place} to the {self.secret}."
             case "file":
                 password = self._read_file()
                 problem = f"the file {self.place} is empty"
