@@ -51,7 +51,13 @@ from backupkit.analysis.failures import (
 )
 from backupkit.analysis.feasibility import feasibility
 from backupkit.analysis.forecast import Forecasts, forecast_breach
-from backupkit.analysis.incidents import incident_figures, incidents, observed_time
+from backupkit.analysis.incidents import (
+    cut_incidents,
+    incident_figures,
+    incidents,
+    mean_restore_time,
+    observed_time,
+)
 from backupkit.analysis.jobs import (
     attempt_counts,
     correct_clock_skew,
@@ -131,6 +137,7 @@ __all__ = [
     "coverage",
     "coverage_ratio",
     "current_schedules",
+    "cut_incidents",
     "data_fingerprint",
     "deduplicate_jobs",
     "describe_jobs",
@@ -163,6 +170,7 @@ __all__ = [
     "lint",
     "local_backups",
     "mean_exposure",
+    "mean_restore_time",
     "message_of",
     "newest_local",
     "observed_time",
