@@ -194,7 +194,8 @@ def _judge_budget(
     missed, allowed = (rows["error_budget"][side] for side in ("numerator", "denominator"))
     if pd.isna(allowed) or not allowed > 0:
         return None, subject, ""
-    basis = f"{format_number(missed)} runs missed, {allowed:.4g} allowed in the period"
+    noun = "run" if missed == 1 else "runs"
+    basis = f"{format_number(missed)} {noun} missed, {allowed:.4g} allowed in the period"
     daily = rows["burn_rate_7d"]["numerator"] / (_WEEK / _DAY)
     days_left = (allowed - missed) / daily if daily else math.inf
     if missed > allowed:
