@@ -304,9 +304,9 @@ class TestFleets:
         collect(fleet)
         assert runs.read_text() == "run\n" * 2
         checks = doctor(fleet)
-        found = checks[checks["check"] == "password"]["found"].to_list()
+        found = checks[checks["check"] == "secret"]["found"].to_list()
         assert len(found) == 3
-        assert all(text.startswith(f"printed by {sys.executable}") for text in found)
+        assert all(text.startswith(f"password printed by {sys.executable}") for text in found)
         assert runs.read_text() == "run\n" * 3
         discover(fleet)
         assert runs.read_text() == "run\n" * 4

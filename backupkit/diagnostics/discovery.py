@@ -1,6 +1,7 @@
 """Discovery: the nodes of the SSO domains of a fleet, as its appliances list them."""
 
 import functools
+import re
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,17 +11,23 @@ from typing import Final
 
 from backupkit.client import ApplianceClient, Limits
 from backupkit.diagnostics.nodes import DomainNode, match_nodes, resolve_host
-from backupkit.errors import BackupkitError, NotFoundError, RightsError
+from backupkit.errors import BackupkitError, NotFoundError, RightsError, one_line
 from backupkit.fleet import Appliance, Fleet, limits_of
 from backupkit.passwords import PasswordCache
 from backupkit.wire import Node
 
-__all__ = ["Discovery", "discover", "explain"]
+__all__ = ["Discovery", "discover", "explain", "explain_missing_list"]
 
 MAX_WAVE: Final = 16
 """Maximum number of appliances that are asked at the same time."""
 
-_NO_NODES: Final = "versions before 6.7 U2 do not list the nodes of their SSO domain"
+_LAST_WITHOUT: Final = (6, 7)
+"""Version whose first updates do not list the nodes."""
+
+_NO_NODES: Final = "does not list the nodes of its SSO domain, which needs 6.7 Update 2 or later"
+_NO_NODES_ADVICE: Final = (
+    "Ask a newer vCenter of the same domain, or compare fleet.toml with the vSphere Client by hand."
+)
 _NO_RIGHT: Final = (
     "the user may not list the nodes of the SSO domain (it needs the privilege System.Read)"
 )
@@ -41,13 +48,15 @@ class Discovery:
         Names of appliances to compare with that were not asked and that no list has: they may be
         in another SSO domain.
     unread : dict of str to str
-        Names of appliances whose domain is unknown, each with the reason.
+        Names of appliances whose domain could not be read, each with the reason.
+    too_old : dict of str to str
+        Names of appliances whose version has no such list, each with the next step.
     asked : int
         Number of appliances that were asked.
 
     Examples
     --------
-    >>> found = Discovery((DomainNode("vc-2.test", "VCSA_EMBEDDED", None),), (), (), {}, 1)
+    >>> found = Discovery((DomainNode("vc-2.test", "VCSA_EMBEDDED", None),), (), (), {}, {}, 1)
     >>> [node.host for node in found.missing]
     ['vc-2.test']
     """
@@ -56,6 +65,7 @@ class Discovery:
     unlisted: tuple[str, ...]
     outside: tuple[str, ...]
     unread: dict[str, str]
+    too_old: dict[str, str]
     asked: int
 
     @property
@@ -110,6 +120,7 @@ def discover(
     nodes: dict[str, DomainNode] = {}
     unlisted: list[str] = []
     unread: dict[str, str] = {}
+    too_old: dict[str, str] = {}
     asked, size = 0, 1
     with ThreadPoolExecutor(max_workers=MAX_WAVE) as pool:
         try:
@@ -120,6 +131,9 @@ def discover(
                     asked += 1
                     if isinstance(answer, str):
                         unread[appliance.name] = answer
+                        continue
+                    if isinstance(answer, _TooOld):
+                        too_old[appliance.name] = answer.text
                         continue
                     own = match_nodes(answer, known, resolve)
                     for node in own:
@@ -136,21 +150,29 @@ def discover(
     return Discovery(
         tuple(nodes.values()),
         tuple(name for name in unlisted if name not in seen),
-        tuple(one.name for one in known if one.name not in {*seen, *unlisted, *unread}),
+        tuple(one.name for one in known if one.name not in {*seen, *unlisted, *unread, *too_old}),
         {name: reason for name, reason in unread.items() if name not in seen},
+        {name: text for name, text in too_old.items() if name not in seen},
         asked,
     )
 
 
+@dataclass(frozen=True)
+class _TooOld:
+    """Answer of an appliance whose version has no list of nodes."""
+
+    text: str
+
+
 class _Reader:
-    """Reads the nodes that appliances list; a password is typed once."""
+    """Reads the nodes that appliances list; a secret is typed once."""
 
     def __init__(self, limits: Limits, deadline: float) -> None:
         self.stop = threading.Event()
         self._limits, self._deadline = limits, deadline
         self._passwords = PasswordCache()
 
-    def read(self, appliance: Appliance) -> list[Node] | str:
+    def read(self, appliance: Appliance) -> list[Node] | str | _TooOld:
         """Return the nodes that an appliance lists, or why they could not be read."""
         try:
             with ApplianceClient(
@@ -160,10 +182,23 @@ class _Reader:
                 deadline=self._deadline,
                 stop=self.stop,
             ) as client:
-                nodes, errors = client.nodes()
+                try:
+                    nodes, errors = client.nodes()
+                except NotFoundError as error:
+                    reason = explain_missing_list(client, error)
+                    return _TooOld(f"{reason}. {_NO_NODES_ADVICE}")
         except BackupkitError as error:
             return explain(error)
         return next((error.text for error in errors.values()), "") or nodes
+
+
+def explain_missing_list(client: ApplianceClient, error: NotFoundError) -> str:
+    """Return that the version has no list of nodes; raise the error if that is not the reason."""
+    version = one_line(client.version(), limit=40)
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    if numbers is None or (int(numbers[1]), int(numbers[2])) > _LAST_WITHOUT:
+        raise error
+    return f"version {version} {_NO_NODES}"
 
 
 def explain(error: BackupkitError) -> str:
@@ -171,11 +206,9 @@ def explain(error: BackupkitError) -> str:
 
     Examples
     --------
-    >>> explain(NotFoundError("the appliance did not find the nodes (404)"))
-    'versions before 6.7 U2 do not list the nodes of their SSO domain (404)'
+    >>> explain(RightsError("the user may not read the nodes (403)")).rpartition(" ")[2]
+    '(403)'
     """
-    if isinstance(error, NotFoundError) and "login" not in error.problem:
-        return f"{_NO_NODES} (404)"
     if isinstance(error, RightsError):
         return f"{_NO_RIGHT} (403)"
     return error.text

@@ -94,7 +94,7 @@ def simulate(  # noqa: PLR0913 # one parameter per option
     return 0
 
 
-def _write_fleet(fleet: bk.simulator.SimulatedFleet, path: Path) -> None:
+def _write_fleet(fleet: "bk.simulator.SimulatedFleet", path: Path) -> None:
     try:
         fleet.write_fleet(path)
     except OSError as error:
