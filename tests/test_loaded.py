@@ -119,6 +119,7 @@ JUDGING = {
         "assessment",
         "causes",
         "fleet",
+        "inventory",
         "limits",
         "passwords",
         "policy",

@@ -52,6 +52,7 @@ from backupkit.analysis.failures import (
 from backupkit.analysis.feasibility import feasibility
 from backupkit.analysis.forecast import Forecasts, forecast_breach
 from backupkit.analysis.incidents import incident_figures, incidents, observed_time
+from backupkit.analysis.inventory import compare_inventory
 from backupkit.analysis.jobs import (
     attempt_counts,
     correct_clock_skew,
@@ -126,6 +127,7 @@ __all__ = [
     "choose_trend_steps",
     "clusters",
     "coming_breach",
+    "compare_inventory",
     "complete_schedules",
     "correct_clock_skew",
     "coverage",

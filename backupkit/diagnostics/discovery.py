@@ -2,17 +2,20 @@
 
 import functools
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
 from time import monotonic
 from typing import Final
 
 from backupkit.client import ApplianceClient, Limits
 from backupkit.diagnostics.nodes import DomainNode, match_nodes, resolve_host
-from backupkit.errors import BackupkitError, NotFoundError, RightsError
+from backupkit.errors import BackupkitError, NotFoundError, RightsError, one_line
 from backupkit.fleet import Appliance, Fleet, limits_of
 from backupkit.passwords import PasswordCache
+from backupkit.tables.domain_nodes import SeenNode
 from backupkit.wire import Node
 
 __all__ = ["Discovery", "discover", "explain"]
@@ -20,6 +23,7 @@ __all__ = ["Discovery", "discover", "explain"]
 MAX_WAVE: Final = 16
 """Maximum number of appliances that are asked at the same time."""
 
+_MAX_REASON: Final = 500  # characters
 _NO_NODES: Final = "versions before 6.7 U2 do not list the nodes of their SSO domain"
 _NO_RIGHT: Final = (
     "the user may not list the nodes of the SSO domain (it needs the privilege System.Read)"
@@ -44,6 +48,8 @@ class Discovery:
         Names of appliances whose domain is unknown, each with the reason.
     asked : int
         Number of appliances that were asked.
+    read : tuple of str
+        Names of appliances whose list was read.
 
     Examples
     --------
@@ -57,6 +63,49 @@ class Discovery:
     outside: tuple[str, ...]
     unread: dict[str, str]
     asked: int
+    read: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        lists: Mapping[str, Sequence[DomainNode]],
+        unread: Mapping[str, str],
+        known: Iterable[Appliance],
+    ) -> "Discovery":
+        """Combine the lists of some appliances, by name, and the reasons where one is unknown."""
+        nodes: dict[str, DomainNode] = {}
+        for node in chain.from_iterable(lists.values()):
+            nodes.setdefault(node.host.casefold(), node)
+        seen = {node.appliance for listed in lists.values() for node in listed}
+        unread_now = {name: reason for name, reason in unread.items() if name not in seen}
+        return cls(
+            tuple(nodes.values()),
+            tuple(name for name in lists if name not in seen),
+            tuple(one.name for one in known if one.name not in {*seen, *lists, *unread_now}),
+            unread_now,
+            len(lists) + len(unread),
+            tuple(lists),
+        )
+
+    def rows(self, seen_at: datetime) -> tuple[SeenNode, ...]:
+        """Return what `History.domain_nodes` stores, with the time of the discovery [UTC]."""
+        asked = dict.fromkeys(self.read, "") | self.unread
+        return (
+            *(
+                SeenNode(asked=name, seen_at=seen_at, error=one_line(reason, limit=_MAX_REASON))
+                for name, reason in asked.items()
+            ),
+            *(
+                SeenNode(
+                    asked=node.asked,
+                    host=node.host,
+                    type=node.type,
+                    appliance=node.appliance,
+                    seen_at=seen_at,
+                )
+                for node in self.nodes
+            ),
+        )
 
     @property
     def missing(self) -> tuple[DomainNode, ...]:
@@ -107,39 +156,27 @@ def discover(
         known = fleet.appliances if isinstance(fleet, Fleet) else waiting
     resolve = functools.cache(resolve_host)
     reader = _Reader(limits, monotonic() + limits.deadline)
-    nodes: dict[str, DomainNode] = {}
-    unlisted: list[str] = []
+    lists: dict[str, list[DomainNode]] = {}
     unread: dict[str, str] = {}
-    asked, size = 0, 1
+    size = 1
     with ThreadPoolExecutor(max_workers=MAX_WAVE) as pool:
         try:
             while waiting:
                 wave, waiting = waiting[:size], waiting[size:]
                 answers = pool.map(reader.read, wave)
                 for appliance, answer in zip(wave, answers, strict=True):
-                    asked += 1
+                    name = appliance.name
                     if isinstance(answer, str):
-                        unread[appliance.name] = answer
-                        continue
-                    own = match_nodes(answer, known, resolve)
-                    for node in own:
-                        nodes.setdefault(node.host.casefold(), node)
-                    if appliance.name not in {node.appliance for node in own}:
-                        unlisted.append(appliance.name)
-                seen = {node.appliance for node in nodes.values()}
+                        unread[name] = answer
+                    else:
+                        lists[name] = match_nodes(answer, known, resolve, asked=name)
+                seen = {node.appliance for listed in lists.values() for node in listed}
                 waiting = [one for one in waiting if one.name not in seen]
                 size = min(2 * size, MAX_WAVE)
         except BaseException:  # Ctrl-C, too
             reader.stop.set()
             raise
-    seen = {node.appliance for node in nodes.values()}
-    return Discovery(
-        tuple(nodes.values()),
-        tuple(name for name in unlisted if name not in seen),
-        tuple(one.name for one in known if one.name not in {*seen, *unlisted, *unread}),
-        {name: reason for name, reason in unread.items() if name not in seen},
-        asked,
-    )
+    return Discovery.of(lists, unread, known)
 
 
 class _Reader:
