@@ -309,7 +309,7 @@ class TestLayout:
                 "all => all.map(e => e.offsetTop)"
             )
             picture = shown.page.locator("#why figure").bounding_box()
-            text = shown.page.locator("#why .pair > div").bounding_box()
+            text = shown.page.locator("#why .pair > div").first.bounding_box()
             main = shown.page.locator("main").bounding_box()
         assert len(tops) == 4
         assert len(set(tops)) == 1
@@ -318,6 +318,65 @@ class TestLayout:
         assert main is not None
         assert text["x"] > picture["x"] + picture["width"]
         assert main["width"] >= 0.9 * width
+
+    def test_a_wide_screen_has_two_columns(
+        self, browser: Browser, reports: Mapping[str, Path]
+    ) -> None:
+        """On 1,920 pixels sections and causes are side by side, on 1,280 below each other."""
+        pairs = [("#forecast", "#load"), ("#sizes", "#lint"), ("#why figure", "#why .heat")]
+        for width in (1280, 1920):
+            with opened(browser, reports["sample"], width=width) as shown:
+                for left, right in pairs:
+                    boxes = [shown.page.locator(part).bounding_box() for part in (left, right)]
+                    assert boxes[0] is not None
+                    assert boxes[1] is not None
+                    is_beside = boxes[1]["x"] >= boxes[0]["x"] + boxes[0]["width"]
+                    assert is_beside == (width == 1920)
+
+    @pytest.mark.parametrize(("name", "limit"), [("sample", 13_000), ("large", 15_000)])
+    @pytest.mark.parametrize("scripts", [True, False])
+    def test_length_on_a_phone(
+        self,
+        browser: Browser,
+        reports: Mapping[str, Path],
+        name: str,
+        limit: int,
+        scripts: bool,  # noqa: FBT001 # a parameter of pytest
+    ) -> None:
+        """On a phone the page has a limited length, also without scripts."""
+        with opened(browser, reports[name], width=390, scripts=scripts) as shown:
+            height = shown.page.locator("main").evaluate("element => element.scrollHeight")
+            wide = shown.page.locator("html").evaluate("element => element.scrollWidth")
+        assert height < limit
+        assert wide == 390
+
+    def test_facts_open_on_demand_on_a_phone(
+        self, browser: Browser, reports: Mapping[str, Path]
+    ) -> None:
+        """Lists of facts are closed on a phone without scripts, else visible, also on paper."""
+        policy = "#method td:text-is('up to 1 h before its time')"
+        for width in (390, 1280):
+            with opened(browser, reports["sample"], width=width, scripts=False) as shown:
+                summary = shown.page.get_by_text("The policy", exact=True)
+                assert summary.is_visible() == (width == 390)
+                assert shown.page.locator(policy).is_visible() == (width == 1280)
+                assert printed(shown.page, policy)
+                if width == 390:
+                    summary.click()
+                    expect(shown.page.locator(policy)).to_be_visible()
+
+    def test_a_link_opens_the_list_on_a_phone(
+        self, browser: Browser, reports: Mapping[str, Path]
+    ) -> None:
+        """A link to an appliance opens the list of a large fleet, which is closed on a phone."""
+        with opened(browser, reports["large"], width=390) as shown:
+            rows = shown.page.locator(ROWS)
+            assert not rows.first.is_visible()
+            shown.page.locator("#act th a").last.click()
+            expect(shown.page.locator("tr:target")).to_be_in_viewport()
+            expect(shown.page.locator("#appliances").get_by_role("status")).to_have_text(
+                re.compile(f"of {LARGE} shown")
+            )
 
     @pytest.mark.parametrize("name", ["sample", "three-of-50", "large"])
     def test_nothing_is_cut_on_paper(

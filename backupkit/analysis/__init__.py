@@ -51,7 +51,13 @@ from backupkit.analysis.failures import (
 )
 from backupkit.analysis.feasibility import feasibility
 from backupkit.analysis.forecast import Forecasts, forecast_breach
-from backupkit.analysis.incidents import incident_figures, incidents, observed_time
+from backupkit.analysis.incidents import (
+    cut_incidents,
+    incident_figures,
+    incidents,
+    mean_restore_time,
+    observed_time,
+)
 from backupkit.analysis.inventory import compare_inventory
 from backupkit.analysis.jobs import (
     attempt_counts,
@@ -133,6 +139,7 @@ __all__ = [
     "coverage",
     "coverage_ratio",
     "current_schedules",
+    "cut_incidents",
     "data_fingerprint",
     "deduplicate_jobs",
     "describe_jobs",
@@ -165,6 +172,7 @@ __all__ = [
     "lint",
     "local_backups",
     "mean_exposure",
+    "mean_restore_time",
     "message_of",
     "newest_local",
     "observed_time",

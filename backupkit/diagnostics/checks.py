@@ -85,7 +85,7 @@ def doctor(
     >>> checks = doctor([off])
     >>> checks[checks["result"] == "failed"][["check", "found"]].values.tolist()
     [['connection', '127.0.0.1:1 refused the connection: no service listens there'],
-     ['password', 'the environment variable NOT_SET_ANYWHERE is not set']]
+     ['secret', 'the environment variable NOT_SET_ANYWHERE is not set']]
     """
     if known is None and isinstance(fleet, Fleet):
         known = fleet.appliances
@@ -152,11 +152,11 @@ def _list_nodes(
     domain_checks = checks[checks["check"] == DOMAIN_CHECK].set_index("appliance")["found"]
     lists = {one.appliance.name: one.nodes for one in contexts if one.nodes is not None}
     unread = {str(name): text for name, text in domain_checks.items() if name not in lists}
-    return Discovery.of(lists, unread, known)
+    return Discovery.of(lists, unread, {}, known=known)
 
 
 def _prompt_for_passwords(appliances: Sequence[Appliance]) -> PasswordCache:
-    """Prompt once for each password to be typed, before threads start; return all passwords."""
+    """Prompt once for each secret to be typed, before threads start; return all secrets."""
     sources = {
         (appliance.password, appliance.account)
         for appliance in appliances
@@ -213,13 +213,13 @@ _CHECKS: Final[tuple[tuple[str, tuple[str, ...], _Check], ...]] = (
     ("address", (), connection_checks.check_address),
     ("connection", ("address",), connection_checks.check_connection),
     ("certificate", ("connection",), connection_checks.check_certificate),
-    ("password", (), connection_checks.check_password),
-    ("log-in", ("certificate", "password"), connection_checks.check_login),
+    ("secret", (), connection_checks.check_secret),
+    ("log-in", ("certificate", "secret"), connection_checks.check_login),
     ("job list", ("log-in",), api_checks.check_job_list),
     ("job details", ("job list",), api_checks.check_job_details),
     ("schedule", ("log-in",), api_checks.check_schedule),
     ("version", ("log-in",), api_checks.check_version),
-    ("clock", ("certificate", "password"), api_checks.check_clock),
+    ("clock", ("certificate", "secret"), api_checks.check_clock),
     ("time zone", ("log-in",), api_checks.check_time_zone),
     (DOMAIN_CHECK, ("log-in",), domain_check.check_domain),
 )

@@ -1,4 +1,4 @@
-"""Connection checks of an appliance: address, connection, certificate, password, login."""
+"""Connection checks of an appliance: address, connection, certificate, secret, login."""
 
 import hashlib
 import socket
@@ -32,7 +32,7 @@ __all__ = [
     "check_certificate",
     "check_connection",
     "check_login",
-    "check_password",
+    "check_secret",
     "create_failed_finding",
 ]
 
@@ -216,10 +216,10 @@ def _format_host_names(certificate: x509.Certificate | None) -> str:
     return ""
 
 
-def check_password(context: CheckContext) -> Finding:
-    """Check that the source has a password."""
+def check_secret(context: CheckContext) -> Finding:
+    """Check that the source has the password, the access token or the client's secret."""
     appliance, source = context.appliance, context.appliance.password
-    context.password = context.passwords.read(source, appliance.account)
+    context.password = context.passwords.read(source, appliance.account, stop=context.stop)
     origins = {
         "env": f"in the environment variable {source.place}",
         "file": f"in the file {source.place}",
@@ -227,11 +227,10 @@ def check_password(context: CheckContext) -> Finding:
         "command": f"printed by {source.place}",
         "prompt": "typed",
     }
+    secret = source.secret
     if appliance.provider is not None:
-        secret = f"secret of the client {appliance.provider.client}, "
-    else:
-        secret = "" if appliance.login == "password" else "access token, "
-    return Finding("ok", f"{secret}{origins[source.kind]}")
+        secret += f" of {appliance.provider.client}"
+    return Finding("ok", f"{secret} {origins[source.kind]}")
 
 
 def check_login(context: CheckContext) -> Finding:

@@ -281,8 +281,9 @@ def backup(database: Database, target: Path) -> Path:
         _raise_if_exists(target, exists=os.path.lexists(target))
         copy.rename(target)
     except (OSError, sqlite3.Error) as error:
+        reason = getattr(error, "strerror", None) or str(error)  # without the temporary name
         raise HistoryError(
-            f"The history {database.uri} cannot be copied to {target}: {one_line(str(error))}. "
+            f"The history {database.uri} cannot be copied to {target}: {one_line(reason)}. "
             "Check the disk, or name another file; the history is unchanged."
         ) from error
     finally:

@@ -167,11 +167,12 @@ def _discover(hosts: Sequence["ListedHost"], answers: _Answers) -> list["ListedH
                 user=answers.user,
                 password=source,
                 ca_bundle=Path(answers.ca_bundle) if answers.ca_bundle else None,
+                options=("--user", "--password-from", "--ca-bundle"),
             )
             for host in hosts
         ]
     )
-    for name, reason in found.unread.items():
+    for name, reason in (found.unread | found.too_old).items():
         echo(
             f"{one_line(name)}: its SSO domain is unknown: {one_line(reason, limit=400)}", err=True
         )
