@@ -6,6 +6,7 @@ from typing import Final
 import pandas as pd
 from markupsafe import Markup
 
+from backupkit.assessment import describe_inventory
 from backupkit.assessment.verdict import choose_tone
 from backupkit.display import Cell, render_container, render_paragraph, table
 from backupkit.display.format import Ratio, sanitise
@@ -63,6 +64,7 @@ def render_verdict_bar(view: FilteredView) -> str:
         moment="now" if view.end == view.now else "at the end",
         coming=describe_coming_breaches(view.coming_breaches, view.end),
         causes=view.causes,
+        inventory=describe_inventory(view.index.assessment.inventory, view.now),
         figures=figures,
         policy=str(view.index.assessment.policy),
     )
