@@ -6,7 +6,7 @@ fleet.toml never contains a password. Passwords are read only when appliances ar
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -42,7 +42,7 @@ _COLUMNS: Final = {
     "Name": "",
     "Host": "",
     "User": "",
-    "Password from": "",
+    "Secret from": "",
     "Site": "",
     "Group": "",
     "Policy": "",
@@ -59,6 +59,9 @@ _HOST = re.compile(
 _LANGUAGE = r"(?:\*|[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8}){0,4})(?:; ?q=[01](?:\.[0-9]{1,3})?)?"
 _LANGUAGES = re.compile(rf"{_LANGUAGE}(?:, ?{_LANGUAGE}){{0,9}}")
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+_SECRETS: Final = {"password": "password", "token": "access token", "oauth": "client secret"}
+"""Word of the secret of each kind of login, for prompts and errors."""
+
 _EXAMPLES = LOGIN_EXAMPLES | {
     "name": 'name = "vc-ham-01"',
     "host": 'host = "vc-ham-01.example.com"',
@@ -113,6 +116,9 @@ class Appliance:
         Reason for exclusion from the SLA; the appliance is still polled and shown.
     limits : mapping, optional
         Fields of `backupkit.Limits` that are different for this appliance.
+    options : tuple of str
+        Options of a command that state it in place of fleet.toml, such as ``--user``; advice names
+        them.
     """
 
     name: str
@@ -131,6 +137,7 @@ class Appliance:
     enabled: bool = True
     exclude: str | None = None
     limits: Mapping[str, float | int] = field(default_factory=dict, hash=False)
+    options: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
         where = f'appliance "{one_line(self.name)}"'
@@ -165,10 +172,14 @@ class Appliance:
             object.__setattr__(self, "fingerprint", digits)
 
     def _check_login(self, where: str) -> None:
+        if self.login not in _SECRETS:
+            raise SettingsError(f'{where}: login must be "password", "token" or "oauth".')
         if (self.login == "oauth") != (self.provider is not None):
             raise SettingsError(f'{where}: login="oauth" needs a provider, and only that does.')
         if not self.user and self.login == "password":
             raise SettingsError(f"{where}: the user is empty; for example: {_EXAMPLES['user']}")
+        source = replace(self.password, secret=_SECRETS[self.login])
+        object.__setattr__(self, "password", source)
 
     @property
     def account(self) -> str:

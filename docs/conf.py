@@ -65,11 +65,19 @@ html_theme = "pydata_sphinx_theme"
 html_title = "backupkit"
 html_show_sourcelink = False
 html_extra_path = ["_static/root"]  # leads from the folder to the first page
+html_static_path = ["_static/style"]
+html_css_files = ["site.css"]
 html_copy_source = False
-html_sidebars = {"docs/index": [], "docs/tutorial": [], "docs/gallery": []}  # they have no subpages
+html_sidebars = {
+    # they have no subpages
+    "docs/index": [],
+    "docs/tutorial": [],
+    "docs/gallery": [],
+    "notebooks/*": [],  # their tables need the width
+}
 html_theme_options = {
     "show_prev_next": False,
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {"[!n]**": ["page-toc"]},  # all but notebooks
     "navbar_end": ["theme-switcher"],
     "footer_start": ["copyright"],
     "footer_end": [],

@@ -1,5 +1,6 @@
 """The report in chromium, with Playwright."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +11,8 @@ from typing import Any, Literal
 
 import html5lib
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from PIL import Image
+from playwright.sync_api import Browser, FloatRect, Page, expect
 
 import backupkit as bk
 from backupkit.assessment import Assessment
@@ -135,6 +137,23 @@ def test_first_screen(
     assert worst is not None
     assert worst["y"] + worst["height"] < height
     assert wide <= width
+
+
+def test_picture_of_the_first_screen(browser: Browser, reports: Mapping[str, Path]) -> None:
+    """The picture for README, data/report.png, ends at the border of a row."""
+    path = ARTEFACTS / "report.png"
+    with opened(browser, reports["sample"]) as shown:
+        row = shown.page.locator("#act tbody tr").nth(1).bounding_box()
+        assert row is not None
+        bottom = math.ceil(row["y"] + row["height"])
+        clip: FloatRect = {"x": 0, "y": 0, "width": 1280, "height": bottom}
+        shown.page.screenshot(path=path, clip=clip, full_page=True)
+    with Image.open(path) as picture:
+        pixels = picture.convert("RGB")
+    assert pixels.size == (1280, bottom)
+    line = {pixels.getpixel((x, bottom - 1)) for x in range(40, 1240, 40)}
+    assert len(line) == 1
+    assert line != {pixels.getpixel((10, bottom - 1))}
 
 
 @pytest.mark.parametrize("name", FLEETS)
@@ -309,7 +328,7 @@ class TestLayout:
                 "all => all.map(e => e.offsetTop)"
             )
             picture = shown.page.locator("#why figure").bounding_box()
-            text = shown.page.locator("#why .pair > div").bounding_box()
+            text = shown.page.locator("#why .pair > div").first.bounding_box()
             main = shown.page.locator("main").bounding_box()
         assert len(tops) == 4
         assert len(set(tops)) == 1
@@ -318,6 +337,65 @@ class TestLayout:
         assert main is not None
         assert text["x"] > picture["x"] + picture["width"]
         assert main["width"] >= 0.9 * width
+
+    def test_a_wide_screen_has_two_columns(
+        self, browser: Browser, reports: Mapping[str, Path]
+    ) -> None:
+        """On 1,920 pixels sections and causes are side by side, on 1,280 below each other."""
+        pairs = [("#forecast", "#load"), ("#sizes", "#lint"), ("#why figure", "#why .heat")]
+        for width in (1280, 1920):
+            with opened(browser, reports["sample"], width=width) as shown:
+                for left, right in pairs:
+                    boxes = [shown.page.locator(part).bounding_box() for part in (left, right)]
+                    assert boxes[0] is not None
+                    assert boxes[1] is not None
+                    is_beside = boxes[1]["x"] >= boxes[0]["x"] + boxes[0]["width"]
+                    assert is_beside == (width == 1920)
+
+    @pytest.mark.parametrize(("name", "limit"), [("sample", 13_000), ("large", 15_000)])
+    @pytest.mark.parametrize("scripts", [True, False])
+    def test_length_on_a_phone(
+        self,
+        browser: Browser,
+        reports: Mapping[str, Path],
+        name: str,
+        limit: int,
+        scripts: bool,  # noqa: FBT001 # a parameter of pytest
+    ) -> None:
+        """On a phone the page has a limited length, also without scripts."""
+        with opened(browser, reports[name], width=390, scripts=scripts) as shown:
+            height = shown.page.locator("main").evaluate("element => element.scrollHeight")
+            wide = shown.page.locator("html").evaluate("element => element.scrollWidth")
+        assert height < limit
+        assert wide == 390
+
+    def test_facts_open_on_demand_on_a_phone(
+        self, browser: Browser, reports: Mapping[str, Path]
+    ) -> None:
+        """Lists of facts are closed on a phone without scripts, else visible, also on paper."""
+        policy = "#method td:text-is('up to 1 h before its time')"
+        for width in (390, 1280):
+            with opened(browser, reports["sample"], width=width, scripts=False) as shown:
+                summary = shown.page.get_by_text("The policy", exact=True)
+                assert summary.is_visible() == (width == 390)
+                assert shown.page.locator(policy).is_visible() == (width == 1280)
+                assert printed(shown.page, policy)
+                if width == 390:
+                    summary.click()
+                    expect(shown.page.locator(policy)).to_be_visible()
+
+    def test_a_link_opens_the_list_on_a_phone(
+        self, browser: Browser, reports: Mapping[str, Path]
+    ) -> None:
+        """A link to an appliance opens the list of a large fleet, which is closed on a phone."""
+        with opened(browser, reports["large"], width=390) as shown:
+            rows = shown.page.locator(ROWS)
+            assert not rows.first.is_visible()
+            shown.page.locator("#act th a").last.click()
+            expect(shown.page.locator("tr:target")).to_be_in_viewport()
+            expect(shown.page.locator("#appliances").get_by_role("status")).to_have_text(
+                re.compile(f"of {LARGE} shown")
+            )
 
     @pytest.mark.parametrize("name", ["sample", "three-of-50", "large"])
     def test_nothing_is_cut_on_paper(

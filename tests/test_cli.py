@@ -339,6 +339,10 @@ class TestBadInput:
             ("simulate --fault reset", ["KIND=RATE"]),
             ("simulate --fault plague=0.1", ["plague"]),
             ("simulate --host 192.0.2.1 --for 0", ["simulator cannot start"]),
+            (
+                "simulate --appliances 1 --jobs 1 --for 0 --write-fleet none/fleet.toml",
+                ["none/fleet.toml cannot be written: No such file", "another --write-fleet"],
+            ),
         ],
     )
     def test_sentence(

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 import backupkit as bk
@@ -27,6 +28,8 @@ site = "Tokyo"
 name = "vc-2"
 host = "vc-2"
 """
+ROOT = Path(__file__).parent.parent
+SCHEMA = json.loads((ROOT / "docs" / "alert.schema.json").read_text(encoding="utf-8"))
 BREACH = Fact(kind="breach", subject="vc-1", site="Tokyo", detail="30 h old", level=2)
 UNKNOWN = Fact(kind="unknown", subject="vc-2", detail="not polled")
 
@@ -196,6 +199,81 @@ class TestAnswers:
         """A wrong end is an error."""
         code, _, err = office.run("mute", "all", "--until", until, "--by", "b", "--reason", "x")
         assert (code, problem in err) == (1, True)
+
+
+class TestFilter:
+    """Channels that choose."""
+
+    def test_dry_run(self, office: Office, receiver: Receiver) -> None:
+        """A dry run names the channels of each change; what no channel chooses is not sent."""
+        office.configure(
+            f'[alert.webhook.tokyo]\nurl = "{receiver.url}"\n'
+            f'[alert.webhook.pager]\nurl = "{receiver.url}"\n'
+            '[alert.filter.tokyo]\nsites = ["Tokyo"]\n'
+            '[alert.filter.pager]\nmin_severity = "critical"\n'
+        )
+        lines = office.run("send", "--dry-run")[1].splitlines()
+        assert lines[0] == "Would be sent: 1, to tokyo, pager. Nothing was sent or stored."
+        assert "send to tokyo  opened: unknown:vc-1, because no message reported it yet" in lines
+        assert "not sent (not chosen)  opened: unknown:vc-2, because no channel chooses it" in lines
+        assert office.run("send") == (0, "Sent to tokyo: 1 change\n", "")
+        _, out, _ = office.run("send", "--json")
+        [other] = json.loads(out)["decisions"]
+        assert (other["key"], other["outcome"], other["channels"]) == (
+            "unknown:vc-2",
+            "not chosen",
+            [],
+        )
+
+
+class TestTest:
+    """alert test."""
+
+    def test_no_channel(self, office: Office) -> None:
+        """Without a channel the error says how to add one."""
+        code, _, err = office.run("test")
+        assert (code, "there is no channel to test. Add a table [alert]" in err) == (1, True)
+
+    def test_accepted(self, office: Office, receiver: Receiver) -> None:
+        """Each channel gets a message that is marked as a test; the heartbeat is not called."""
+        receiver.status = 200
+        office.configure(
+            f'[alert]\nheartbeat = "{receiver.url}"\n'
+            f'[alert.webhook.ops]\nurl = "{receiver.url}"\n'
+            f'[alert.webhook.tickets]\nurl = "{receiver.url}"\n'
+        )
+        assert office.run("test") == (0, "ops: accepted\ntickets: accepted\n", "")
+        for document in receiver.documents:
+            jsonschema.validate(document, SCHEMA)
+        found = [(one["test"], one["subject"], one["changes"]) for one in receiver.documents]
+        assert found == [(True, "[TEST] vCenter backup alerts", [])] * 2
+        assert len({one["message"] for one in receiver.documents}) == 2
+        assert office.run("test", "tickets", "tickets") == (0, "tickets: accepted\n", "")
+        assert office.run("test", "heartbeat") == (0, "heartbeat: accepted\n", "")
+        assert [method for method, _, _, _ in receiver.seen] == ["POST"] * 3 + ["GET"]
+        assert office.log.read(now=datetime.now(UTC)).channels == ()
+
+    def test_failed(self, office: Office, receiver: Receiver) -> None:
+        """A channel that fails is named, with the next step; the others are tested."""
+        office.configure(
+            '[alert]\nurls = { chat = { env = "NO_SUCH_CHAT" } }\n'
+            f'[alert.webhook.ops]\nurl = "{receiver.url}"\n'
+        )
+        code, out, err = office.run("test")
+        assert (code, out) == (6, "ops: accepted\n")
+        assert err.startswith("backupkit: alerts, channel chat: fleet.toml, [alert]: urls.chat: ")
+        code, out, _ = office.run("test", "--json")
+        chat, ops = json.loads(out)["tested"]
+        assert (code, chat["channel"], ops) == (6, "chat", {"channel": "ops", "error": None})
+        assert "NO_SUCH_CHAT" in chat["error"]
+
+    def test_wrong_name(self, office: Office, receiver: Receiver) -> None:
+        """An unknown channel is an error that lists the channels; nothing is sent."""
+        office.configure(f'[alert.webhook.ops]\nurl = "{receiver.url}"\n')
+        code, _, err = office.run("test", "ops", "chat")
+        assert code == 1
+        assert 'no channel is named "chat"; there are ops.' in err
+        assert not receiver.seen
 
 
 class TestSend:

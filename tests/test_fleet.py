@@ -457,7 +457,7 @@ class TestPasswordSource:
     def test_file_unreadable(self, tmp_path: Path, name: str, reason: str) -> None:
         """An unreadable file is an error with the reason, and without its content."""
         (tmp_path / "latin").write_bytes(SECRET.encode() + b"\xe4")
-        with pytest.raises(CredentialError, match=rf"cannot be read: {reason}\. Correct") as caught:
+        with pytest.raises(CredentialError, match=rf"cannot be read: {reason}\. Name a") as caught:
             PasswordSource("file", str(tmp_path / name)).read("u@v")
         assert SECRET not in str(caught.value)
 

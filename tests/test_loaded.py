@@ -53,7 +53,12 @@ def list_libraries() -> set[str]:
     }
 
 
-LIBRARIES = list_libraries() - {"backupkit", "pytest", "_pytest", "py", "pytest_cov", "mypy"}
+SLOW = {"pydantic", "rich"}
+"""Libraries that typer loads for some options, and that take longer than all else of a command."""
+
+LIBRARIES = (list_libraries() | SLOW) - {
+    *("backupkit", "pytest", "_pytest", "py", "pytest_cov", "mypy"),
+}
 
 
 def run(*argv: object) -> Loaded:
@@ -89,9 +94,9 @@ STORED = FRAMES | {"adbc_driver_manager", "adbc_driver_sqlite"}
 LIBRARIES_OF = {
     "--help": COMMAND,
     "--version": COMMAND,
-    "simulate": COMMAND | {"cryptography", "trustme"},
+    "simulate": COMMAND | {"cryptography", "trustme", "pydantic"},  # it has numbers
     "open": {"typer"},
-    "kit": COMMAND,
+    "kit": COMMAND | {"pydantic"},  # it has an enumeration
     "init": FRAMES,
     "check": STORED,
     "metrics": STORED | {"prometheus_client"},
@@ -119,6 +124,7 @@ JUDGING = {
         "assessment",
         "causes",
         "fleet",
+        "inventory",
         "limits",
         "passwords",
         "policy",

@@ -221,6 +221,16 @@ class TestWindows:
         assert self.find(text, "Principals/Principal/UserId").text == "S-1-5-18"
         assert self.find(text, "Settings/MultipleInstancesPolicy").text == "IgnoreNew"
 
+    @pytest.mark.usefixtures("folder")
+    def test_account(self, capsys: pytest.CaptureFixture[str], printed: Callable[..., str]) -> None:
+        """A task for another account is refused, with the command that installs one."""
+        assert main(["schedule", "windows", "--account", "ops"]) == 1
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err.endswith('/XML backupkit.xml /RU "NAME" /RP *\n')
+        assert "It runs as SYSTEM; as another user: add /RU NAME" in printed("windows")
+        assert "SYSTEM" not in printed("windows", "--user")
+
     def test_user(self) -> None:
         """A task of a user runs in his session, at a time of day without a repetition."""
         text = format_windows(job(every=None, at="06:30"))
@@ -243,6 +253,7 @@ class TestBadInput:
             (["--every", "90s"], "--every: use whole minutes"),
             (["--every", "2d"], "--every: use whole minutes"),
             (["--account", "a b"], '--account: "a b" is not a user name'),
+            (["--account", "a", "--user"], "--account and --user exclude each other"),
             (["--history", "postgresql://u:secret@db/b"], "holds a password"),
             (["--fleet", "none.toml"], "none.toml: no such file"),
             (["--out", "fleet.toml/x"], "Cannot write to fleet.toml/x"),

@@ -7,6 +7,7 @@ from backupkit.alerts.sending import (
     ping_heartbeat,
     preview_alerts,
     send_alerts,
+    try_channels,
 )
 from backupkit.alerts.settings import AlertSettings
 
@@ -22,4 +23,5 @@ __all__ = [
     "ping_heartbeat",
     "preview_alerts",
     "send_alerts",
+    "try_channels",
 ]

@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.message import EmailMessage
 from email.utils import format_datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ __all__ = ["Channel", "ChatChannel", "Heartbeat", "MailChannel", "SecretURL", "W
 
 SIGNATURE_HEADER: Final = "X-Backupkit-Signature"
 TOKEN_HEADER: Final = "X-Backupkit-Message"  # noqa: S105 # no secret
+IDEMPOTENCY_HEADER: Final = "Idempotency-Key"
 
 
 class Channel(Protocol):
@@ -67,16 +68,16 @@ class SecretURL:
         """Return the URL."""
         if self.source is None:
             return self.text or ""
-        return read_secret(self.source, "the URL", self.where)
+        return read_secret(self.source, "URL", self.where)
 
 
 def read_secret(source: PasswordSource, noun: str, where: str) -> str:
     """Return a secret; an error names the entry of fleet.toml."""
     try:
-        return source.read("backupkit")
+        return replace(source, secret=noun).read("backupkit")
     except CredentialError as error:
         raise CredentialError(
-            error.problem, advice=f"Store {noun} there, as one line.", subject=where
+            error.problem, advice=f"Store the {noun} there, as one line.", subject=where
         ) from error
 
 
@@ -113,9 +114,10 @@ class WebhookChannel:
 
     def send(self, digest: Digest) -> None:
         """Send a digest as JSON."""
-        headers = {TOKEN_HEADER: digest.token}
+        # the draft of the IETF has the key in quotation marks
+        headers = {TOKEN_HEADER: digest.token, IDEMPOTENCY_HEADER: f'"{digest.token}"'}
         if self.secret is not None:
-            key = read_secret(self.secret, "the secret", self.url.where)
+            key = read_secret(self.secret, "secret", self.url.where)
             signature = hmac.new(key.encode(), digest.body, hashlib.sha256).hexdigest()
             headers[SIGNATURE_HEADER] = f"sha256={signature}"
         url = self.url.read()

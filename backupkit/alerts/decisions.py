@@ -4,14 +4,14 @@ The newest message about an alert is compared with its present state. So a chang
 sent while a mute lasted is not lost: it goes out as soon as it may.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from backupkit.tables.alerts import ALERT_KINDS, Alert, AlertChange, Mute
 
-__all__ = ["CHANGES", "Decision", "Fact", "Facts", "Rules", "decide", "sort_changes"]
+__all__ = ["CHANGES", "Decision", "Fact", "Facts", "Route", "Rules", "decide", "sort_changes"]
 
 CHANGES: Final = (
     "opened",
@@ -23,6 +23,9 @@ CHANGES: Final = (
     "closed",
 )
 """What a message reports of an alert, the most urgent first."""
+
+Route = Callable[[str, Alert], Sequence[str]]
+"""Function of a change and its alert that returns the names of the channels that get it."""
 
 _QUIET_IF_ACKNOWLEDGED: Final = frozenset(CHANGES) - {"worse", "closed"}
 
@@ -112,13 +115,15 @@ class Decision:
     change : str
         One of `CHANGES`: what goes out, or what would without `outcome`.
     outcome : str
-        send, or why nothing goes out: muted, acknowledged, unstable or recorded.
+        send, or why nothing goes out: muted, acknowledged, "not chosen", unstable or recorded.
     why : str
         The reason, in a sentence.
     is_new : bool
         True if this run observed a change. An older one may still wait for the end of a mute.
     at : datetime
         Time of the run [UTC].
+    channels : tuple of str
+        Names of the channels that get it, if there is a route.
     """
 
     alert: Alert
@@ -127,6 +132,7 @@ class Decision:
     why: str
     is_new: bool
     at: datetime
+    channels: tuple[str, ...] = ()
 
     @property
     def log_row(self) -> AlertChange:
@@ -150,6 +156,8 @@ def decide(
     mutes: Sequence[Mute],
     rules: Rules,
     now: datetime,
+    *,
+    route: Route | None = None,
 ) -> tuple[list[Alert], list[Decision]]:
     """Decide which alerts open, change and close, and what goes out.
 
@@ -165,6 +173,9 @@ def decide(
         Parameters of the decisions.
     now : datetime
         Time of the run [UTC].
+    route : callable, optional
+        Chooses the channels of each change. A change that no channel gets does not go out; by
+        default each does.
 
     Returns
     -------
@@ -202,7 +213,7 @@ def decide(
         else:
             observed, event = _observe(before, fact, facts.states.get(key[1], ""), now)
             observed, event = _judge_stability(observed, event, rules, now)
-        decision = _decide_on(observed, event, mutes, rules, now)
+        decision = _decide_on(observed, event, mutes, rules, now, route)
         after = observed if decision is None else decision.alert
         if decision is not None:
             decisions.append(decision)
@@ -263,11 +274,18 @@ def _judge_stability(alert: Alert, event: str, rules: Rules, now: datetime) -> t
 
 
 def _decide_on(
-    alert: Alert, event: str, mutes: Sequence[Mute], rules: Rules, now: datetime
+    alert: Alert,
+    event: str,
+    mutes: Sequence[Mute],
+    rules: Rules,
+    now: datetime,
+    route: Route | None,
 ) -> Decision | None:
     """Return the decision on an alert; None if nothing happened and nothing is due."""
     change, why = _find_due_change(alert, mutes, rules, now)
     mute = next((one for one in mutes if one.covers(alert, at=now)), None)
+    channels = () if route is None or not change else tuple(route(change, alert))
+    is_chosen = route is None or bool(channels)
     if not change:
         if not event:
             return None
@@ -284,17 +302,26 @@ def _decide_on(
         outcome = "acknowledged"
         why = f"acknowledged by {alert.acknowledged_by}: {alert.acknowledged_reason}"
     else:
-        outcome = "send"
-        alert = replace(
-            alert,
-            announced_level=alert.level,
-            announced_at=now,
-            announced_unstable=alert.unstable_since is not None,
-        )
-    if outcome in {"muted", "acknowledged"} and event:
+        outcome = "send" if is_chosen else "not chosen"
+        if not is_chosen:
+            why = "no channel chooses it" if alert.is_open else "no channel got a message about it"
+        if is_chosen or not alert.is_open:
+            alert = replace(
+                alert,
+                announced_level=alert.level,
+                announced_at=now,
+                announced_unstable=alert.unstable_since is not None,
+            )
+    if outcome != "send" and event:
         change = event
     return Decision(
-        alert=alert, change=change, outcome=outcome, why=why, is_new=bool(event), at=now
+        alert=alert,
+        change=change,
+        outcome=outcome,
+        why=why,
+        is_new=bool(event),
+        at=now,
+        channels=channels if outcome == "send" else (),
     )
 
 

@@ -1,9 +1,10 @@
 """The text of a message: one digest of all changes that go out to one channel."""
 
+import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from backupkit._version import __version__
@@ -13,13 +14,22 @@ from backupkit.errors import one_line
 from backupkit.tables.alerts import ALERT_KINDS, AlertChange, OutgoingMessage
 from backupkit.texts import mask_user
 
-__all__ = ["Digest", "compose_digest", "describe_change", "escape_chat"]
+__all__ = ["Digest", "compose_digest", "compose_test", "describe_change", "escape_chat"]
 
 _WORDS: Final = {
     "breach": "in breach",
     "target": "target at risk",
+    "breach-soon": "soon in breach",
     "unknown": "unknown",
+    "running": "job runs longer than usual",
     "failure": "failing",
+    "slower": "runs grow too long",
+}
+_WORSE: Final = {"target": "target missed", "running": "job stalled"}
+_ENDED: Final = {
+    "breach-soon": "no longer soon in breach",
+    "running": "job no longer too slow",
+    "slower": "runs no longer grow too long",
 }
 _RECOVERED: Final = "recovered"
 _MAX_CHANGES: Final = 50
@@ -36,7 +46,8 @@ class Digest:
     Attributes
     ----------
     token : str
-        Random name of the message.
+        Name of the message: the same when the same changes are sent to the same channel again, so
+        that a receiver can drop it.
     created_at : datetime
         When it was begun [UTC].
     title : str
@@ -93,14 +104,40 @@ def compose_digest(message: OutgoingMessage) -> Digest:
     To stop the repeats of one: backupkit alert ack KEY --by NAME --reason TEXT
     """
     changes = sort_changes(message.changes)
+    subject = _format_subject(changes)
     return Digest(
-        token=message.token,
+        token=_name_message(message),
         created_at=message.created_at,
         title=_format_title(changes),
-        subject=_format_subject(changes),
+        subject=subject,
         text=_format_text(message, changes),
         chat=_format_chat(message, changes),
-        body=json.dumps(_build_document(message, changes)).encode(),
+        body=json.dumps(_build_document(message, changes, subject)).encode(),
+    )
+
+
+def compose_test(channel: str, *, now: datetime) -> Digest:
+    """Compose a message that tests a channel.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> compose_test("operations", now=datetime(2026, 11, 9, 6, tzinfo=UTC)).chat
+    'This message tests the channel `operations`. No alert is meant.'
+    """
+    title = "[TEST] vCenter backup alerts"
+    text = "This message tests the channel {}. No alert is meant."
+    message = OutgoingMessage(token="", channel=channel, state="sending", created_at=now)
+    token = _digest(["test", channel, now.isoformat()])
+    document = _build_document(message, [], title) | {"message": token, "test": True}
+    return Digest(
+        token=token,
+        created_at=now,
+        title=title,
+        subject=f"{title}: {_clean(channel, limit=_MAX_SUBJECT)}",
+        text=text.format(_clean(channel)),
+        chat=text.format(escape_chat(channel)),
+        body=json.dumps(document).encode(),
     )
 
 
@@ -126,18 +163,26 @@ def _clean(text: str, *, limit: int = _MAX_DETAIL) -> str:
 
 def describe_change(change: AlertChange) -> str:
     """Return subject and state in a few words."""
-    word = _RECOVERED if change.change == "closed" else _WORDS[change.kind]
-    if change.kind == "target" and change.level > 1:
-        word = "target missed"
+    word = _WORDS[change.kind]
+    if change.change == "closed":
+        word = _ENDED.get(change.kind, _RECOVERED)
+    elif change.level > 1:
+        word = _WORSE.get(change.kind, word)
     cause = f" ({change.cause})" if change.cause else ""
     return _clean(f"{change.subject} {word}{cause}")
 
 
+def _choose_tag(change: AlertChange) -> str:
+    """Return the word under which a title counts a change; a warning may end by a breach."""
+    if change.change != "closed":
+        return change.kind
+    return "ended" if change.kind in _ENDED else _RECOVERED
+
+
 def _format_title(changes: list[AlertChange]) -> str:
-    counts = Counter(_RECOVERED if change.change == "closed" else change.kind for change in changes)
-    tag = " | ".join(
-        f"{name.upper()} {counts[name]:,}" for name in (*ALERT_KINDS, _RECOVERED) if counts[name]
-    )
+    counts = Counter(map(_choose_tag, changes))
+    tags = (*ALERT_KINDS, _RECOVERED, "ended")
+    tag = " | ".join(f"{name.upper()} {counts[name]:,}" for name in tags if counts[name])
     return f"[{tag}] vCenter backup alerts"
 
 
@@ -191,18 +236,42 @@ def _format_time(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M}"
 
 
-def _build_document(message: OutgoingMessage, changes: list[AlertChange]) -> dict[str, Any]:
+def _digest(parts: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def _name_change(change: AlertChange) -> str:
+    """Return the name of a change; a run decides at most one for each alert."""
+    return _digest([change.key, change.change, change.at.astimezone(UTC).isoformat()])
+
+
+def _name_message(message: OutgoingMessage) -> str:
+    """Return the name of a message, which depends on what it reports alone."""
+    mentioned = [_name_message(unclear) for unclear in message.unclear]
+    return _digest([message.channel, sorted(map(_name_change, message.changes)), mentioned])
+
+
+def _find_time(message: OutgoingMessage) -> str:
+    """Return the time of the newest change: the same in each try of a message."""
+    moment = max((change.at for change in message.changes), default=message.created_at)
+    return moment.astimezone(UTC).isoformat()
+
+
+def _build_document(
+    message: OutgoingMessage, changes: list[AlertChange], subject: str
+) -> dict[str, Any]:
     return {
         "format": _FORMAT,
         "version": __version__,
-        "message": message.token,
-        "created_at": message.created_at.isoformat(),
-        "subject": _format_subject(changes),
+        "message": _name_message(message),
+        "created_at": _find_time(message),
+        "test": False,
+        "subject": subject,
         "changes": list(map(_build_change, changes)),
         "perhaps_not_delivered": [
             {
-                "message": unclear.token,
-                "created_at": unclear.created_at.isoformat(),
+                "message": _name_message(unclear),
+                "created_at": _find_time(unclear),
                 "changes": list(map(_build_change, sort_changes(unclear.changes))),
             }
             for unclear in message.unclear
@@ -212,6 +281,7 @@ def _build_document(message: OutgoingMessage, changes: list[AlertChange]) -> dic
 
 def _build_change(change: AlertChange) -> dict[str, Any]:
     return {
+        "id": _name_change(change),
         "key": change.key,
         "kind": change.kind,
         "subject": change.subject,

@@ -1,22 +1,23 @@
 """One run of the alerts: decide, store, send. What is stored before sending is not sent twice."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from backupkit.alerts.channels import Channel
-from backupkit.alerts.decisions import Decision, Facts, decide
+from backupkit.alerts.decisions import Decision, Facts, Route, decide
 from backupkit.alerts.facts import find_facts
-from backupkit.alerts.messages import compose_digest
+from backupkit.alerts.messages import compose_digest, compose_test
 from backupkit.alerts.settings import AlertSettings
 from backupkit.assessment import Assessment
 from backupkit.errors import BackupkitError, DeliveryError
+from backupkit.history.alert_tables import AlertState
 from backupkit.history.alerts import AlertLog
-from backupkit.tables.alerts import Alert, AlertChange, ChannelState, Mute
+from backupkit.tables.alerts import Alert, AlertChange, ChannelState
 
-__all__ = ["AlertRun", "ping_heartbeat", "preview_alerts", "send_alerts"]
+__all__ = ["AlertRun", "ping_heartbeat", "preview_alerts", "send_alerts", "try_channels"]
 
 _FIRST_WAIT: Final = timedelta(minutes=5)
 _LONGEST_WAIT: Final = timedelta(hours=6)
@@ -67,7 +68,8 @@ def preview_alerts(
     """
     stored = log.read(now=now)
     facts = _find_facts(assessment, settings)
-    return decide(facts, stored.alerts, stored.mutes, settings.rules, now)[1]
+    route = _build_route(settings, stored) if settings.channels else None
+    return decide(facts, stored.alerts, stored.mutes, settings.rules, now, route=route)[1]
 
 
 def send_alerts(
@@ -123,15 +125,18 @@ def send_facts(
     """Do the same for facts."""
     decisions: list[Decision] = []
 
-    def store(
-        alerts: Sequence[Alert], mutes: Sequence[Mute]
-    ) -> tuple[list[Alert], list[AlertChange]]:
-        changed, found = decide(facts, alerts, mutes, settings.rules, now)
+    def store(stored: AlertState) -> tuple[list[Alert], list[tuple[AlertChange, Sequence[str]]]]:
+        route = _build_route(settings, stored)
+        changed, found = decide(
+            facts, stored.alerts, stored.mutes, settings.rules, now, route=route
+        )
         decisions[:] = found or decisions  # a repeat after a broken connection finds nothing
-        logged = [one.log_row for one in found if one.is_new or one.outcome == "send"]
+        logged: list[tuple[AlertChange, Sequence[str]]] = [
+            (one.log_row, one.channels) for one in found if one.is_new or one.outcome == "send"
+        ]
         return changed, logged
 
-    log.record(store, channels=[channel.name for channel in settings.channels])
+    log.record(store, now=now)
     run = AlertRun(decisions=decisions)
     states = {state.channel: state for state in log.read(now=now).channels}
     for channel in settings.channels:
@@ -149,6 +154,49 @@ def ping_heartbeat(settings: AlertSettings) -> str:
     except BackupkitError as error:
         return str(error)
     return ""
+
+
+def try_channels(channels: Iterable[Channel], *, now: datetime) -> dict[str, str]:
+    """Send a message that tests each channel, and return the errors.
+
+    Parameters
+    ----------
+    channels : iterable of Channel
+        The channels.
+    now : datetime
+        Time of the test [UTC].
+
+    Returns
+    -------
+    dict of str to str
+        The error of each channel by its name; "" if it accepted the message.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> try_channels(AlertSettings().channels, now=datetime(2026, 11, 9, tzinfo=UTC))
+    {}
+    """
+    errors = {}
+    for channel in channels:
+        errors[channel.name] = ""
+        try:
+            channel.send(compose_test(channel.name, now=now))
+        except BackupkitError as error:
+            errors[channel.name] = str(error)
+    return errors
+
+
+def _build_route(settings: AlertSettings, stored: AlertState) -> Route:
+    """Return the route: a channel gets what it chooses, and the end of what it knows as open."""
+
+    def route(change: str, alert: Alert) -> Sequence[str]:
+        if change != "closed":
+            return settings.choose_channels(alert)
+        informed = stored.informed.get(alert.key, frozenset())
+        return [channel.name for channel in settings.channels if channel.name in informed]
+
+    return route
 
 
 def _find_facts(assessment: Assessment, settings: AlertSettings) -> Facts:

@@ -17,11 +17,12 @@ from backupkit.alerts.channels import (
     WebhookChannel,
 )
 from backupkit.alerts.decisions import Rules
+from backupkit.alerts.filters import ChannelFilter, FilterEntry, build_filters
 from backupkit.errors import SettingsError, one_line
 from backupkit.mail import MailServer, check_address
 from backupkit.passwords import SOURCE_FORMS, PasswordEntry, PasswordSource
 from backupkit.settings import SettingsFile, check_url, convert, parse_duration, read_toml
-from backupkit.tables.alerts import ALERT_KINDS
+from backupkit.tables.alerts import ALERT_KINDS, DEFAULT_KINDS, Alert
 
 __all__ = ["AlertSettings"]
 
@@ -35,6 +36,7 @@ _EXAMPLES: Final = {
     "flapping_within": 'flapping_within = "7d"',
     "target_within": 'target_within = "7d"',
     "kinds": 'kinds = ["breach", "unknown"]',
+    "filter": 'filter = { mail = { kinds = ["breach"], sites = ["Hamburg"] } }',
 }
 _MAX_TIMEOUT: Final = 300.0  # s; sending must end before another run takes it for dead
 
@@ -59,7 +61,8 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     flapping: int = 3
     flapping_within: str = "7d"
     target_within: str = "7d"
-    kinds: tuple[str, ...] = ALERT_KINDS
+    kinds: tuple[str, ...] = DEFAULT_KINDS
+    filter: dict[str, FilterEntry] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,20 +79,29 @@ class AlertSettings:
         How soon the error budget must be used up for an alert.
     channels : tuple of Channel
         Where messages go; each has its own name.
+    filters : mapping of str to ChannelFilter
+        Alerts that a channel gets, by its name; without one it gets all.
     heartbeat : Heartbeat, optional
         Called after each completed run.
 
     Examples
     --------
     >>> AlertSettings().kinds
-    ('breach', 'target', 'unknown', 'failure')
+    ('breach', 'target', 'breach-soon', 'unknown', 'failure')
     """
 
     rules: Rules = field(default_factory=Rules)
-    kinds: tuple[str, ...] = ALERT_KINDS
+    kinds: tuple[str, ...] = DEFAULT_KINDS
     target_within: timedelta = timedelta(days=7)
     channels: tuple[Channel, ...] = ()
+    filters: Mapping[str, ChannelFilter] = field(default_factory=dict)
     heartbeat: Heartbeat | None = None
+
+    def choose_channels(self, alert: Alert) -> list[str]:
+        """Return the names of the channels that choose an open alert."""
+        chosen = {name for name, one in self.filters.items() if one.chooses(alert)}
+        names = [channel.name for channel in self.channels]
+        return [name for name in names if name not in self.filters or name in chosen]
 
     @classmethod
     def load(cls, path: str | Path | SettingsFile) -> Self | None:
@@ -114,6 +126,7 @@ class AlertSettings:
             )
         if entry.flapping < 1:
             raise SettingsError(f"{where}: flapping must be at least 1; for example: flapping = 3")
+        channels = _build_channels(entry, file, where)
         return cls(
             rules=Rules(
                 repeat=_parse_span(entry.repeat, f"{where}: repeat"),
@@ -122,7 +135,14 @@ class AlertSettings:
             ),
             kinds=entry.kinds,
             target_within=_parse_span(entry.target_within, f"{where}: target_within"),
-            channels=_build_channels(entry, file, where),
+            channels=channels,
+            filters=build_filters(
+                entry.filter,
+                file,
+                channels=[channel.name for channel in channels],
+                kinds=entry.kinds,
+                where=where,
+            ),
             heartbeat=None
             if entry.heartbeat is None
             else Heartbeat(_build_url(entry.heartbeat, f"{where}: heartbeat", file.path.parent)),

@@ -29,9 +29,11 @@ from typing import Annotated, Final
 
 import typer
 from typer.exceptions import TyperException
+from typer.main import get_command
 
 from backupkit._version import __version__
 from backupkit.cli.options import echo
+from backupkit.cli.plain_values import keep_plain_values
 from backupkit.errors import BackupkitError, HistoryLockedError
 from backupkit.texts import clean_text
 
@@ -146,8 +148,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = sys.argv[1:] if argv is None else list(argv)
         # another command is not loaded, as it costs time
         name = next((text for text in arguments if not text.startswith("-")), "")
-        app = build_app(name if name in COMMANDS else None)
-        code = app(args=arguments or ["--help"], prog_name="backupkit", standalone_mode=False)
+        command = get_command(build_app(name if name in COMMANDS else None))
+        keep_plain_values(command)
+        code = command(args=arguments or ["--help"], prog_name="backupkit", standalone_mode=False)
     except BackupkitError as error:
         echo(f"backupkit: {error}", err=True)
         return LOCKED if isinstance(error, HistoryLockedError) else FAILED

@@ -154,7 +154,7 @@ def format_systemd(job: Job, *, install: str) -> dict[str, str]:
         "Type=oneshot",
         *([f"User={job.account}"] if is_system else []),
         f"WorkingDirectory={_escape_specifiers(str(job.folder))}",
-        "# variables of passwords, NAME=value, readable by its owner alone",
+        "# variables of passwords and tokens, NAME=value, readable by its owner alone",
         f"EnvironmentFile=-{variables}",
         f"ExecStart={' '.join(_quote_systemd(word).replace('$', '$$') for word in job.command)}",
         "# 3: some appliances were not read; 7: another run was at work",
@@ -210,13 +210,13 @@ def format_cron(job: Job) -> str:
         _format_comment(
             f"Install: save this as /etc/cron.d/{NAME}, owned by root",
             f"Remove:  sudo rm /etc/cron.d/{NAME}",
-            "Passwords of variables: a line NAME=value above the last one, and chmod 600",
+            "Secrets in variables: a line NAME=value above the last one, and chmod 600",
         )
         if job.account
         else _format_comment(
             "Install: crontab -e, and add the last line",
             "Remove:  crontab -e, and remove it",
-            "Passwords of variables: a line NAME=value above it",
+            "Secrets in variables: a line NAME=value above it",
         )
     )
     line = f"{_format_cron_time(job)} {account}{command} 2>&1 | logger -t {NAME}"
@@ -270,7 +270,7 @@ def format_launchd(job: Job) -> str:
         f"Install: save this as {folder}/{LABEL}.plist, then",
         f"         {sudo}launchctl bootstrap {domain} {folder}/{LABEL}.plist",
         f"Remove:  {sudo}launchctl bootout {domain}/{LABEL}; {sudo}rm {folder}/{LABEL}.plist",
-        "Passwords: from files or the keyring, as a plist is no place for them",
+        "Secrets: from files or the keyring, as a plist is no place for them",
     )
     return "".join([*lines[:_DOCTYPE_LINES], comment, *lines[_DOCTYPE_LINES:]])
 
@@ -324,7 +324,12 @@ def format_windows(job: Job) -> str:
     comment = _format_xml_comment(
         f"Install: save this as {NAME}.xml, then: schtasks /Create /TN {NAME} /XML {NAME}.xml",
         f"Remove:  schtasks /Delete /TN {NAME} /F",
-        "Passwords: from files or the keyring of the account that runs the task",
+        *(
+            ["It runs as SYSTEM; as another user: add /RU NAME /RP * to the first command"]
+            if job.account
+            else []
+        ),
+        "Secrets: from files or the keyring of the account that runs the task",
     )
     return f"{comment}{ET.tostring(task, encoding='unicode')}\n"
 

@@ -151,12 +151,12 @@ class LocalState:
         """Return the password of an appliance; raise if it was not typed, or elsewhere."""
         source, user = appliance.password, appliance.account
         if source.kind != "prompt":
-            return self.commands.read(source, user)
+            return self.commands.read(source, user, stop=self.stop)
         typed = self.passwords.get((source, user)) or CredentialError(
-            f"{user} would have to type it for {appliance.name}, and a typed password is not "
-            "sent to another process",
+            f"{user} would have to type it for {appliance.name}, and a typed {source.secret} is "
+            "not sent to another process",
             advice="Store it where the worker can read it: env, file, keyring or command.",
-            subject="password",
+            subject=source.secret,
         )
         if isinstance(typed, CredentialError):
             raise typed

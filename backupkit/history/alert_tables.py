@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -28,6 +28,7 @@ __all__ = [
     "forget_alerts",
     "prune_alerts",
     "read_changes",
+    "read_informed",
     "read_message",
     "read_rows",
     "read_state",
@@ -98,12 +99,16 @@ class AlertState:
         Each channel with a queued change, or with an error.
     unclear : tuple of OutgoingMessage
         Messages that were perhaps sent, the newest first.
+    informed : mapping of str to frozenset of str
+        By the key of an alert, the channels that got a message that it is open, and none yet that
+        it has ended.
     """
 
     alerts: tuple[Alert, ...] = ()
     mutes: tuple[Mute, ...] = ()
     channels: tuple[ChannelState, ...] = ()
     unclear: tuple[OutgoingMessage, ...] = ()
+    informed: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def create_alert_tables(connection: Connection) -> None:
@@ -126,12 +131,12 @@ def forget_alerts(connection: Connection, appliance: str) -> None:
     )
     for table in ("alert_changes", "alerts"):
         connection.execute(f"DELETE FROM {table} WHERE subject = ? AND kind <> 'target'", about)
-    keys = tuple(build_alert_key(kind, appliance) for kind in ALERT_KINDS)
+    keys = [f"key={build_alert_key(kind, appliance)}" for kind in ALERT_KINDS if kind != "target"]
     numbers = [
         (mute.number,)
         for mute in read_rows(connection, "alert_mutes", Mute)
-        if mute.selector == f"appliance={appliance}"
-        or mute.selector.removeprefix("key=").startswith(keys)
+        if mute.selector in {f"appliance={appliance}", *keys}
+        or mute.selector.startswith(tuple(f"{key}:" for key in keys))
     ]
     connection.execute_many("DELETE FROM alert_mutes WHERE number = ?", numbers)
 
@@ -146,8 +151,16 @@ def prune_alerts(connection: Connection, before: int) -> None:
     connection.execute("DELETE FROM alert_mutes WHERE until < ?", [before])
     connection.execute("DELETE FROM alert_messages WHERE created_at < ?", [before])
     waiting = "SELECT change_number FROM alert_items WHERE token IS NULL"
+    # an end is sent to the channels that got the messages before, so these rows are needed
+    informed = (
+        "SELECT c.number FROM alert_changes c JOIN alerts a "
+        "ON a.kind = c.kind AND a.subject = c.subject AND a.cause = c.cause "
+        "WHERE c.outcome = 'send' AND (a.announced_level > 0 OR a.announced_unstable > 0)"
+    )
     connection.execute(
-        f"DELETE FROM alert_changes WHERE at < ? AND number NOT IN ({waiting})", [before]
+        f"DELETE FROM alert_changes WHERE at < ? AND number NOT IN ({waiting}) "
+        f"AND number NOT IN ({informed})",
+        [before],
     )
     connection.execute(
         "DELETE FROM alert_items WHERE change_number NOT IN (SELECT number FROM alert_changes)"
@@ -233,6 +246,21 @@ def read_changes(
     return [_decode(AlertChange, row) for row in rows]
 
 
+def read_informed(connection: Connection) -> Mapping[str, frozenset[str]]:
+    """Return by alert the channels that know of it as open: a closing is sent to these."""
+    newest = dict[tuple[str, str], bool]()
+    for kind, subject, cause, channel, change in connection.execute(
+        "SELECT c.kind, c.subject, c.cause, i.channel, c.change FROM alert_items i "
+        "JOIN alert_changes c ON c.number = i.change_number ORDER BY c.number"
+    ):
+        newest[build_alert_key(kind, subject, cause), channel] = change != "closed"
+    informed: dict[str, set[str]] = {}
+    for (key, channel), is_told in newest.items():
+        if is_told:
+            informed.setdefault(key, set()).add(channel)
+    return {key: frozenset(channels) for key, channels in informed.items()}
+
+
 def read_message(connection: Connection, token: str) -> OutgoingMessage:
     """Return a message, with its changes and the earlier messages that it mentions."""
     [(channel, state, created_at, sent_at)] = connection.execute(
@@ -304,4 +332,5 @@ def read_state(connection: Connection, now: datetime) -> AlertState:
         mutes=tuple(read_rows(connection, "alert_mutes", Mute)),
         channels=_read_channels(connection),
         unclear=_read_unclear(connection, now),
+        informed=read_informed(connection),
     )

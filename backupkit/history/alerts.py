@@ -4,7 +4,7 @@ The tables are made when the first alert is recorded. They are apart from the le
 covers them, and neither an export nor an import contains them. A backup does.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -67,31 +67,35 @@ class AlertLog:
 
     def record(
         self,
-        decide: Callable[[Sequence[Alert], Sequence[Mute]], tuple[list[Alert], list[AlertChange]]],
+        decide: Callable[[AlertState], tuple[list[Alert], list[tuple[AlertChange, Sequence[str]]]]],
         *,
-        channels: Collection[str],
+        now: datetime,
     ) -> None:
         """Store new states and log rows, and queue what goes out for each channel.
 
         Parameters
         ----------
         decide : callable
-            Returns the changed alerts and the rows of the log, from the stored alerts and mutes. It
-            may run again after a broken connection, and must then return nothing new.
-        channels : collection of str
-            The channels that get each row with the outcome ``send``.
+            Returns the changed alerts, and each row of the log with the channels that get it, from
+            what is stored. It may run again after a broken connection, and must then return nothing
+            new.
+        now : datetime
+            Time of the run [UTC].
         """
 
         def action(connection: Connection) -> None:
             create_alert_tables(connection)
-            alerts = list(read_rows(connection, "alerts", Alert))
-            changed, rows = decide(alerts, list(read_rows(connection, "alert_mutes", Mute)))
+            changed, routed = decide(read_state(connection, now))
             replace_alerts(connection, changed)
-            queued = [row.number for row in add_changes(connection, rows) if row.outcome == "send"]
+            rows = add_changes(connection, [row for row, _ in routed])
             connection.insert(
                 "alert_items",
                 ("change_number", "channel"),
-                [(number, channel) for number in queued for channel in sorted(channels)],
+                [
+                    (row.number, channel)
+                    for row, (_, channels) in zip(rows, routed, strict=True)
+                    for channel in sorted(channels)
+                ],
             )
 
         self._database.write(action)

@@ -48,12 +48,14 @@ class PasswordCache:
     def __repr__(self) -> str:
         return "PasswordCache()"
 
-    def read(self, source: PasswordSource, user: str) -> str:
+    def read(
+        self, source: PasswordSource, user: str, *, stop: threading.Event | None = None
+    ) -> str:
         """Return the password of a source and a user.
 
         Raises
         ------
-        CredentialError
+        CredentialError, StoppedError
             As `PasswordSource.read`; an error of a prompt or a command is repeated.
         """
         if source.kind not in {"prompt", "command"}:
@@ -66,7 +68,7 @@ class PasswordCache:
             is_old = source.kind == "command" and self._clock() - entry.read_at >= COMMAND_AGE
             if entry.password is None or is_old:
                 try:
-                    entry.password = source.read(user)
+                    entry.password = source.read(user, stop=stop)
                 except CredentialError as error:
                     entry.password = error
                 entry.read_at = self._clock()

@@ -2,7 +2,8 @@
 
 import getpass
 import os
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -27,6 +28,8 @@ class PasswordSource:
     place : str
         Environment variable, file path, keyring service, command line that prints the password,
         or target named in the prompt.
+    secret : str
+        Word of what it holds, for prompts and errors: password, access token or client secret.
 
     Examples
     --------
@@ -36,6 +39,7 @@ class PasswordSource:
 
     kind: Literal["env", "file", "keyring", "command", "prompt"]
     place: str
+    secret: str = field(default="password", repr=False, compare=False)
 
     @classmethod
     def parse(cls, text: str, *, where: str) -> Self:
@@ -62,59 +66,62 @@ class PasswordSource:
         if kind == "command" and place.strip():
             return cls("command", join_command(split_command(place, where=where)))
         raise SettingsError(
-            f"{where}: this is no source of a password; write env:VARIABLE, file:PATH, "
-            "keyring:SERVICE, command:PROGRAM or prompt. The password itself must not be "
+            f"{where}: this is no source of a secret; write env:VARIABLE, file:PATH, "
+            "keyring:SERVICE, command:PROGRAM or prompt. The secret itself must not be "
             "written there."
         )
 
-    def read(self, user: str) -> str:
+    def read(self, user: str, *, stop: threading.Event | None = None) -> str:
         """Return the password from the source.
 
         Parameters
         ----------
         user : str
             User name, for the keyring and the prompt.
+        stop : Event, optional
+            Ends a command once set.
 
         Returns
         -------
         str
-            The password.
+            The password, or the other secret.
 
         Raises
         ------
         CredentialError
-            If the source has no password, or one that cannot be sent; the message names the
-            source.
+            If the source has none, or one that cannot be sent; the message names the source.
+        StoppedError
+            If `stop` was set before a command ended.
         """
         match self.kind:
             case "env":
                 password = os.environ.get(self.place, "")
                 problem = f"the environment variable {self.place} is not set"
-                advice = "Set it to the password."
+                advice = f"Set {self.place} to the {self.secret}."
             case "file":
                 password = self._read_file()
                 problem = f"the file {self.place} is empty"
-                advice = "Write the password on its first line."
+                advice = f"Write the {self.secret} on its first line."
             case "keyring":
                 password = self._read_keyring(user)
-                problem = f"the keyring has no password of {user} for {self.place}"
+                problem = f"the keyring has no {self.secret} of {user} for {self.place}"
                 advice = f"Store it with: keyring set {self.place} {user}"
             case "command":
-                password = run_command(self.place)
+                password = run_command(self.place, secret=self.secret, stop=stop)
                 problem = f"the command {self.place} printed nothing on its first line"
-                advice = "Run it by hand: its first line of output must be the password."
+                advice = f"Run it by hand: its first line of output must be the {self.secret}."
             case _:
                 password = self._prompt(user)
                 problem, advice = "none was typed", "Run the command again at a terminal."
         password = password.removeprefix("\ufeff")  # of a file that the shell has read
         if not password:
-            raise CredentialError(problem, advice=advice, subject="password")
+            raise CredentialError(problem, advice=advice, subject=self.secret)
         if has_control_characters(password):  # wrong log-ins would lock the account
             raise CredentialError(
-                f"the password of {self.kind} {self.place} has a control character, or bytes that "
-                "are not UTF-8",
+                f"the {self.secret} of {self.kind} {self.place} has a control character, or bytes "
+                "that are not UTF-8",
                 advice="Store it again, as one line of UTF-8 text.",
-                subject="password",
+                subject=self.secret,
             )
         return password
 
@@ -127,20 +134,21 @@ class PasswordSource:
             raise CredentialError(
                 f"the file {self.place} cannot be read: "
                 f"{getattr(error, 'strerror', None) or reason}",
-                subject="password",
+                advice=f"Name a readable file with the {self.secret} on its first line.",
+                subject=self.secret,
             ) from error
         return lines[0].strip() if lines else ""
 
     def _prompt(self, user: str) -> str:
         try:
-            return getpass.getpass(f"Password of {user} for {self.place}: ")
+            return getpass.getpass(f"{self.secret.capitalize()} of {user} for {self.place}: ")
         except EOFError:  # no terminal, as in a scheduled run
             return ""
         except UnicodeDecodeError as error:
             raise CredentialError(
-                "the typed password has bytes that are not text in the terminal's encoding",
+                f"the typed {self.secret} has bytes that are not text in the terminal's encoding",
                 advice="Set the encoding of the terminal to UTF-8.",
-                subject="password",
+                subject=self.secret,
             ) from error
 
     def _read_keyring(self, user: str) -> str:
@@ -150,12 +158,12 @@ class PasswordSource:
             raise CredentialError(
                 "the keyring package is missing",
                 advice="Install it with: pip install 'backupkit[keyring]'",
-                subject="password",
+                subject=self.secret,
             ) from error
         try:
             return keyring.get_password(self.place, user) or ""
         except keyring.errors.KeyringError as error:
             raise CredentialError(
                 f"the keyring cannot be read for {self.place}: {type(error).__name__}",
-                subject="password",
+                subject=self.secret,
             ) from error

@@ -83,7 +83,7 @@ def build_appliance_facts(
                 slots=Ratio(done, done + missed + row["slots_unknown"]),
                 attempts=Ratio(row["attempts_ok"], row["attempts"]),
                 strikes=row["strikes"],
-                reason=sanitise(row["reason"], limit=400) or "No issues",
+                reason=sanitise(row["reason"], limit=400),
                 levels=describe_levels(row) if name in with_details else "",
                 schedules=tuple(schedule_texts.get(name, [])) if name in with_details else (),
                 zone=sanitise(zones[name], limit=60) if zone else "",

@@ -1,7 +1,8 @@
 // Sort, find and page the rows of long tables. Without scripts all rows are there, the worst first.
 "use strict";
 (() => {
-  const PAGE = 100;
+  const isNarrow = matchMedia("(max-width: 640px)").matches;
+  const PAGE = isNarrow ? 20 : 100;
   const UNITS = { d: 86400, h: 3600, min: 60, s: 1 };
 
   // what a cell says, as something that can be ordered; what is not known comes last
@@ -27,6 +28,9 @@
     if (of) of.append(made);
     return made;
   };
+
+  // browsers whose style sheets cannot open them
+  if (!isNarrow) for (const fold of document.querySelectorAll(".fold")) fold.open = true;
 
   for (const table of document.querySelectorAll("table[data-sift]")) {
     const heads = [...table.tHead.rows[0].cells];
@@ -102,6 +106,7 @@
         shown = Math.max(shown, order.indexOf(unit) + 1);
         show();
       }
+      for (let part = unit.closest("details"); part; part = part.parentElement.closest("details")) part.open = true;
       unit.scrollIntoView();
     };
     addEventListener("hashchange", reveal);

@@ -8,7 +8,9 @@ from backupkit.errors import SettingsError, one_line
 
 __all__ = [
     "ALERT_KINDS",
+    "DEFAULT_KINDS",
     "FLEET_SUBJECT",
+    "SEVERITIES",
     "Alert",
     "AlertChange",
     "ChannelState",
@@ -16,13 +18,23 @@ __all__ = [
     "OutgoingMessage",
     "build_alert_key",
     "check_selector",
+    "find_severity",
 ]
 
-ALERT_KINDS: Final = ("breach", "target", "unknown", "failure")
+ALERT_KINDS: Final = (
+    *("breach", "target", "breach-soon", "unknown", "running", "failure"),
+    "slower",
+)
 """Kinds of alert, the most serious first."""
+
+DEFAULT_KINDS: Final = ("breach", "target", "breach-soon", "unknown", "failure")
+"""Kinds of alert that are sent unless fleet.toml says otherwise."""
 
 FLEET_SUBJECT: Final = "fleet"
 """Subject of an alert about the whole fleet."""
+
+SEVERITIES: Final = ("warning", "critical")
+"""How serious an alert is, the lowest first."""
 
 _SELECTORS: Final = ("appliance", "site", "group", "kind", "key")
 _ALL: Final = "all"
@@ -34,8 +46,8 @@ class Alert:
 
     Attributes
     ----------
-    kind : {"breach", "target", "unknown", "failure"}
-        Kind of problem.
+    kind : str
+        One of `ALERT_KINDS`.
     subject : str
         Appliance, or site, or "fleet".
     cause : str
@@ -92,6 +104,16 @@ class Alert:
         """True while the problem lasts."""
         return self.level > 0
 
+    @property
+    def is_about_appliance(self) -> bool:
+        """True if the subject is an appliance, not a site or the fleet."""
+        return self.kind != "target"
+
+    @property
+    def severity(self) -> str:
+        """One of `SEVERITIES`."""
+        return find_severity(self.kind, self.level)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertChange:
@@ -102,7 +124,8 @@ class AlertChange:
     change : str
         opened, worse, closed, repeated, "still open", unstable, stable, or acknowledged.
     outcome : str
-        send, muted, acknowledged, unstable or recorded: why a message goes out, or why not.
+        send, muted, acknowledged, "not chosen", unstable or recorded: why a message goes out, or
+        why not.
     number : int
         Number of the row; 0 before it is stored.
     at : datetime
@@ -180,7 +203,7 @@ class Mute:
         kind, _, name = self.selector.partition("=")
         about = {
             _ALL: True,
-            "appliance": alert.kind != "target" and alert.subject == name,
+            "appliance": alert.is_about_appliance and alert.subject == name,
             "site": alert.site == name,
             "group": alert.group == name,
             "kind": alert.kind == name,
@@ -251,6 +274,18 @@ class ChannelState:
             parts.append(f"failed {self.failures:,} {times}")
             parts.append(f"next try after {self.next_try_at:%Y-%m-%d %H:%M} UTC")
         return ", ".join(parts) + (f": {self.error}" if self.error else "")
+
+
+def find_severity(kind: str, level: int) -> str:
+    """Return how serious an alert is: a breach and a missed target are critical.
+
+    Examples
+    --------
+    >>> find_severity("target", 1), find_severity("target", 2), find_severity("breach", 1)
+    ('warning', 'critical', 'critical')
+    """
+    is_critical = kind == "breach" or (kind == "target" and level > 1)
+    return "critical" if is_critical else "warning"
 
 
 def build_alert_key(kind: str, subject: str, cause: str = "") -> str:

@@ -7,6 +7,7 @@ import logging
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from email.header import decode_header, make_header
 from pathlib import Path
@@ -93,6 +94,7 @@ class TestMail:
         (mail,) = mailbox.messages
         assert mail["Subject"] == "[BREACH 1] vCenter backup alerts: vc-1 in breach"
         assert mail["Auto-Submitted"] == "auto-generated"
+        assert mail["Message-ID"] == f"<{digest().token}@backupkit.invalid>"
         assert mail["List-Id"] == "vCenter backup alerts <alerts.backupkit.invalid>"
         assert mail["Date"] == "Mon, 09 Nov 2026 06:00:00 +0000"
         text = mail.get_payload(decode=True)
@@ -166,7 +168,9 @@ class TestWebhook:
         [(method, path, headers, body)] = receiver.seen
         assert (method, path) == ("POST", "/hook")
         assert headers["Content-Type"] == "application/json"
-        assert headers["X-Backupkit-Message"] == "1f"
+        name = json.loads(body)["message"]
+        assert headers["X-Backupkit-Message"] == name
+        assert headers["Idempotency-Key"] == f'"{name}"'
         expected = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
         assert headers["X-Backupkit-Signature"] == f"sha256={expected}"
         assert json.loads(body)["changes"][0]["key"] == "breach:vc-1"
@@ -302,6 +306,53 @@ class TestChat:
             ChatChannel("ops", url("json://127.0.0.1")).send(digest())
 
 
+class TestNames:
+    """Names by which a receiver drops what it got before."""
+
+    def test_same_changes(self) -> None:
+        """The same changes in a later try are the same message, byte by byte."""
+        first = digest(change(), change("vc-2"))
+        later = compose_digest(
+            OutgoingMessage(
+                token="2e",
+                channel="ops",
+                state="sending",
+                created_at=EPOCH + timedelta(hours=1),
+                changes=(change("vc-2"), change()),
+            )
+        )
+        assert (later.token, later.body) == (first.token, first.body)
+
+    def test_more_changes(self) -> None:
+        """With one more change it is another message; the first change keeps its name."""
+        first, later = digest(), digest(change(), change("vc-2"))
+        assert first.token != later.token
+        [one] = json.loads(first.body)["changes"]
+        assert [row["id"] == one["id"] for row in json.loads(later.body)["changes"]] == [
+            True,
+            False,
+        ]
+
+    def test_other_run(self) -> None:
+        """The same change of another run, or on another channel, has another name."""
+        later = digest(change(at=EPOCH + timedelta(days=1)))
+        other = compose_digest(
+            OutgoingMessage(
+                token="1f", channel="b", state="sending", created_at=EPOCH, changes=(change(),)
+            )
+        )
+        assert len({digest().token, later.token, other.token}) == 3
+
+    def test_mention(self) -> None:
+        """A message that mentions another one is not the same as without it."""
+        earlier = OutgoingMessage(
+            token="2e", channel="ops", state="perhaps sent", created_at=EPOCH, changes=(change(),)
+        )
+        named = {digest(unclear=lost).token for lost in ((), (earlier,))}
+        assert len(named) == 2
+        assert digest(unclear=(replace(earlier, token="3d"),)).token in named
+
+
 class TestDigest:
     """The texts of a message."""
 
@@ -327,7 +378,8 @@ class TestDigest:
         assert f"{sentence}\n  opened: vc-2 in breach" in found.text
         assert f"{sentence}\n* `opened: vc-2 in breach`" in found.chat
         [lost] = json.loads(found.body)["perhaps_not_delivered"]
-        assert (lost["message"], lost["changes"][0]["key"]) == ("2e", "breach:vc-2")
+        assert lost["message"] == compose_digest(earlier).token
+        assert lost["changes"][0]["key"] == "breach:vc-2"
 
     def test_words(self) -> None:
         """Each kind has its words; ends are recoveries, and a used-up budget is a missed target."""
@@ -338,10 +390,17 @@ class TestDigest:
             change("vc-2", kind="unknown"),
             change("vc-3", kind="failure", cause="disk-full"),
             change("vc-4", change="closed", level=0),
+            change("vc-5", kind="breach-soon"),
+            change("vc-6", kind="running"),
+            change("vc-7", kind="running", level=2),
+            change("vc-8", kind="slower"),
+            change("vc-4", kind="breach-soon", change="closed", level=0),
+            change("vc-6", kind="running", change="closed", level=0),
         ]
         found = digest(*changes)
         assert found.title == (
-            "[BREACH 1 | TARGET 2 | UNKNOWN 1 | FAILURE 1 | RECOVERED 1] vCenter backup alerts"
+            "[BREACH 1 | TARGET 2 | BREACH-SOON 1 | UNKNOWN 1 | RUNNING 2 | FAILURE 1 | SLOWER 1 | "
+            "RECOVERED 1 | ENDED 2] vCenter backup alerts"
         )
         for text in (
             "opened: fleet target at risk",
@@ -349,6 +408,12 @@ class TestDigest:
             "opened: vc-2 unknown",
             "opened: vc-3 failing (disk-full)",
             "closed: vc-4 recovered",
+            "opened: vc-5 soon in breach",
+            "opened: vc-6 job runs longer than usual",
+            "opened: vc-7 job stalled",
+            "opened: vc-8 runs grow too long",
+            "closed: vc-4 no longer soon in breach",
+            "closed: vc-6 job no longer too slow",
         ):
             assert text in found.text
 

@@ -7,8 +7,10 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -24,6 +26,7 @@ from backupkit.alerts import (
     preview_alerts,
     send_alerts,
 )
+from backupkit.alerts.filters import ChannelFilter
 from backupkit.alerts.sending import send_facts
 from backupkit.errors import HistoryError
 from backupkit.history.alert_tables import SENDING_LIMIT
@@ -53,6 +56,7 @@ class Office:
     def run(self, hours: float, *facts: Fact) -> AlertRun:
         """Run the alerts."""
         now = EPOCH + hours * HOUR
+        self.settings = replace(self.settings, channels=self.channels)
         return send_facts(
             Facts(present=facts), self.history.alerts, self.settings, now=now, clock=lambda: now
         )
@@ -146,6 +150,144 @@ class TestRun:
         assert preview_alerts(assessment, log, office.settings, now=now + HOUR) == []
 
 
+class TestFilters:
+    """Channels that choose their alerts: mail gets all, and the pager some."""
+
+    @pytest.fixture
+    def mail(self) -> ScriptedChannel:
+        """Return a channel without a filter."""
+        return ScriptedChannel("mail")
+
+    @pytest.fixture
+    def pager(self) -> ScriptedChannel:
+        """Return a channel with the filter of a test."""
+        return ScriptedChannel("pager")
+
+    @pytest.fixture
+    def office(
+        self, make_history: MakeHistory, mail: ScriptedChannel, pager: ScriptedChannel
+    ) -> Office:
+        """Return a history with both channels."""
+        return Office(make_history(), mail, pager)
+
+    @staticmethod
+    def choose(office: Office, **chosen: Any) -> None:  # noqa: ANN401 # as the filter has them
+        """Set the filter of the pager."""
+        office.settings = replace(office.settings, filters={"pager": ChannelFilter(**chosen)})
+
+    def test_kinds(self, office: Office, mail: ScriptedChannel, pager: ScriptedChannel) -> None:
+        """A channel gets the kinds that it chooses, from the opening to the end."""
+        self.choose(office, kinds=("breach",))
+        unknown = Fact(kind="unknown", subject="vc-2")
+        assert office.run(0, breach(), unknown).sent == {"mail": 2, "pager": 1}
+        assert office.run(24, breach(), unknown).sent == {"mail": 2, "pager": 1}
+        assert office.run(25).sent == {"mail": 2, "pager": 1}
+        assert pager.changes == [
+            ["opened breach:vc-1"],
+            ["repeated breach:vc-1"],
+            ["closed breach:vc-1"],
+        ]
+        assert mail.changes[0] == ["opened breach:vc-1", "opened unknown:vc-2"]
+
+    def test_severity(self, office: Office, mail: ScriptedChannel, pager: ScriptedChannel) -> None:
+        """A channel for critical alerts hears of a target when it is missed, and of its end."""
+        self.choose(office, min_severity="critical")
+        for hours, level in ((0, 1), (1, 2)):
+            office.run(hours, Fact(kind="target", subject="fleet", level=level))
+        office.run(2)
+        assert pager.changes == [["worse target:fleet"], ["closed target:fleet"]]
+        office.run(3, Fact(kind="target", subject="fleet"))
+        office.run(4)
+        assert len(pager.changes) == 2
+        assert mail.changes[3:] == [["opened target:fleet"], ["closed target:fleet"]]
+
+    def test_widened(self, office: Office, pager: ScriptedChannel) -> None:
+        """A wider filter brings open alerts with their next message, and no old end."""
+        self.choose(office, kinds=("target",))
+        office.run(0, breach(), breach("vc-2"), breach("vc-3"))
+        office.run(1, breach(), breach("vc-2"))
+        self.choose(office)
+        assert office.run(2, breach(), breach("vc-2")).sent == {}
+        assert office.run(3, breach()).sent == {"mail": 1}
+        assert office.run(24, breach()).sent == {"mail": 1, "pager": 1}
+        assert office.run(25).sent == {"mail": 1, "pager": 1}
+        assert pager.changes == [["repeated breach:vc-1"], ["closed breach:vc-1"]]
+
+    def test_narrowed(self, office: Office, pager: ScriptedChannel) -> None:
+        """A narrower filter still brings the end of an alert that the channel knows."""
+        office.run(0, breach(), breach("vc-2"))
+        self.choose(office, appliances=("vc-2",))
+        assert office.run(24, breach(), breach("vc-2")).sent == {"mail": 2, "pager": 1}
+        office.run(25)
+        assert pager.changes[-1] == ["closed breach:vc-1", "closed breach:vc-2"]
+
+    def test_moved(self, office: Office, pager: ScriptedChannel) -> None:
+        """If an appliance moves to another site, its end goes to whom knew of it."""
+        self.choose(office, sites=("Tokyo",))
+        office.run(0, replace(breach(), site="Tokyo"))
+        assert office.run(24, replace(breach(), site="Osaka")).sent == {"mail": 1}
+        office.run(25)
+        assert pager.changes == [["opened breach:vc-1"], ["closed breach:vc-1"]]
+
+    def test_not_chosen(self, make_history: MakeHistory, pager: ScriptedChannel) -> None:
+        """An alert that no channel chooses counts as not sent, and opens once one chooses it."""
+        office = Office(make_history(), pager)
+        self.choose(office, kinds=("target",))
+        run = office.run(0, breach(), breach("vc-2"))
+        assert [(one.outcome, one.why) for one in run.decisions] == [
+            ("not chosen", "no channel chooses it")
+        ] * 2
+        assert (run.sent, run.ok) == ({}, True)
+        office.run(1, breach())
+        alerts = office.history.alerts.read(now=EPOCH).alerts
+        assert [alert.announced_at for alert in alerts] == [None, None]
+        self.choose(office)
+        office.run(2, breach())
+        assert pager.changes == [["opened breach:vc-1"]]
+        outcomes = [
+            (row.change, row.outcome) for row in office.history.alerts.read_changes(since=EPOCH)
+        ]
+        assert outcomes == [
+            ("opened", "not chosen"),
+            ("opened", "not chosen"),
+            ("closed", "recorded"),
+            ("opened", "send"),
+        ]
+
+    def test_channel_added(self, make_history: MakeHistory, mail: ScriptedChannel) -> None:
+        """A new channel gets no end of an alert that it never got."""
+        history = make_history()
+        Office(history, mail).run(0, breach(), breach("vc-2"))
+        added = ScriptedChannel("added")
+        office = Office(history, mail, added)
+        assert office.run(1, breach()).sent == {"mail": 1}
+        assert office.run(24, breach()).sent == {"mail": 1, "added": 1}
+        assert added.changes == [["repeated breach:vc-1"]]
+
+    def test_channel_renamed(self, make_history: MakeHistory, mail: ScriptedChannel) -> None:
+        """If no channel knows of an alert any more, its end is recorded, and it may open again."""
+        history = make_history()
+        Office(history, mail).run(0, breach())
+        renamed = ScriptedChannel("renamed")
+        office = Office(history, renamed)
+        [decision] = office.run(1).decisions
+        assert (decision.outcome, decision.why) == (
+            "not chosen",
+            "no channel got a message about it",
+        )
+        office.run(2, breach())
+        assert renamed.changes == [["opened breach:vc-1"]]
+
+    def test_pruned(self, office: Office, pager: ScriptedChannel) -> None:
+        """The end of an alert is sent even if its messages are older than what is kept."""
+        office.run(0, breach())
+        office.history.alerts.acknowledge("breach:vc-1", by="anna", reason="4711", at=EPOCH)
+        office.run(900, breach())
+        office.history.prune(EPOCH + 800 * HOUR)
+        office.run(901)
+        assert pager.changes == [["opened breach:vc-1"], ["closed breach:vc-1"]]
+
+
 class TestAnswers:
     """Acknowledgements and mutes in a history."""
 
@@ -212,7 +354,14 @@ class TestHistory:
         history.append(snapshot(0))
         office.run(0, breach(), breach("vc-2"), Fact(kind="target", subject="vc-1"))
         for number, selector in enumerate(
-            ("appliance=vc-1", "key=unknown:vc-1", "appliance=vc-10", "site=vc-1")
+            (
+                "appliance=vc-1",
+                "key=unknown:vc-1",
+                "key=failure:vc-1:disk-full",
+                "appliance=vc-10",
+                "key=unknown:vc-10",
+                "site=vc-1",
+            )
         ):
             at = EPOCH + number * HOUR
             log.mute(Mute(selector=selector, muted_at=at, until=at + HOUR, by="b", reason="c"))
@@ -221,7 +370,11 @@ class TestHistory:
         assert [alert.key for alert in state.alerts] == ["breach:vc-2", "target:vc-1"]
         keys = [change.key for change in log.read_changes(since=EPOCH)]
         assert sorted(keys) == ["breach:vc-2", "target:vc-1"]
-        assert [mute.selector for mute in state.mutes] == ["appliance=vc-10", "site=vc-1"]
+        assert [mute.selector for mute in state.mutes] == [
+            "appliance=vc-10",
+            "key=unknown:vc-10",
+            "site=vc-1",
+        ]
         assert history.verify().empty
 
     def test_prune(self, office: Office) -> None:
@@ -237,7 +390,9 @@ class TestHistory:
         history.prune(EPOCH + 9 * HOUR)
         state = log.read(now=EPOCH)
         assert [alert.key for alert in state.alerts] == ["breach:vc-2", "breach:vc-3"]
-        assert [change.key for change in log.read_changes(since=EPOCH)] == ["breach:vc-3"]
+        # of the open one the messages stay, as its end goes to the channels that got them
+        rows = [(change.change, change.key) for change in log.read_changes(since=EPOCH)]
+        assert rows == [("opened", "breach:vc-2"), ("opened", "breach:vc-3")]
         assert state.mutes == ()
         channel.mode = "works"
         office.run(10, breach("vc-2"), breach("vc-3"))

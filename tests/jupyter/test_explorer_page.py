@@ -116,6 +116,8 @@ def test_by_keyboard(notebook: Notebook, explorer: Locator) -> None:
     walk_to(page, "Clear filters")
     page.keyboard.press("Enter")
     expect(explorer.get_by_placeholder("Search appliances")).to_have_value("")
+    expect(explorer.get_by_text("3 of 10 in scope breach their RPO")).to_be_visible()
+    expect(explorer.get_by_role("button", name="vc-ham-03").first).to_be_visible()
     walk_to(page, "vc-tyo-02")  # the first row of the first picture
     walk_to(page, "vc-ham-03", key="ArrowDown")
     page.keyboard.press("Enter")

@@ -293,6 +293,15 @@ class TestSpecialFleets:
         assert len(act.findall(".//tbody/tr")) == 25
         assert "and 5 more" in text(act)
 
+    @pytest.mark.parametrize(("appliances", "lines"), [(100, 2), (102, 1)])
+    def test_lines_of_a_good_appliance(self, appliances: int, lines: int) -> None:
+        """Of a fleet above 100 an appliance without issues and without listed jobs has one line."""
+        html = report(assess_large_fleet(appliances)).html()
+        bodies = section(html, "appliances").findall(".//table[@class]/tbody")
+        listed = [body for body in bodies if body.get("class") == "good"]
+        assert len(listed) >= 80
+        assert {len(body.findall("./tr")) for body in listed} == {lines}
+
     def test_all_compliant(self, week: Assessment) -> None:
         """Without problems each section is one line, and the title says OK."""
         jobs = week.assessed_jobs[week.assessed_jobs["appliance"] == "vc-good"]

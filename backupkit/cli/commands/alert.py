@@ -45,7 +45,7 @@ SelectorArgument = Annotated[
 
 alert = typer.Typer(
     name="alert",
-    help="Alerts: list, ack, mute, unmute, send.",
+    help="Alerts: send, test, list, ack, mute, unmute.",
     rich_markup_mode=None,
     no_args_is_help=True,
 )
@@ -193,6 +193,61 @@ def send(
     return 0 if run.ok else CHANNEL_FAILED
 
 
+@alert.command()
+def test(
+    channels: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="CHANNEL", help="Names of channels.  [default: all]"),
+    ] = None,  # noqa: PT028 # a command, no test
+    *,
+    fleet: FleetOption = FLEET,  # noqa: PT028 # a command, no test
+    as_json: AsJson = False,  # noqa: PT028 # a command, no test
+) -> int:
+    """Send a test message to the channels in [alert] of fleet.toml. The history is not needed.
+
+    The heartbeat is called only if it is named: backupkit alert test heartbeat. Exit code 6 if a
+    channel did not accept its message.
+    """
+    from backupkit.alerts import (  # noqa: PLC0415 # keeps --help fast
+        AlertSettings,
+        ping_heartbeat,
+        try_channels,
+    )
+
+    settings = AlertSettings.load(fleet) or AlertSettings()
+    names = {channel.name: channel for channel in settings.channels}
+    wanted = list(dict.fromkeys(channels or names))
+    known = [*names, *(["heartbeat"] if settings.heartbeat is not None else [])]
+    if not known:
+        raise SettingsError(
+            f"{fleet}: there is no channel to test. Add a table [alert], for example with "
+            "mail = true."
+        )
+    for name in wanted:
+        if name not in known:
+            raise SettingsError(
+                f'{fleet}, [alert]: no channel is named "{one_line(name)}"; there are '
+                f"{', '.join(map(one_line, known))}."
+            )
+    errors = try_channels([names[name] for name in wanted if name in names], now=datetime.now(UTC))
+    if "heartbeat" in wanted and "heartbeat" not in names:
+        errors["heartbeat"] = ping_heartbeat(settings)
+    _print_test(errors, as_json=as_json)
+    return CHANNEL_FAILED if any(errors.values()) else 0
+
+
+def _print_test(errors: dict[str, str], *, as_json: bool) -> None:
+    if as_json:
+        rows = [{"channel": name, "error": error or None} for name, error in errors.items()]
+        print_json({"tested": rows})
+        return
+    for name, error in errors.items():
+        if error:
+            echo(f"backupkit: alerts, channel {name}: {error}", err=True)
+        else:
+            echo(f"{name}: accepted")
+
+
 def _print_preview(
     decisions: "list[Decision]",
     state: "AlertState",
@@ -212,7 +267,8 @@ def _print_preview(
     names = ", ".join(channel.name for channel in settings.channels) or "no channel"
     echo(f"Would be sent: {number:,}, to {names}. Nothing was sent or stored.")
     for one in decisions:
-        verb = "send" if one.outcome == "send" else f"not sent ({one.outcome})"
+        to = f" to {', '.join(one.channels)}" if one.channels else ""
+        verb = f"send{to}" if one.outcome == "send" else f"not sent ({one.outcome})"
         echo(f"{verb}  {one.change}: {one.alert.key}, because {one.why}")
         echo(f"    {one.alert.detail}")
     for channel in state.channels:
@@ -310,6 +366,7 @@ def _build_decision(one: "Decision") -> dict[str, Any]:
         "key": one.alert.key,
         "change": one.change,
         "outcome": one.outcome,
+        "channels": list(one.channels),
         "why": one.why,
         "level": one.alert.level,
         "detail": one.alert.detail,

@@ -13,7 +13,7 @@ import typer
 import backupkit as bk
 from backupkit.cli.options import FLEET, HISTORY, FleetOption, HistoryOption, echo
 from backupkit.cli.run_settings import RunSettings
-from backupkit.errors import OutputError
+from backupkit.errors import OutputError, SettingsError
 
 if TYPE_CHECKING:
     from backupkit.cli.units import Job
@@ -49,7 +49,9 @@ def schedule(  # one parameter per option
     account: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="User that runs it (default: the present one, also with sudo)."
+            metavar="NAME",
+            help="User that runs it (default: the present one, also with sudo). Not for windows, "
+            "whose task runs as SYSTEM.",
         ),
     ] = None,
     out: Annotated[
@@ -66,6 +68,7 @@ def schedule(  # one parameter per option
     from backupkit.cli.units import Job  # noqa: PLC0415 # keeps --help fast
     from backupkit.settings import parse_duration, read_toml  # noqa: PLC0415 # fast --help
 
+    _check_account(kind, account, user=user)
     file = read_toml(fleet)
     settings = RunSettings.load(file)
     _warn_of_prompts(bk.Fleet.load(file))
@@ -92,6 +95,20 @@ def schedule(  # one parameter per option
         return
     for written in _write_files(out, files):
         echo(str(written))
+
+
+def _check_account(kind: Kind, account: str | None, *, user: bool) -> None:
+    """Raise if --account would have no effect."""
+    if account is None:
+        return
+    if user:
+        raise SettingsError("--account and --user exclude each other; use one of them.")
+    if kind == "windows":
+        raise SettingsError(
+            "--account: Windows asks for the password of another user when the task is installed. "
+            "Leave the option out, and install the task with: schtasks /Create /TN backupkit "
+            '/XML backupkit.xml /RU "NAME" /RP *'
+        )
 
 
 def _format_files(kind: Kind, job: "Job", install: str) -> Mapping[str, str]:
@@ -135,12 +152,14 @@ def _list_folders(settings: RunSettings, history: str) -> Iterator[Path]:
 
 
 def _warn_of_prompts(fleet: "Fleet") -> None:
-    """Print a warning if a password is prompted for: nobody is there to type it."""
-    names = [one.name for one in fleet if one.password.kind == "prompt"]
-    if names:
+    """Print a warning if a secret is prompted for: nobody is there to type it."""
+    prompted = [one for one in fleet if one.password.kind == "prompt"]
+    if prompted:
+        first = prompted[0]
         echo(
-            f"{fleet.source}: the password of {names[0]} is prompted for, and nobody types it in a "
-            "scheduled run. Name a file, the keyring or a variable as its source.",
+            f"{fleet.source}: the {first.password.secret} of {first.name} is prompted for, and "
+            "nobody types it in a scheduled run. Name a file, the keyring or a variable as its "
+            "source.",
             err=True,
         )
 

@@ -15,7 +15,7 @@ from backupkit.cli.commands.collect import collect_and_store
 from backupkit.cli.options import echo
 from backupkit.cli.outputs import refuse_foreign_fleet
 from backupkit.cli.selection import Selection
-from backupkit.errors import OutputError, SettingsError
+from backupkit.errors import OutputError, SettingsError, one_line
 from backupkit.simulator.faults.fault import ROUTES, describe_kinds
 
 __all__ = ["demo", "simulate"]
@@ -80,7 +80,7 @@ def simulate(  # noqa: PLR0913 # one parameter per option
             scenario, latency=latency / 1_000, host=host, port=port, faults=faults
         ) as fleet:
             if write_fleet is not None:
-                fleet.write_fleet(write_fleet)
+                _write_fleet(fleet, write_fleet)
                 echo(f"{write_fleet}: {appliances} appliances, {jobs} jobs each.", err=True)
             for appliance in fleet.appliances:
                 echo(f"{appliance.name}\thttps://{appliance.host}")
@@ -92,6 +92,15 @@ def simulate(  # noqa: PLR0913 # one parameter per option
     except OSError as error:
         raise OutputError(f"The simulator cannot start: {error.strerror or error}.") from error
     return 0
+
+
+def _write_fleet(fleet: "bk.simulator.SimulatedFleet", path: Path) -> None:
+    try:
+        fleet.write_fleet(path)
+    except OSError as error:
+        raise OutputError(
+            f"{one_line(str(path))} cannot be written: {error.strerror}. Use another --write-fleet."
+        ) from error
 
 
 def demo(
