@@ -229,9 +229,8 @@ class Matrix(Tab):
             self._on_row(row)
             return
         start = self._days[column]
-        end = min(start + _DAY, self._view.now)
-        if start < end:
-            self._select(appliances=(str(self._rows[row]),), start=start, end=end)
+        end = min(start + _DAY, self._view.now)  # each day begins before now
+        self._select(appliances=(str(self._rows[row]),), start=start, end=end)
 
     def _on_days(self, first: int, last: int) -> None:
         self._on_span(self._days[first], self._days[last] + _DAY)

@@ -529,7 +529,7 @@ class TestLinks:
     def test_a_signature_filters_every_tab(self, explorer: Explorer) -> None:
         """A selected signature filters every tab."""
         explorer.tab = "Failures"
-        click(explorer, 0, 1, 0)
+        choose_cell(explorer, 0, 0)
         assert set(explorer.jobs["appliance"]) == {"vc-nyc"}
         explorer.tab = "Timeline"
         assert "of the jobs of 1 appliance" in canvas(explorer).label
@@ -553,6 +553,7 @@ class TestLinks:
     def test_a_row_clicked(self, explorer: Explorer) -> None:
         """A click on a row selects its appliance."""
         click(explorer, 0, days(END - DAY), 1.55)  # below the last row
+        pictures(explorer)[0]._handle_custom_msg({"kind": "click", "x": 0.0, "y": 0.0}, [])
         assert not explorer.value.appliances
         click(explorer, 0, days(END - DAY), 1)
         assert explorer.value == Selection(last="7d", appliances=("vc-ham",))
@@ -620,6 +621,33 @@ class TestLinks:
         assert lines[0].endswith(": broken pipe")
         assert [line[:17] for line in lines[1:3]] == ["odd thing of kind"] * 2
         assert lines[3:] == ["and 2 more"]
+
+    def test_other_patterns(self) -> None:
+        """The last bar of the Pareto chart stands for other patterns, and selects none."""
+        names = [f"odd thing of kind {letter}" for letter in "abcdefghijkl"]
+        starts = [END - DAY + pd.Timedelta(hours=number) for number in range(12)]
+        jobs = JOBS.frame(
+            {
+                "appliance": ["vc-1"] * 12,
+                "job_id": [str(number) for number in range(12)],
+                "outcome": ["failure"] * 12,
+                "type": ["SCHEDULED"] * 12,
+                "start_time": starts,
+                "end_time": [start + pd.Timedelta(minutes=5) for start in starts],
+                "messages": [[message(name)] for name in names],
+            }
+        )
+        snapshot = SimpleNamespace(
+            jobs=jobs,
+            polls=POLLS.frame({"appliance": ["vc-1"], "polled_at": [END], "ok": [True]}),
+            schedules=SCHEDULES.empty(),
+            observations=OBSERVATIONS.empty(),
+        )
+        explorer = explore(snapshot, Policy(), now=END, tab="Failures")
+        assert grid(explorer).grid["rows"][-1] == "2 other patterns"
+        choose_cell(explorer, 10, 0)
+        assert explorer.value == Selection()
+        assert ask_cell(explorer, 10, 0) == ""
 
     def test_many_in_the_matrix(self) -> None:
         """Above 25 rows the other appliances are counted; without any, a sentence says so."""
