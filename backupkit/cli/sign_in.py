@@ -1,4 +1,4 @@
-"""How a new fleet.toml signs in: options and questions of ``backupkit init``."""
+"""Options and questions of ``backupkit init`` that say how to sign in."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
