@@ -171,7 +171,7 @@ class TestCommand:
         """A command line with an open quote is refused when it is parsed."""
         with pytest.raises(SettingsError, match="--password-from: the command has a quote that is"):
             PasswordSource.parse("command:pass show 'x", where="--password-from")
-        with pytest.raises(SettingsError, match="this is no source of a password"):
+        with pytest.raises(SettingsError, match="this is no source of a secret"):
             PasswordSource.parse("command: ", where="--password-from")
 
 

@@ -225,7 +225,7 @@ class TestToken:
     @pytest.mark.parametrize(
         ("kind", "place", "expected"),
         [
-            ("env", "NOT_SET", "Set it to the access token."),
+            ("env", "NOT_SET", "Set NOT_SET to the access token."),
             ("file", "empty", "Write the access token on its first line."),
             ("file", "none", "Name a readable file with the access token on its first line."),
             ("command", "true", "its first line of output must be the access token."),
