@@ -213,6 +213,7 @@ class TestShow:
         """A message of a process that died was perhaps sent."""
         with pytest.raises(CrashError):
             office.record(BREACH, mode="dies after")
+        assert "  perhaps sent: ops" in office.run("show", "breach:vc-1")[1]
         with pytest.raises(CrashError):
             office.record(BREACH, UNKNOWN, ago=0, mode="dies after")
         assert "  perhaps sent: ops" in office.run("show", "breach:vc-1")[1]
@@ -317,6 +318,7 @@ class TestFilter:
         assert "send to tokyo  opened: unknown:vc-1, because no message reported it yet" in lines
         assert "not sent (not chosen)  opened: unknown:vc-2, because no channel chooses it" in lines
         assert office.run("send") == (0, "Sent to tokyo: 1 change\n", "")
+        assert office.run("send", "--dry-run")[1].startswith("Would be sent: 0, to tokyo, pager.")
         _, out, _ = office.run("send", "--json")
         [other] = json.loads(out)["decisions"]
         assert (other["key"], other["outcome"], other["channels"]) == (
