@@ -200,7 +200,7 @@ class TestDiscover:
     def test_interrupted(self, own_demo: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
         """Ctrl-C ends it."""
 
-        def interrupt(*_args: object) -> None:
+        def interrupt(*_args: object, **_kwargs: object) -> None:
             raise KeyboardInterrupt
 
         monkeypatch.setattr("backupkit.diagnostics.discovery.match_nodes", interrupt)

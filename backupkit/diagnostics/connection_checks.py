@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from backupkit.client import ApplianceClient, Limits
 from backupkit.client.connection_errors import connection_error
 from backupkit.client.tls import build_tls_options, fetch_certificate, format_fingerprint
-from backupkit.diagnostics.nodes import Resolve, resolve_host
+from backupkit.diagnostics.nodes import DomainNode, Resolve, resolve_host
 from backupkit.display.format import format_duration
 from backupkit.errors import BackupkitError, one_line
 from backupkit.fleet import Appliance
@@ -72,6 +72,7 @@ class CheckContext:
     client: ApplianceClient = field(init=False)
     skew: timedelta | None = None
     job_ids: list[str] = field(default_factory=list)
+    nodes: list[DomainNode] | None = None
 
     def __post_init__(self) -> None:
         host = self.appliance.host

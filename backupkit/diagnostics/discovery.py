@@ -3,9 +3,11 @@
 import functools
 import re
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
 from time import monotonic
 from typing import Final
 
@@ -14,6 +16,7 @@ from backupkit.diagnostics.nodes import DomainNode, match_nodes, resolve_host
 from backupkit.errors import BackupkitError, NotFoundError, RightsError, one_line
 from backupkit.fleet import Appliance, Fleet, limits_of
 from backupkit.passwords import PasswordCache
+from backupkit.tables.domain_nodes import SeenNode
 from backupkit.wire import Node
 
 __all__ = ["Discovery", "discover", "explain", "explain_missing_list"]
@@ -21,6 +24,7 @@ __all__ = ["Discovery", "discover", "explain", "explain_missing_list"]
 MAX_WAVE: Final = 16
 """Maximum number of appliances that are asked at the same time."""
 
+_MAX_REASON: Final = 500  # characters
 _LAST_WITHOUT: Final = (6, 7)
 """Version whose first updates do not list the nodes."""
 
@@ -53,6 +57,8 @@ class Discovery:
         Names of appliances whose version has no such list, each with the next step.
     asked : int
         Number of appliances that were asked.
+    read : tuple of str
+        Names of appliances whose list was read.
 
     Examples
     --------
@@ -67,6 +73,52 @@ class Discovery:
     unread: dict[str, str]
     too_old: dict[str, str]
     asked: int
+    read: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        lists: Mapping[str, Sequence[DomainNode]],
+        unread: Mapping[str, str],
+        too_old: Mapping[str, str],
+        *,
+        known: Iterable[Appliance],
+    ) -> "Discovery":
+        """Combine the lists of some appliances, by name, and the reasons where one is unknown."""
+        nodes: dict[str, DomainNode] = {}
+        for node in chain.from_iterable(lists.values()):
+            nodes.setdefault(node.host.casefold(), node)
+        seen = {node.appliance for listed in lists.values() for node in listed}
+        compared = {*seen, *lists, *unread, *too_old}
+        return cls(
+            tuple(nodes.values()),
+            tuple(name for name in lists if name not in seen),
+            tuple(one.name for one in known if one.name not in compared),
+            {name: reason for name, reason in unread.items() if name not in seen},
+            {name: text for name, text in too_old.items() if name not in seen},
+            len(lists) + len(unread) + len(too_old),
+            tuple(lists),
+        )
+
+    def rows(self, seen_at: datetime) -> tuple[SeenNode, ...]:
+        """Return what `History.domain_nodes` stores, with the time of the discovery [UTC]."""
+        asked = dict.fromkeys(self.read, "") | self.unread | self.too_old
+        return (
+            *(
+                SeenNode(asked=name, seen_at=seen_at, error=one_line(reason, limit=_MAX_REASON))
+                for name, reason in asked.items()
+            ),
+            *(
+                SeenNode(
+                    asked=node.asked,
+                    host=node.host,
+                    type=node.type,
+                    appliance=node.appliance,
+                    seen_at=seen_at,
+                )
+                for node in self.nodes
+            ),
+        )
 
     @property
     def missing(self) -> tuple[DomainNode, ...]:
@@ -117,44 +169,30 @@ def discover(
         known = fleet.appliances if isinstance(fleet, Fleet) else waiting
     resolve = functools.cache(resolve_host)
     reader = _Reader(limits, monotonic() + limits.deadline)
-    nodes: dict[str, DomainNode] = {}
-    unlisted: list[str] = []
+    lists: dict[str, list[DomainNode]] = {}
     unread: dict[str, str] = {}
     too_old: dict[str, str] = {}
-    asked, size = 0, 1
+    size = 1
     with ThreadPoolExecutor(max_workers=MAX_WAVE) as pool:
         try:
             while waiting:
                 wave, waiting = waiting[:size], waiting[size:]
                 answers = pool.map(reader.read, wave)
                 for appliance, answer in zip(wave, answers, strict=True):
-                    asked += 1
+                    name = appliance.name
                     if isinstance(answer, str):
-                        unread[appliance.name] = answer
-                        continue
-                    if isinstance(answer, _TooOld):
-                        too_old[appliance.name] = answer.text
-                        continue
-                    own = match_nodes(answer, known, resolve)
-                    for node in own:
-                        nodes.setdefault(node.host.casefold(), node)
-                    if appliance.name not in {node.appliance for node in own}:
-                        unlisted.append(appliance.name)
-                seen = {node.appliance for node in nodes.values()}
+                        unread[name] = answer
+                    elif isinstance(answer, _TooOld):
+                        too_old[name] = answer.text
+                    else:
+                        lists[name] = match_nodes(answer, known, resolve, asked=name)
+                seen = {node.appliance for listed in lists.values() for node in listed}
                 waiting = [one for one in waiting if one.name not in seen]
                 size = min(2 * size, MAX_WAVE)
         except BaseException:  # Ctrl-C, too
             reader.stop.set()
             raise
-    seen = {node.appliance for node in nodes.values()}
-    return Discovery(
-        tuple(nodes.values()),
-        tuple(name for name in unlisted if name not in seen),
-        tuple(one.name for one in known if one.name not in {*seen, *unlisted, *unread, *too_old}),
-        {name: reason for name, reason in unread.items() if name not in seen},
-        {name: text for name, text in too_old.items() if name not in seen},
-        asked,
-    )
+    return Discovery.of(lists, unread, too_old, known=known)
 
 
 @dataclass(frozen=True)

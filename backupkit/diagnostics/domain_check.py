@@ -41,7 +41,8 @@ def check_domain(context: CheckContext) -> Finding:
 def _compare(
     context: CheckContext, listed: Sequence[Node], summary: str, known: Sequence[Appliance]
 ) -> Finding:
-    nodes = match_nodes(listed, known, context.resolve)
+    nodes = match_nodes(listed, known, context.resolve, asked=context.appliance.name)
+    context.nodes = nodes
     missing = [one_line(node.host, limit=80) for node in nodes if node.is_missing]
     if missing:
         more = len(missing) - _MAX_HOSTS

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
+from backupkit.cli.kept_nodes import keep_nodes
 from backupkit.cli.options import (
     FLEET,
+    HISTORY,
     AsJson,
     ConnectOption,
     DeadlineOption,
     FleetOption,
+    HistoryOption,
     ReadOption,
     echo,
     print_json,
@@ -53,6 +56,7 @@ def discover(  # noqa: PLR0913 # one parameter per option
         ),
     ] = None,
     fleet: FleetOption = FLEET,
+    history: HistoryOption = HISTORY,
     *,
     user: Annotated[
         str | None, typer.Option("--user", help="User of a host that fleet.toml does not have.")
@@ -97,8 +101,9 @@ def discover(  # noqa: PLR0913 # one parameter per option
     """List the vCenters of the SSO domain, and those that fleet.toml does not have.
 
     Each SSO domain (enhanced linked mode) is read from one of its appliances, version 6.7 U2 or
-    later; older ones alone in a domain are named, and are no error. Exit code: 0 fleet.toml has
-    all, 3 some are missing or some domain could not be read, 4 none could be read.
+    later; older ones alone in a domain are named, and are no error. If there is a history, it
+    keeps the result: report, check and metrics show it. Exit code: 0 fleet.toml has all, 3 some are
+    missing or some domain could not be read, 4 none could be read.
     """
     from backupkit.diagnostics import discover as read_domains  # noqa: PLC0415 # loads requests
 
@@ -112,6 +117,7 @@ def discover(  # noqa: PLR0913 # one parameter per option
             )
         limits = read_limit_options(loaded, connect=connect, read=read, deadline=deadline)
         found = read_domains(asked or loaded, known=loaded.appliances, limits=limits)
+        keep_nodes(history, found)
     except BackupkitError as error:
         if not check:
             raise

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 import backupkit as bk
+from backupkit.cli.kept_nodes import keep_nodes
 from backupkit.cli.options import (
     FLEET,
+    HISTORY,
     ApplianceOption,
     AsJson,
     ConcurrencyOption,
@@ -17,6 +19,7 @@ from backupkit.cli.options import (
     DeadlineOption,
     FleetOption,
     GroupOption,
+    HistoryOption,
     PollOption,
     ReadOption,
     ResponseOption,
@@ -49,6 +52,7 @@ def doctor(  # noqa: PLR0913 # one parameter per option
         list[str] | None, typer.Argument(metavar="NAME", help="Check only these appliances.")
     ] = None,
     *,
+    history: HistoryOption = HISTORY,
     appliance: ApplianceOption = None,
     group: GroupOption = None,
     site: SiteOption = None,
@@ -65,9 +69,14 @@ def doctor(  # noqa: PLR0913 # one parameter per option
 ) -> int:
     """Check whether each appliance can be read, and name the next step if not.
 
+    If there is a history, it keeps the nodes of the SSO domains: report, check and metrics show
+    what fleet.toml lacks.
+
     Exit code: 0 no check failed (warnings are possible), 3 some appliances failed a check, 4 all
     did.
     """
+    from backupkit.diagnostics import diagnose  # noqa: PLC0415 # loads requests
+
     loaded = bk.Fleet.load(fleet)
     limits = read_limit_options(
         loaded,
@@ -81,7 +90,8 @@ def doctor(  # noqa: PLR0913 # one parameter per option
     selection = Selection([*(names or []), *(appliance or [])], group, site)
     if not selection and not len(loaded):
         raise SettingsError(f"{fleet}: no appliance to check; add one as [[appliance]].")
-    checks = bk.doctor(selection.find(loaded), limits=limits, known=loaded.appliances)
+    checks, nodes = diagnose(selection.find(loaded), limits=limits, known=loaded.appliances)
+    keep_nodes(history, nodes)
     results = {
         str(name): set(values) for name, values in checks.groupby("appliance", sort=False)["result"]
     }
