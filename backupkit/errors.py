@@ -57,6 +57,7 @@ __all__ = [
     "TableError",
     "UnreachableError",
     "WorkerError",
+    "advise_installation",
     "one_line",
 ]
 
@@ -348,6 +349,19 @@ class WorkerError(ApplianceError):
     """Failure of the worker process that polls the appliance."""
 
     kind = "worker"
+
+
+def advise_installation(extra: str) -> str:
+    """Return the sentence that names the command which installs an extra.
+
+    Double quotes are read by every shell, also by that of Windows.
+
+    Examples
+    --------
+    >>> advise_installation("xlsx")
+    'Install it with: pip install "backupkit[xlsx]"'
+    """
+    return f'Install it with: pip install "backupkit[{extra}]"'
 
 
 def one_line(text: str, *, limit: int = 200) -> str:
