@@ -23,6 +23,7 @@ from backupkit.history.alert_tables import FIRST_TABLE, create_alert_tables
 from backupkit.history.arrow_reader import ArrowReader
 from backupkit.history.chunks import Chunk, read_chunks
 from backupkit.history.databases import Connection, Database, Reader, open_database
+from backupkit.history.domain_nodes import DOMAIN_NODES_TABLE, create_domain_nodes_table
 from backupkit.history.export_reader import (
     LEDGER_TYPES,
     MANIFEST,
@@ -248,7 +249,8 @@ def _raise_if_exists(target: str | Path, *, exists: bool) -> None:
 
 _FIND_OPTIONAL: Final = (
     "SELECT CAST(tablename AS text) AS name FROM pg_tables "
-    f"WHERE schemaname = current_schema() AND tablename IN ('{FIRST_TABLE}', '{NOTES_TABLE}')"
+    "WHERE schemaname = current_schema() "
+    f"AND tablename IN ('{FIRST_TABLE}', '{NOTES_TABLE}', '{DOMAIN_NODES_TABLE}')"
 )
 _ROWS_PER_BATCH: Final = 500_000
 """Rows of an export to read at once."""
@@ -298,6 +300,8 @@ def _copy_tables(reader: ArrowReader, new: Connection) -> None:
         create_alert_tables(new)
     if NOTES_TABLE in found:
         create_notes_table(new)
+    if DOMAIN_NODES_TABLE in found:
+        create_domain_nodes_table(new)
     tables = new.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY rowid")
     for (table,) in tables:
         new.execute(f"DELETE FROM {table}")

@@ -81,6 +81,12 @@ class FilteredView:
         """Verdict of the selected appliances at the period's end."""
         return Verdict.of(self.states)
 
+    @cached_property
+    def coming_breaches(self) -> pd.Series:
+        """Breaches of selected appliances that no scheduled run can prevent; none for the past."""
+        coming = self.index.coming_breaches
+        return coming[coming.index.isin(self.states.index) & (self.end == self.now)]
+
     @property
     def is_all(self) -> bool:
         """True if every appliance is selected."""
@@ -134,7 +140,11 @@ class FilteredView:
 
     def prepare(self, stop: Event) -> "FilteredView":
         """Compute what takes a while, and return the view; raise Cancelled if `stop` is set."""
-        for step in (lambda: self.positions, lambda: self.period.verdict):
+        for step in (
+            lambda: self.positions,
+            lambda: self.period.verdict,
+            lambda: self.coming_breaches,
+        ):
             if stop.is_set():
                 raise Cancelled
             step()
