@@ -57,7 +57,7 @@ __all__ = [
     "TableError",
     "UnreachableError",
     "WorkerError",
-    "advise_installation",
+    "describe_installation",
     "one_line",
 ]
 
@@ -352,14 +352,14 @@ class WorkerError(ApplianceError):
     kind = "worker"
 
 
-def advise_installation(extra: str) -> str:
+def describe_installation(extra: str) -> str:
     """Return the sentence that names the command which installs an extra.
 
     Double quotes are read by every shell, also by that of Windows.
 
     Examples
     --------
-    >>> advise_installation("xlsx")
+    >>> describe_installation("xlsx")
     'Install it with: pip install "backupkit[xlsx]"'
     """
     return f'Install it with: pip install "backupkit[{extra}]"'

@@ -16,7 +16,7 @@ from backupkit.cli.commands.collect import collect_and_store
 from backupkit.cli.options import echo
 from backupkit.cli.outputs import refuse_foreign_fleet
 from backupkit.cli.selection import Selection
-from backupkit.errors import OutputError, SettingsError, advise_installation, one_line
+from backupkit.errors import OutputError, SettingsError, describe_installation, one_line
 from backupkit.simulator.faults.fault import ROUTES, describe_kinds
 
 __all__ = ["demo", "simulate"]
@@ -123,7 +123,7 @@ def _check_installation() -> None:
         import trustme  # noqa: F401, PLC0415 # optional
     except ImportError as error:
         raise SettingsError(
-            f"The simulator needs trustme. {advise_installation('demo')}"
+            f"The simulator needs trustme. {describe_installation('demo')}"
         ) from error
 
 
