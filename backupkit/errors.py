@@ -57,6 +57,7 @@ __all__ = [
     "TableError",
     "UnreachableError",
     "WorkerError",
+    "describe_installation",
     "one_line",
 ]
 
@@ -350,6 +351,19 @@ class WorkerError(ApplianceError):
     """Failure of the worker process that polls the appliance."""
 
     kind = "worker"
+
+
+def describe_installation(extra: str) -> str:
+    """Return the sentence that names the command which installs an extra.
+
+    Double quotes are read by every shell, also by that of Windows.
+
+    Examples
+    --------
+    >>> describe_installation("xlsx")
+    'Install it with: pip install "backupkit[xlsx]"'
+    """
+    return f'Install it with: pip install "backupkit[{extra}]"'
 
 
 def one_line(text: str, *, limit: int = 200) -> str:

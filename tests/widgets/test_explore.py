@@ -860,7 +860,7 @@ class TestErrors:
         """Without ipywidgets the import error says what to install."""
         monkeypatch.setitem(sys.modules, "ipywidgets", None)
         monkeypatch.delitem(sys.modules, "backupkit.widgets")
-        with pytest.raises(ImportError, match=r"pip install 'backupkit\[lab\]'"):
+        with pytest.raises(ImportError, match=r'pip install "backupkit\[lab\]"'):
             importlib.import_module("backupkit.widgets")
 
 
