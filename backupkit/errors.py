@@ -69,8 +69,9 @@ ADVICE: Final[Mapping[str, str]] = {
     "port can be reached from the collecting machine.",
     "certificate": "Compare the certificate with the one on the appliance. If it is the same, set "
     "ca_bundle or fingerprint of this appliance in fleet.toml.",
-    "login": "Check the user and password of this appliance in fleet.toml. The user needs its SSO "
-    "domain, as in administrator@vsphere.local. The account may be locked or expired.",
+    "login": "Check the user and password of this appliance in fleet.toml, or its token or client. "
+    "A user needs its SSO domain, as in administrator@vsphere.local. The account may be locked or "
+    "expired.",
     "rights": "Put the user into the SSO group SystemConfiguration.Administrators: "
     "docs/sign-in.md has the steps.",
     "not_found": "Check that the host is a vCenter Server Appliance, and that its "
