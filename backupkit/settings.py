@@ -45,6 +45,7 @@ T = TypeVar("T")
 
 _UNIT_SECONDS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _DURATION = re.compile(r"(?:\s*[0-9]+(?:\.[0-9]+)?\s*[wdhms])+\s*")
+_LONGEST: Final = timedelta(days=365_000)
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([wdhms])")
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<key>[^`]*)`")
 _MISSING_FIELD = re.compile(r"Object missing required field `(?P<key>[^`]*)`")
@@ -53,6 +54,7 @@ _BACKSLASHES: Final = (
     r"In double quotes a backslash begins an escape: use single quotes, as in 'CORP\backup', or "
     r"write each backslash twice."
 )
+_RETYPE: Final = "Write it again without one: copied text may have it unseen."
 _MULTILINE: Final = frozenset({"exclude", "reason"})
 """Keys of free texts, which may have several lines."""
 
@@ -154,7 +156,8 @@ def _walk(tables: Mapping[str, Any], *, path: str | Path) -> Iterator[tuple[str,
 def _check_entry(value: object, *, where: str, multiline: bool) -> None:
     """Raise if an entry is a text with control characters, or a number beyond 64 bits."""
     if isinstance(value, str):
-        check_text(" ".join(value.split()) if multiline else value, where=where)
+        text = " ".join(value.split()) if multiline else value
+        check_text(text, where=where, advice=_BACKSLASHES)
     elif isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise SettingsError(f"{where}: the number has too many digits.")
 
@@ -170,13 +173,14 @@ def has_control_characters(text: str) -> bool:
     return not text.isprintable() and any(unicodedata.category(c) in {"Cc", "Cs"} for c in text)
 
 
-def check_text(text: str, *, where: str) -> None:
+def check_text(text: str, *, where: str, advice: str = _RETYPE) -> None:
     """Raise if a text has control characters; the error does not quote it.
 
     A TOML text in double quotes gets them by mistake: a backslash and b are a backspace.
+    `advice` is for the place that the text is from.
     """
     if has_control_characters(text):
-        raise SettingsError(f"{where}: the text has a control character. {_BACKSLASHES}")
+        raise SettingsError(f"{where}: the text has a control character. {advice}")
 
 
 def check_host(host: str, *, where: str) -> None:
@@ -303,8 +307,12 @@ def parse_duration(value: str, *, where: str) -> timedelta:
     text = value.strip().lower()
     if _DURATION.fullmatch(text):
         seconds = sum(float(n) * _UNIT_SECONDS[unit] for n, unit in _DURATION_PART.findall(text))
-        if seconds <= timedelta.max.total_seconds() / 1_000:
+        if seconds <= _LONGEST.total_seconds():
             return timedelta(seconds=seconds)
+        raise SettingsError(
+            f'{where}: "{one_line(value, limit=40)}" is too long: at most {_LONGEST.days}d '
+            "(1,000 years)."
+        )
     raise SettingsError(
         f'{where}: "{value}" is not a duration; write numbers with their units '
         "w, d, h, m or s, for example 24h, 90m, 1h30m or 30d."

@@ -96,6 +96,8 @@ def test_unreadable_fleet(tmp_path: Path) -> None:
     ("options", "message"),
     [
         (["--as-of", "x"], '--as-of: "x" is not a time'),
+        (["--as-of", "2999-01-01", "--last", "1d"], "--as-of 2999-01-01 is in the future"),
+        (["--as-of", "2999-01-01T00:00Z", "--timezone", "x/y"], '"x/y" is not a time zone'),
         (["--last", "0d"], "--start: the period must begin in 1980 or later and before its end"),
         (["--month", "13"], '--month: "13" is no month'),
         (["--month", "2026-01", "--last", "1d"], "backupkit: last and month exclude each other"),

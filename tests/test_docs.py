@@ -46,15 +46,17 @@ ORDINARY = set(
         """
     advice affected after allowed asked assessed backupkit before busy by byte certificate changed
     choose closed collect column coming compare compared complete completed compliance concurrency
-    configured correct correction count credential current dask deduplicate denominator describe
+    configured correct correction count credential current cut dask deduplicate denominator describe
     drop duplicate earliest elapsed end ended estimate evaluate expected explore explorer fact
-    failing feasibility find found frame free from gap has high hour id infer inferred into is
+    failing feasibility find found frame free from gap has high host hour id infer inferred
+    installation into is
     issued join joined judge judged last least left line listed location locked login low mail mark
     matrix max measure measured minute mixed name newest next no not numerator ok oldest one output
     overlapping parameter password payload peak planned plot polled possible predicted probability
-    property ratio read recent record repeated request restrict result right route rule running
-    sample scenario seen segment selection sent server set setting severity share shared sharing
-    simulated size sized slower smallest span spec stalled start step stopped summary sync table
+    property ratio read recent record repeated request restore restrict result right route rule
+    running sample scenario seen segment selection sent server set setting severity share shared
+    sharing simulated size sized slower smallest span spec stalled start step stopped summary sync
+    table
     test text timeline timezone to tolerated total trait uncounted unit unreachable view warn
     warning was watcher weekday widget worker zone
         """,

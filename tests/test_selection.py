@@ -158,6 +158,10 @@ class TestReading:
         assert json.loads(capsys.readouterr().out)["unknown"] == 1
         assert main(["check", "--appliance", "vc-tyo-00"]) == 3
         assert 'did you mean "vc-tyo-0' in capsys.readouterr().out
+        assert main(["check", "--json"]) == 3
+        printed = capsys.readouterr()
+        assert json.loads(printed.out)["unknown"] > 1
+        assert "fleet.toml lists no enabled appliance: all appliances of the his" in printed.err
 
 
 class TestPolling:

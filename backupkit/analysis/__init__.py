@@ -51,7 +51,14 @@ from backupkit.analysis.failures import (
 )
 from backupkit.analysis.feasibility import feasibility
 from backupkit.analysis.forecast import Forecasts, forecast_breach
-from backupkit.analysis.incidents import incident_figures, incidents, observed_time
+from backupkit.analysis.incidents import (
+    cut_incidents,
+    incident_figures,
+    incidents,
+    mean_restore_time,
+    observed_time,
+)
+from backupkit.analysis.inventory import compare_inventory
 from backupkit.analysis.jobs import (
     attempt_counts,
     correct_clock_skew,
@@ -126,11 +133,13 @@ __all__ = [
     "choose_trend_steps",
     "clusters",
     "coming_breach",
+    "compare_inventory",
     "complete_schedules",
     "correct_clock_skew",
     "coverage",
     "coverage_ratio",
     "current_schedules",
+    "cut_incidents",
     "data_fingerprint",
     "deduplicate_jobs",
     "describe_jobs",
@@ -163,6 +172,7 @@ __all__ = [
     "lint",
     "local_backups",
     "mean_exposure",
+    "mean_restore_time",
     "message_of",
     "newest_local",
     "observed_time",

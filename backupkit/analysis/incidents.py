@@ -23,7 +23,7 @@ from backupkit.analysis.arrays import (
 from backupkit.analysis.jobs import job_times
 from backupkit.tables import INCIDENTS, OBSERVED_STATES
 
-__all__ = ["incident_figures", "incidents", "observed_time"]
+__all__ = ["cut_incidents", "incident_figures", "incidents", "mean_restore_time", "observed_time"]
 
 _ZERO: Final = np.timedelta64(0, "us")
 _SUCCESS, _FAILED, _OVERDUE = range(3)
@@ -165,19 +165,94 @@ def incident_figures(
     ----------
     .. [1] docs/sla.md, section 4, numbers 16 and 17.
     """
-    new = incidents[~incidents["carried_over"].astype("bool")]
+    new = _select_new(incidents)
+    durations = _select_closed(incidents).groupby("appliance")["duration"]
     still_open = incidents["open"].astype("bool")
     figures = pd.DataFrame(index=appliances)
     figures["incidents"] = new["appliance"].value_counts().reindex(appliances, fill_value=0)
     figures["incident_since"] = incidents[still_open].groupby("appliance")["onset"].last()
-    closed = new[~new["open"].astype("bool")].groupby("appliance")["duration"]
-    figures["incidents_closed"] = closed.size().reindex(appliances, fill_value=0)
-    figures["restore_time"] = closed.sum().reindex(appliances, fill_value=pd.Timedelta(0))
-    figures["mttr"] = closed.mean()
+    figures["incidents_closed"] = durations.size().reindex(appliances, fill_value=0)
+    figures["restore_time"] = durations.sum().reindex(appliances, fill_value=pd.Timedelta(0))
+    figures["mttr"] = mean_restore_time(incidents, appliances=appliances)
     figures["incident_free"] = _sum_observed_time_outside(incidents, segments, appliances)
     number = figures["incidents"].where(figures["incidents"] > 0)
     figures["mtbf"] = (figures["incident_free"] / number).astype("timedelta64[us]")
     return figures
+
+
+def _select_new(incidents: pd.DataFrame) -> pd.DataFrame:
+    return incidents[~incidents["carried_over"].astype("bool")]
+
+
+def _select_closed(incidents: pd.DataFrame) -> pd.DataFrame:
+    """Return the closed incidents with their onset in the period."""
+    new = _select_new(incidents)
+    return new[~new["open"].astype("bool")]
+
+
+def mean_restore_time(incidents: pd.DataFrame, *, appliances: pd.Index) -> pd.Series:
+    """Average the closed incidents of each appliance that began in the period.
+
+    Parameters
+    ----------
+    incidents : DataFrame
+        Result of `incidents` or `cut_incidents`.
+    appliances : Index of str
+        The appliances to report.
+
+    Returns
+    -------
+    Series of timedelta64
+        By appliance; missing without a closed incident.
+
+    References
+    ----------
+    .. [1] docs/sla.md, section 4, number 16.
+    """
+    return _select_closed(incidents).groupby("appliance")["duration"].mean().reindex(appliances)
+
+
+def cut_incidents(
+    incidents: pd.DataFrame, *, start: pd.Timestamp, end: pd.Timestamp
+) -> pd.DataFrame:
+    """Return the incidents that overlap a part of their period, as of its end.
+
+    Parameters
+    ----------
+    incidents : DataFrame
+        Result of `incidents`, of a period that has this one in it.
+    start, end : Timestamp
+        The part, half-open [UTC].
+
+    Returns
+    -------
+    DataFrame
+        Of `backupkit.tables.INCIDENTS`: one that ended later is open.
+
+    Examples
+    --------
+    >>> from backupkit.tables import INCIDENTS
+    >>> onset = pd.Timestamp("2026-11-05T01:05Z")
+    >>> columns = {"recovery": [onset + pd.Timedelta(hours=5)], "open": [False]}
+    >>> rows = INCIDENTS.frame({"appliance": ["vc-1"], "onset": [onset], **columns})
+    >>> noon = pd.Timestamp("2026-11-05T12:00Z")
+    >>> [
+    ...     cut_incidents(rows, start=onset - pd.Timedelta(days=1), end=end)["open"].to_list()
+    ...     for end in (noon, onset + pd.Timedelta(hours=1), onset)
+    ... ]
+    [[False], [True], []]
+    """
+    rows = incidents[(incidents["onset"] < end) & ~(incidents["recovery"] <= start)]
+    ended = rows["recovery"] <= end
+    known_end = rows["onset"] + rows["duration"]
+    return INCIDENTS.conform(
+        rows.assign(
+            recovery=rows["recovery"].where(ended),
+            duration=rows["duration"].where(known_end <= end, end - rows["onset"]),
+            open=~ended,
+            carried_over=rows["onset"] < start,
+        )
+    )
 
 
 def _sum_observed_time_outside(

@@ -23,6 +23,7 @@ from backupkit.history.alert_tables import FIRST_TABLE, create_alert_tables
 from backupkit.history.arrow_reader import ArrowReader
 from backupkit.history.chunks import Chunk, read_chunks
 from backupkit.history.databases import Connection, Database, Reader, open_database
+from backupkit.history.domain_nodes import DOMAIN_NODES_TABLE, create_domain_nodes_table
 from backupkit.history.export_reader import (
     LEDGER_TYPES,
     MANIFEST,
@@ -246,10 +247,6 @@ def _raise_if_exists(target: str | Path, *, exists: bool) -> None:
         raise HistoryError(f"{target} exists already. Name a new one, or remove it first.")
 
 
-_FIND_OPTIONAL: Final = (
-    "SELECT CAST(tablename AS text) AS name FROM pg_tables "
-    f"WHERE schemaname = current_schema() AND tablename IN ('{FIRST_TABLE}', '{NOTES_TABLE}')"
-)
 _ROWS_PER_BATCH: Final = 500_000
 """Rows of an export to read at once."""
 
@@ -279,8 +276,9 @@ def backup(database: Database, target: Path) -> Path:
         _raise_if_exists(target, exists=os.path.lexists(target))
         copy.rename(target)
     except (OSError, sqlite3.Error) as error:
+        reason = getattr(error, "strerror", None) or str(error)  # without the temporary name
         raise HistoryError(
-            f"The history {database.uri} cannot be copied to {target}: {one_line(str(error))}. "
+            f"The history {database.uri} cannot be copied to {target}: {one_line(reason)}. "
             "Check the disk, or name another file; the history is unchanged."
         ) from error
     finally:
@@ -292,11 +290,12 @@ def backup(database: Database, target: Path) -> Path:
 
 def _copy_tables(reader: ArrowReader, new: Connection) -> None:
     """Copy all rows with their numbers, from PostgreSQL."""
-    found = {name for (name,) in reader.rows(_FIND_OPTIONAL, {"name": "text"})}
-    if FIRST_TABLE in found:
+    if reader.has_table(FIRST_TABLE):
         create_alert_tables(new)
-    if NOTES_TABLE in found:
+    if reader.has_table(NOTES_TABLE):
         create_notes_table(new)
+    if reader.has_table(DOMAIN_NODES_TABLE):
+        create_domain_nodes_table(new)
     tables = new.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY rowid")
     for (table,) in tables:
         new.execute(f"DELETE FROM {table}")

@@ -10,7 +10,7 @@ from typing import Final
 from backupkit.errors import SettingsError, one_line
 from backupkit.inventory.ansible import is_ansible_ini, parse_ansible_ini, parse_ansible_json
 from backupkit.inventory.hosts import ListedHost, is_address, parse_host, split_port
-from backupkit.settings import decode_text
+from backupkit.settings import check_text, decode_text
 
 __all__ = ["HEADINGS", "read_source", "read_text"]
 
@@ -28,10 +28,14 @@ HEADINGS: Final = {
 
 _DELIMITERS: Final = ",;\t|"
 _SEPARATORS: Final = re.compile(r"[\s,;]+")
+_LINE_ENDS: Final = re.compile(r"[\r\n]+")
 _HOST_NAME: Final = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+\.?")
 """Host name with its domain."""
 
 _YAML: Final = frozenset({".yml", ".yaml"})
+_REMOVE: Final = (
+    "Remove it in an editor that shows such characters, or write the list again from its source."
+)
 _MAX_HEADINGS: Final = 12  # in an error
 
 
@@ -92,6 +96,9 @@ def read_text(text: str, *, source: str, only: str | None = None) -> list[Listed
         )
     else:
         hosts = list(_parse_list(text, source=source))
+    for host in hosts:
+        for key, value in {"host": host.host, "name": host.name or "", **host.keys}.items():
+            check_text(value, where=f"{host.place}: {key}", advice=_REMOVE)
     if not hosts:
         group = "" if only is None else f' in the group "{one_line(only)}"'
         raise SettingsError(
@@ -137,7 +144,7 @@ def _parse_csv(text: str, delimiter: str, *, source: str, only: str | None) -> l
                 continue
             place = f"{source}, line {rows.line_num}"
             values = {
-                key: row[index].strip()
+                key: _LINE_ENDS.sub(" ", row[index].strip())
                 for key, index in columns.items()
                 if index < len(row) and row[index].strip()
             }

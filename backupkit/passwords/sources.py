@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from backupkit.errors import CredentialError, SettingsError
+from backupkit.errors import CredentialError, SettingsError, describe_installation
 from backupkit.passwords.commands import join_command, run_command, split_command
 from backupkit.settings import check_text, decode_text, has_control_characters
 
@@ -66,8 +66,8 @@ class PasswordSource:
         if kind == "command" and place.strip():
             return cls("command", join_command(split_command(place, where=where)))
         raise SettingsError(
-            f"{where}: this is no source of a password; write env:VARIABLE, file:PATH, "
-            "keyring:SERVICE, command:PROGRAM or prompt. The password itself must not be "
+            f"{where}: this is no source of a secret; write env:VARIABLE, file:PATH, "
+            "keyring:SERVICE, command:PROGRAM or prompt. The secret itself must not be "
             "written there."
         )
 
@@ -97,7 +97,7 @@ class PasswordSource:
             case "env":
                 password = os.environ.get(self.place, "")
                 problem = f"the environment variable {self.place} is not set"
-                advice = f"Set it to the {self.secret}."
+                advice = f"Set {self.place} to the {self.secret}."
             case "file":
                 password = self._read_file()
                 problem = f"the file {self.place} is empty"
@@ -157,7 +157,7 @@ class PasswordSource:
         except ImportError as error:
             raise CredentialError(
                 "the keyring package is missing",
-                advice="Install it with: pip install 'backupkit[keyring]'",
+                advice=describe_installation("keyring"),
                 subject=self.secret,
             ) from error
         try:

@@ -77,6 +77,10 @@ def to_span(span: str | timedelta) -> pd.Timedelta:
     try:
         # the "d" of policies is deprecated in pandas
         return pd.Timedelta(re.sub(r"(?<=\d)d\b", "D", span) if isinstance(span, str) else span)
+    except (OverflowError, pd.errors.OutOfBoundsTimedelta) as error:
+        raise SettingsError(
+            f'last: "{str(span)[:40]}" is too long: at most {pd.Timedelta.max.days}d.'
+        ) from error
     except ValueError as error:
         raise SettingsError(
             f'last: "{span}" is not a duration; write a number and its unit, such as 24h or 3d.'

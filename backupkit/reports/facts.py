@@ -41,6 +41,7 @@ __all__ = [
     "Forecast",
     "GroupVerdict",
     "Growth",
+    "Incident",
     "JobRow",
     "LateStart",
     "Level",
@@ -327,7 +328,18 @@ class GroupVerdict(NamedTuple):
     in_scope: Ratio
     rpo: Ratio
     slots: Ratio
+    budget_spent: str
     appliances: Ratio
+
+
+class DomainNode(NamedTuple):
+    """Node of an SSO domain, or appliance, that is not in both fleet.toml and a domain."""
+
+    host: str
+    appliance: str
+    result: str
+    read: Aged
+    reason: str
 
 
 class Summary(NamedTuple):
@@ -336,7 +348,7 @@ class Summary(NamedTuple):
     `tone` is the colour of both verdicts; `moment` is when the states hold: now, or at the end.
     `next_steps_note` says why there is no next step; "" if there is one. `coming` names the
     breaches that no scheduled run can prevent; "" for none. `causes` says whether the failures have
-    one cause or several.
+    one cause or several, `inventory` which vCenters fleet.toml lacks; "" for none.
     """
 
     title: str
@@ -348,6 +360,8 @@ class Summary(NamedTuple):
     never_backed_up: Named
     coming: str
     causes: str
+    inventory: str
+    domain_nodes: Rows[DomainNode]
     groups: Rows[GroupVerdict]
     period: str
     ages_as_of: pd.Timestamp
@@ -408,6 +422,16 @@ class Level(NamedTuple):
     name: str
     result: str
     basis: str
+
+
+class Incident(NamedTuple):
+    """Time without a success after a run that failed or did not start."""
+
+    appliance: Link
+    onset: Time
+    recovery: Time | str
+    duration: str
+    beginning: str
 
 
 class BreachChance(NamedTuple):
@@ -614,6 +638,7 @@ class Details(NamedTuple):
 
     trend: Trend
     levels: tuple[Level, ...]
+    incidents: Rows[Incident]
     matrix: Matrix
     forecast: Forecast | None
     load: Load

@@ -3,9 +3,11 @@
 import gzip
 import json
 import os
+import re
 import secrets
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from html import unescape
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -13,13 +15,44 @@ import msgspec
 
 from backupkit.errors import OutputError, SettingsError
 
-__all__ = ["Content", "read_key", "write_files", "write_key"]
+__all__ = ["Content", "check_foreign", "find_own_files", "read_key", "write_files", "write_key"]
 
 Content = bytes | Iterable[bytes]
 """Content of a file, whole or in pieces."""
 
+_GENERATOR: Final = b'<meta name="generator" content="backupkit">'
+_DATA_FILES: Final = re.compile(rb"<dt>Data files</dt><dd>(.*?): everything;", re.DOTALL)
 _SECRET_LENGTH: Final = 32  # bytes of a new secret
 _OWNER_ONLY: Final = 0o600
+
+
+def find_own_files(page: Path, paths: Iterable[Path]) -> frozenset[Path]:
+    """Return which files the page of an earlier report names; none if there is no page."""
+    try:
+        content = page.read_bytes()
+    except OSError:  # no page; whether it can be written shows when it is
+        return frozenset()
+    names = _DATA_FILES.search(content) if _GENERATOR in content else None
+    if names is None:
+        return frozenset()
+    listed = f", {unescape(names[1].decode(errors='replace'))}, "
+    return frozenset(path for path in paths if f", {path.name}, " in listed)
+
+
+def check_foreign(paths: Iterable[Path], own: Collection[Path]) -> None:
+    """Raise if a file exists that is not one of the own ones.
+
+    Raises
+    ------
+    OutputError
+        With the first such file; it is left as it is.
+    """
+    foreign = next((path for path in paths if path not in own and os.path.lexists(path)), None)
+    if foreign is not None:
+        raise OutputError(
+            f"{foreign} exists, and is not of the report that is replaced. It stays as it is: "
+            "choose another name for the report, or move this file away."
+        )
 
 
 def write_files(
@@ -41,10 +74,9 @@ def write_files(
         for path in obsolete:
             path.unlink(missing_ok=True)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        folder = next(iter(contents)).parent
+        failed = Path(error.filename)
         raise OutputError(
-            f"Cannot write to {folder}: {reason} ({error.filename}). Check that the"
+            f"Cannot write to {failed.parent}: {error.strerror} ({failed}). Check that the"
             " folder exists, that you may write to it and that it has space left, or choose"
             " another path."
         ) from error
@@ -57,23 +89,34 @@ def _replace_files(contents: Mapping[Path, Content], *, mode: int) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
         for path, content in contents.items():
-            temporary[path].unlink(missing_ok=True)
-            handle = os.open(temporary[path], flags, mode)
-            with os.fdopen(handle, "wb") as file:
-                pieces = (content,) if isinstance(content, bytes) else content
-                if path.suffix == ".gz":
-                    _write_compressed(file, pieces)
-                else:
-                    file.writelines(pieces)
-                file.flush()
-                os.fsync(handle)
+            with _name_target(path):
+                temporary[path].unlink(missing_ok=True)
+                handle = os.open(temporary[path], flags, mode)
+                with os.fdopen(handle, "wb") as file:
+                    pieces = (content,) if isinstance(content, bytes) else content
+                    if path.suffix == ".gz":
+                        _write_compressed(file, pieces)
+                    else:
+                        file.writelines(pieces)
+                    file.flush()
+                    os.fsync(handle)
         for path, source in temporary.items():
-            source.replace(path)
+            with _name_target(path):
+                source.replace(path)
     finally:
         for source in temporary.values():
             # after a failure the temporary file may not exist or not be accessible
             with suppress(OSError):
                 source.unlink(missing_ok=True)
+
+
+@contextmanager
+def _name_target(path: Path) -> Iterator[None]:
+    """Name the file that was asked for in an error, which may have no name or the temporary one."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or type(error).__name__, str(path)) from error
 
 
 def _write_compressed(file: BinaryIO, pieces: Iterable[bytes]) -> None:

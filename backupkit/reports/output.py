@@ -10,7 +10,14 @@ from backupkit.assessment import Assessment, Comparison, compare
 from backupkit.reports.columns import stream_csv
 from backupkit.reports.days import build_days_frame
 from backupkit.reports.exports import build_trend_rows, stream_json, stream_table_csv
-from backupkit.reports.files import Content, read_key, write_files, write_key
+from backupkit.reports.files import (
+    Content,
+    check_foreign,
+    find_own_files,
+    read_key,
+    write_files,
+    write_key,
+)
 from backupkit.reports.mail import compose_mail
 from backupkit.reports.notes import select_notes
 from backupkit.reports.pack import build_pack, format_json, write_pack
@@ -140,16 +147,19 @@ class Report:
         ------
         OutputError
             If a file cannot be written, or XlsxWriter is missing. No file is replaced before all
-            are written.
+            are written. Also if a data file exists that an earlier report at `path` does not name:
+            it may be another program's.
         """
         target = Path(path)
         ending, other_ending = (".gz", "") if compress else ("", ".gz")
         beside = self._list_data(target, ending)
         if xlsx:
             beside[target.with_suffix(".xlsx")] = build_workbook(self.assessment)
+        obsolete = {target.with_suffix(f"{name}{other_ending}") for name in _LARGE_FILES}
+        own = find_own_files(target, {*beside, *obsolete})
+        check_foreign(beside, own)
         return write_files(
-            {target: self._render_page(tuple(beside)), **beside},
-            obsolete=[target.with_suffix(f"{name}{other_ending}") for name in _LARGE_FILES],
+            {target: self._render_page(tuple(beside)), **beside}, obsolete=own & obsolete
         )
 
     def save_pack(

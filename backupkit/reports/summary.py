@@ -13,6 +13,7 @@ from backupkit.assessment import (
     Assessment,
     Comparison,
     describe_causes,
+    describe_inventory,
     find_coming_breach,
 )
 from backupkit.assessment.periods import describe_period
@@ -35,6 +36,7 @@ from backupkit.reports.facts import (
     ChangeGroup,
     Changes,
     Count,
+    DomainNode,
     Example,
     Exclusion,
     Figure,
@@ -45,6 +47,7 @@ from backupkit.reports.facts import (
     Summary,
     UnreadAppliance,
 )
+from backupkit.reports.levels import format_budget
 from backupkit.reports.period import PERIOD_OVER, is_over
 from backupkit.reports.rows import Row, iterate_rows
 from backupkit.tables import TARGET_STATES
@@ -52,6 +55,12 @@ from backupkit.tables import TARGET_STATES
 __all__ = ["build_changes", "build_figures", "build_links", "summarize"]
 
 _MAX_UNREAD: Final = 100
+_MAX_NODES: Final = 100
+_RESULT_LABELS: Final = {
+    "missing": "not in fleet.toml",
+    "unlisted": "in no SSO domain",
+    "unknown": "SSO domain unknown",
+}
 _MAX_SIGNATURES: Final = 25
 _MAX_NAMES: Final = 5
 _MAX_ORIGINS: Final = 3  # builds, and targets
@@ -80,6 +89,8 @@ def summarize(
         causes=describe_causes(
             assessment.failures, appliances=assessment.failure_counts["appliance"].nunique()
         ),
+        inventory=describe_inventory(assessment.inventory, assessment.now),
+        domain_nodes=_list_domain_nodes(assessment),
         groups=_list_group_verdicts(assessment),
         period=assessment.period_name,
         ages_as_of=assessment.end,
@@ -144,6 +155,7 @@ def _list_group_verdicts(assessment: Assessment) -> Rows[GroupVerdict]:
             in_scope=_build_group_ratio(figures, row, "appliances_strict"),
             rpo=_build_group_ratio(figures, row, "rpo_strict_micro"),
             slots=_build_group_ratio(figures, row, "slot_strict_micro"),
+            budget_spent=format_budget(_build_group_ratio(figures, row, "error_budget")),
             appliances=_build_group_ratio(figures, row, "appliances_target"),
         )
         for row in rows
@@ -225,6 +237,23 @@ def _list_unread(assessment: Assessment, links: Mapping[str, Link]) -> Rows[Unre
         for (name, row), (_, coverage) in pairs
     )
     return Rows(items, len(selected))
+
+
+def _list_domain_nodes(assessment: Assessment) -> Rows[DomainNode]:
+    """Return what fleet.toml and the SSO domains do not have in common."""
+    rows = assessment.inventory
+    rows = rows[rows["result"].isin([*_RESULT_LABELS])]
+    items = (
+        DomainNode(
+            host=sanitise(row["host"], limit=120),
+            appliance=sanitise(row["appliance"], limit=80),
+            result=_RESULT_LABELS[row["result"]],
+            read=Aged(row["seen_at"], assessment.now),
+            reason=sanitise(row["reason"], limit=300),
+        )
+        for _, row in iterate_rows(rows.head(_MAX_NODES))
+    )
+    return Rows(items, len(rows))
 
 
 def _describe_top_signature(failures: pd.DataFrame) -> str:

@@ -64,7 +64,12 @@ class ExplorerData:
         self.now = pd.Timestamp.now("UTC") if self.at is None else self.at
         self.policy = policy
         frames = source.view(at=now) if hasattr(source, "view") else source
-        self._frames = tables.HistoryView(frames.jobs, frames.polls, frames.schedules)
+        self._frames = tables.HistoryView(
+            frames.jobs,
+            frames.polls,
+            frames.schedules,
+            domain_nodes=getattr(frames, "domain_nodes", ()),
+        )
         members = {member.appliance: member for member in policy.members}
         recorded = (
             str(name)

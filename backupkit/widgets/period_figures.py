@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from backupkit.analysis import RuleSpan, check_runs
+from backupkit.analysis import RuleSpan, check_runs, cut_incidents, mean_restore_time
 from backupkit.analysis.arrays import to_instant
 from backupkit.analysis.targets import judge_target, target_shares
 from backupkit.assessment import PeriodVerdict, TargetResult
@@ -110,6 +110,13 @@ class PeriodFigures:
             "failed": self._failed_slots,
         }
         return pd.DataFrame(columns, index=self._names, dtype="float64")
+
+    @cached_property
+    def restore_times(self) -> pd.Series:
+        """Mean time to restore of each appliance, of the incidents of this period."""
+        start, end = self._bounds[0][0], self._bounds[-1][1]
+        incidents = cut_incidents(self._index.assessment.incidents, start=start, end=end)
+        return mean_restore_time(incidents, appliances=self._names)
 
     @cached_property
     def ratios(self) -> dict[str, Ratio]:

@@ -56,7 +56,9 @@ class ApplianceRows:
         self.size = len(names)
         self.caption = f"Worst first, as of {format_timestamp(view.end, 'UTC')}; times in UTC."
         self._names, self._states = names, view.states
-        facts = self._facts = view.index.assessment.appliances.loc[names]
+        facts = view.index.assessment.appliances.loc[names]
+        # that of the assessment is of a longer period
+        facts = self._facts = facts.assign(mttr=view.period.restore_times)
         amounts = self._amounts = view.period.amounts.loc[names]
         now, whole = "" if is_current else None, "" if is_whole else None
         columns: tuple[tuple[TableColumn, str | None], ...] = (
@@ -95,7 +97,7 @@ class ApplianceRows:
                 ),
                 whole,
             ),
-            (NumberColumn("MTTR", "n", "duration", lambda: _to_seconds(facts["mttr"])), whole),
+            (NumberColumn("MTTR", "n", "duration", lambda: _to_seconds(facts["mttr"])), ""),
             (TextColumn("Why", "text", _read_column(facts["reason"])), now),
         )
         self.titles: Sequence[str] = [column.title for column, _ in columns]

@@ -132,9 +132,9 @@ class TestCsv:
             hosts_of(text, only="x")
 
     def test_quoted_line_break(self) -> None:
-        """A field may have several lines; the line of an error is the row's last."""
+        """Lines of a field become one; the line of an error is the row's last."""
         [first, second] = read('host,city\nvc-1,"a\nb"\nvc-2,c\n')
-        assert (first.keys["site"], second.place) == ("a\nb", "hosts.txt, line 4")
+        assert (first.keys["site"], second.place) == ("a b", "hosts.txt, line 4")
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -143,6 +143,8 @@ class TestCsv:
             ("name,site\n,Kiel\n", "h.csv, line 2: the name is missing"),
             ("Gerät;Ort\nvc-1;Kiel\n", "h.csv: no column has the hosts; there are: Gerät, Ort"),
             ("host\n" + "x" * 140_000, "h.csv, line 2: field larger than"),
+            ("host\nvc\x081\n", "line 2: host: the text has a control character. Remove it in an"),
+            ("host,city\nvc-1,a\x00\n", "h.csv, line 2: site: the text has a control character"),
         ],
     )
     def test_errors(self, text: str, message: str) -> None:

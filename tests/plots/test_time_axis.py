@@ -34,3 +34,5 @@ def test_no_duration() -> None:
     """A length of time that cannot be read is named, with examples."""
     with pytest.raises(SettingsError, match='last: "3x" is not a duration'):
         to_span("3x")
+    with pytest.raises(SettingsError, match=r'last: "999999999999d" is too long: at most \d+d'):
+        to_span("999999999999d")

@@ -53,6 +53,25 @@ class TestSave:
         before = [path.read_bytes() for path in paths]
         assert [path.read_bytes() for path in report(week).save(str(paths[0]))] == before
 
+    def test_files_of_others_stay(self, week: Assessment, tmp_path: Path) -> None:
+        """A data file is replaced or removed only if the earlier page names it."""
+        page, foreign = tmp_path / "a, b &.html", tmp_path / "a, b &.json"
+        foreign.write_text("{}")
+        for content in ("", "<p>Data files</p>"):
+            page.write_text(content)
+            with pytest.raises(OutputError, match=r"b &\.json exists, and is not of the report"):
+                report(week).save(page)
+            assert (page.read_text(), foreign.read_text()) == (content, "{}")
+        foreign.unlink()
+        report(week).save(page)
+        report(week).save(page)
+        (tmp_path / "a, b &.csv.gz").write_text("mine")
+        report(week).save(page)
+        assert (tmp_path / "a, b &.csv.gz").read_text() == "mine"
+        (tmp_path / "a, b &.xlsx").write_text("mine")
+        with pytest.raises(OutputError, match="xlsx exists"):
+            report(week).save(page, xlsx=True)
+
     def test_compressed(
         self, week: Assessment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -81,7 +100,7 @@ class TestSave:
     def test_a_failure_leaves_nothing_behind(self, week: Assessment, tmp_path: Path) -> None:
         """If a file cannot be replaced, no part of another one remains."""
         (tmp_path / "report.html").mkdir()
-        with pytest.raises(OutputError):
+        with pytest.raises(OutputError, match=r"\(.*/report\.html\)"):
             report(week).save(tmp_path / "report.html")
         assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
@@ -254,7 +273,7 @@ class TestWorkbook:
     def test_without_xlsxwriter(self, week: Assessment, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without xlsxwriter the error says how to install it."""
         monkeypatch.setitem(sys.modules, "xlsxwriter", None)
-        with pytest.raises(OutputError, match=r"pip install 'backupkit\[xlsx\]'"):
+        with pytest.raises(OutputError, match=r'pip install "backupkit\[xlsx\]"'):
             build_workbook(week)
 
 

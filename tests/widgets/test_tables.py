@@ -281,6 +281,22 @@ class TestAppliances:
         send(explorer, kind="clear")
         assert find(explorer.box, value="page 1 of 1, 12 appliances")
 
+    @pytest.mark.parametrize(
+        "end", [pd.Timestamp("2026-11-23T23:30Z"), pd.Timestamp("2026-11-20T00:00Z")]
+    )
+    def test_mean_time_to_restore(
+        self, explorer: Explorer, sample: ExplorerData, end: pd.Timestamp
+    ) -> None:
+        """It is that of an assessment of the shown period, also after a longer one."""
+        explorer.tab = "Appliances"
+        for days in (30, 180, 30, 7):
+            start = end - pd.Timedelta(days=days)
+            explorer.value = Selection(start=start, end=end)
+            wanted = sample.assess(sample.names, start, end).appliances["mttr"]
+            shown = dict(zip(column(explorer, "Appliance"), column(explorer, "MTTR"), strict=True))
+            assert shown == wanted.map(format_duration).to_dict()
+            assert wanted.notna().any()
+
     def test_selection_of_other_tabs(
         self, explorer: Explorer, monkeypatch: pytest.MonkeyPatch
     ) -> None:

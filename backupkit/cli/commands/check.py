@@ -1,7 +1,7 @@
 """Commands ``backupkit check`` and ``metrics``: assessment of a history, for monitoring."""
 
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -23,7 +23,7 @@ from backupkit.cli.options import (
 )
 from backupkit.cli.outputs import refuse_inputs
 from backupkit.cli.selection import Selection
-from backupkit.errors import BackupkitError, SettingsError
+from backupkit.errors import BackupkitError, SettingsError, one_line
 
 if TYPE_CHECKING:
     from backupkit.assessment import Assessment
@@ -92,7 +92,8 @@ def check(  # noqa: PLR0913 # one parameter per option
 
     Exit code: 2 CRITICAL if an appliance is in breach. Else 3 UNKNOWN if one could not be read, or
     after any error. Else 1 WARNING if one is at risk (in its grace time, or with an open incident),
-    has jobs that could not be read, or the period did not meet its targets. Else 0 OK.
+    has jobs that could not be read, fleet.toml lacks a vCenter of its SSO domains, or the period
+    did not meet its targets. Else 0 OK.
 
     With --max-age only the age of the newest recovery points counts: 2 CRITICAL if one is older, 3
     UNKNOWN if that cannot be known, else 0 OK.
@@ -208,12 +209,33 @@ def assess(  # one parameter per option
 
     file = read_toml(fleet)
     policy = bk.Policy.load(file)
+    if now is not None:
+        _refuse_future(now, zone=period.get("timezone") or policy.report_timezone)
     store = open_history(history, file)
     names = find_selected(selection, file, store)
+    if not policy.members and names is None:
+        echo(
+            f"backupkit: {file} lists no enabled appliance: all appliances of the history are "
+            "assessed. List yours as [[appliance]].",
+            err=True,
+        )
     try:
         return bk.evaluate(store, policy, appliances=names, now=now, **period)  # type: ignore[arg-type] # all are texts
     except SettingsError as error:
         raise SettingsError(_name_option(str(error))) from error
+
+
+def _refuse_future(as_of: str, *, zone: str) -> None:
+    """Raise if a time is in the future: nothing is known as of it, and every age would be wrong."""
+    from backupkit.settings import parse_instant, time_zone  # noqa: PLC0415 # keeps --help fast
+
+    key = time_zone(zone, where="--timezone").key
+    moment = parse_instant(as_of, where="--as-of", zone=key).to_pydatetime()
+    if moment > datetime.now(UTC):
+        raise SettingsError(
+            f"--as-of {one_line(as_of)} is in the future: nothing is known as of then. State a "
+            "time that is over, or leave it out for the present."
+        )
 
 
 def _name_option(message: str) -> str:
