@@ -57,6 +57,10 @@ class Reader(ABC):
         columns = self.table(query, types).to_pydict().values()
         return list(zip(*columns, strict=True))
 
+    @abstractmethod
+    def has_table(self, name: str) -> bool:
+        """Return whether the history has a table."""
+
 
 class Connection(Reader):
     """A transaction that writes; `mark` is the driver's placeholder of a parameter."""
