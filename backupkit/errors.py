@@ -14,7 +14,7 @@ Exception tree::
     └── ApplianceError          appliance that cannot be read, or sends a wrong response
         ├── UnreachableError    no such name, no route, connection refused, or timeout
         ├── CertificateError    certificate not trusted
-        ├── LoginError          user and password refused, or session ended (401)
+        ├── LoginError          login refused, or session ended (401)
         ├── RightsError         user lacks a permission (403)
         ├── NotFoundError       resource does not exist (404)
         ├── BusyError           no free session, or overload (429, 503)
@@ -63,15 +63,16 @@ __all__ = [
 
 ADVICE: Final[Mapping[str, str]] = {
     "history_locked": "Try again when it has ended, or wait for it with --wait 10m.",
-    "credential": "Correct the source of the secret in fleet.toml.",
+    "credential": "Correct the source of the secret.",
     "unreachable": "Check that the appliance is on, that its name resolves, and that its HTTPS "
     "port can be reached from the collecting machine.",
     "certificate": "Compare the certificate with the one on the appliance. If it is the same, set "
     "ca_bundle or fingerprint of this appliance in fleet.toml.",
     "login": "Check the user and password of this appliance in fleet.toml. The user needs its SSO "
     "domain, as in administrator@vsphere.local. The account may be locked or expired.",
-    "rights": "Put the user into the SSO group SystemConfiguration.Administrators.",
-    "not_found": "Check that host in fleet.toml is a vCenter Server Appliance, and that its "
+    "rights": "Put the user into the SSO group SystemConfiguration.Administrators: "
+    "docs/sign-in.md has the steps.",
+    "not_found": "Check that the host is a vCenter Server Appliance, and that its "
     "version has the backup API.",
     "busy": "Collect again in a few minutes. If it stays busy, close sessions that were left open.",
     "server": "Collect again later. If the error stays, check the services and logs of the "
@@ -289,7 +290,7 @@ class CertificateError(ApplianceError):
 
 
 class LoginError(ApplianceError):
-    """User and password refused, or session ended (401)."""
+    """Login refused, or session ended (401)."""
 
     kind = "login"
 

@@ -42,7 +42,7 @@ _COLUMNS: Final = {
     "Name": "",
     "Host": "",
     "User": "",
-    "Password from": "",
+    "Secret from": "",
     "Site": "",
     "Group": "",
     "Policy": "",
@@ -116,6 +116,9 @@ class Appliance:
         Reason for exclusion from the SLA; the appliance is still polled and shown.
     limits : mapping, optional
         Fields of `backupkit.Limits` that are different for this appliance.
+    options : tuple of str
+        Options of a command that state it in place of fleet.toml, such as ``--user``; advice names
+        them.
     """
 
     name: str
@@ -134,6 +137,7 @@ class Appliance:
     enabled: bool = True
     exclude: str | None = None
     limits: Mapping[str, float | int] = field(default_factory=dict, hash=False)
+    options: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
         where = f'appliance "{one_line(self.name)}"'

@@ -29,7 +29,16 @@ from backupkit.history.export_reader import Export
 from backupkit.history.stored import to_microseconds
 from backupkit.policy import Policy
 from backupkit.settings import Instant, time_zone
-from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, HistoryView, Table, jobs_from
+from backupkit.tables import (
+    JOBS,
+    OBSERVATIONS,
+    POLLS,
+    SCHEDULES,
+    HistoryView,
+    SeenNode,
+    Table,
+    jobs_from,
+)
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -125,7 +134,11 @@ def evaluate_dask(  # noqa: PLR0913 # the arguments of evaluate, and two
     uri = uri if "://" in uri else str(Path(uri).absolute())  # workers may run in another folder
     data_source = _source_of(source)
     rows = data_source.appliances(times.now)
-    setting = EvaluationContext.of(policy, rows, times, as_if=as_if)
+    setting = replace(
+        EvaluationContext.of(policy, rows, times, as_if=as_if),
+        domain_nodes=data_source.domain_nodes(),
+        fleet_hosts=policy.fleet_hosts,
+    )
     sizes = pd.Series(rows, dtype="int64").reindex(setting.resolved_policy.index, fill_value=0)
     workers = 1 if client is None else len(client.nthreads())  # type: ignore[no-untyped-call]
     count = partitions or max(workers, 1 + int(sizes.sum()) // _ROWS_PER_PARTITION)
@@ -182,6 +195,9 @@ class _Source(Protocol):
     def version(self, moment: pd.Timestamp) -> str:
         """Return the digest of the data known at a moment; "" without data."""
 
+    def domain_nodes(self) -> tuple[SeenNode, ...]:
+        """Return the nodes of the SSO domains, as last read."""
+
     def view(
         self, appliances: Collection[str], times: Period, hosts: Mapping[str, str]
     ) -> HistoryView:
@@ -227,6 +243,9 @@ class _Database:
     def version(self, moment: pd.Timestamp) -> str:
         return self.history.view(at=moment, appliances=()).version or ""
 
+    def domain_nodes(self) -> tuple[SeenNode, ...]:
+        return self.history.domain_nodes.read()
+
     def view(
         self, appliances: Collection[str], times: Period, hosts: Mapping[str, str]
     ) -> HistoryView:
@@ -260,6 +279,9 @@ class _Files:
         until = pc.less_equal(entries["earliest_at"], to_microseconds(moment))
         digests = entries.filter(pc.and_(is_addition, until))["digest"].to_pylist()
         return str(digests[-1]) if digests else ""
+
+    def domain_nodes(self) -> tuple[SeenNode, ...]:
+        return ()  # an export has none
 
     def view(
         self, appliances: Collection[str], times: Period, hosts: Mapping[str, str]

@@ -212,6 +212,10 @@ JUDGED: Final[Mapping[str, Frame]] = {
         "`appliance`, `job_id`, `kind`",
     ),
     "LOADS": Frame("one backup target, the busiest first", "`Assessment.loads`", "`target`"),
+    "INVENTORY": Frame(
+        "one node of an SSO domain, or one appliance that was asked for its list",
+        "`Assessment.inventory`",
+    ),
     "LINT": Frame("one problem of a schedule, a policy or a clock", "`Assessment.lint`"),
     "ASSESSED_JOBS": Frame(
         "one job that the figures use",

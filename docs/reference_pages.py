@@ -54,7 +54,7 @@ def fleet_file() -> str:
     example = (_ROOT / "data" / "fleet.example.toml").read_text(encoding="utf-8")
     return (
         "# fleet.toml\n\n"
-        "The appliances, where their passwords are, and the SLA. `backupkit init` writes it from a "
+        "The appliances, where their secrets are, and the SLA. `backupkit init` writes it from a "
         "list of hosts, `backupkit init --example` prints this example with all keys. [SLA "
         "figures](../../sla.md) defines the parameters of `[policy]`.\n\n"
         f"```toml\n{example}```\n"

@@ -1,5 +1,6 @@
 """The report in chromium, with Playwright."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +11,8 @@ from typing import Any, Literal
 
 import html5lib
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from PIL import Image
+from playwright.sync_api import Browser, FloatRect, Page, expect
 
 import backupkit as bk
 from backupkit.assessment import Assessment
@@ -135,6 +137,23 @@ def test_first_screen(
     assert worst is not None
     assert worst["y"] + worst["height"] < height
     assert wide <= width
+
+
+def test_picture_of_the_first_screen(browser: Browser, reports: Mapping[str, Path]) -> None:
+    """The picture for README, data/report.png, ends at the border of a row."""
+    path = ARTEFACTS / "report.png"
+    with opened(browser, reports["sample"]) as shown:
+        row = shown.page.locator("#act tbody tr").nth(1).bounding_box()
+        assert row is not None
+        bottom = math.ceil(row["y"] + row["height"])
+        clip: FloatRect = {"x": 0, "y": 0, "width": 1280, "height": bottom}
+        shown.page.screenshot(path=path, clip=clip, full_page=True)
+    with Image.open(path) as picture:
+        pixels = picture.convert("RGB")
+    assert pixels.size == (1280, bottom)
+    line = {pixels.getpixel((x, bottom - 1)) for x in range(40, 1240, 40)}
+    assert len(line) == 1
+    assert line != {pixels.getpixel((10, bottom - 1))}
 
 
 @pytest.mark.parametrize("name", FLEETS)

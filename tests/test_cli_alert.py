@@ -1,6 +1,9 @@
 """Commands `backupkit alert`."""
 
 import json
+import os
+import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -85,17 +88,29 @@ class TestList:
 
     def test_empty(self, office: Office) -> None:
         """A history without alerts has none."""
-        assert office.list() == ["Open alerts: 0. Times are UTC."]
+        assert office.list() == ["No open alerts."]
 
     def test_open(self, office: Office) -> None:
         """Open alerts are listed, the worst first, with state and detail."""
         office.record(UNKNOWN, BREACH)
         lines = office.list()
-        assert lines[0] == "Open alerts: 2. Times are UTC."
-        assert lines[1].startswith("breach:vc-1  since 20")
-        assert ", level 2, last message 20" in lines[1]
-        assert lines[2] == "    30 h old"
-        assert lines[3].startswith("unknown:vc-2  since 20")
+        assert lines[0] == "2 open alerts. Times are UTC. Details: backupkit alert show KEY"
+        assert lines[1:4] == ["", "breach:vc-1 (critical, level 2)", "    30 h old"]
+        assert lines[4].startswith("    open since 20")
+        assert ", last message 20" in lines[4]
+        assert lines[5:7] == ["", "unknown:vc-2 (warning)"]
+
+    def test_terminal(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+        """On a terminal of 80 columns no line is longer, and no name is cut."""
+        long = replace(BREACH, detail="word " * 50, subject="vc-" + "long-" * 10)
+        office.record(long, mode="fails")
+        office.run("mute", "site=Tokyo", "--until", "4h", "--by", "ben", "--reason", "move " * 30)
+        monkeypatch.setattr("shutil.get_terminal_size", lambda **_: os.terminal_size((80, 24)))
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+        text = "\n".join(office.list())
+        assert max(map(len, text.splitlines())) <= 80
+        assert f"breach:{long.subject} (critical, level 2)" in text
+        assert text.count("word") == 50
 
     def test_unstable(self, office: Office) -> None:
         """An unstable alert says so."""
@@ -103,7 +118,7 @@ class TestList:
             office.record(BREACH, ago=hours)
             office.record(ago=hours - 1)
         office.record(BREACH, ago=0.5)
-        assert ", unstable since 20" in office.list()[1]
+        assert any(line.startswith("    unstable since 20") for line in office.list())
 
     def test_failed_channel(self, office: Office) -> None:
         """A channel that failed is listed with its error."""
@@ -125,9 +140,9 @@ class TestList:
         """A message of a process that died is listed with its changes."""
         with pytest.raises(CrashError):
             office.record(BREACH, mode="dies after")
-        lines = office.list()
-        assert lines[-2].startswith("Perhaps sent: the message of 20")
-        assert lines[-1] == "    opened: breach:vc-1"
+        line = office.list()[-1]
+        assert line.startswith("Perhaps sent: the message of 20")
+        assert line.endswith(" on ops: opened breach:vc-1")
 
     def test_json(self, office: Office) -> None:
         """The same as JSON."""
@@ -138,6 +153,7 @@ class TestList:
         _, out, _ = office.run("list", "--json")
         document = json.loads(out)
         first, second = document["alerts"]
+        assert (first["severity"], first["channels"]) == ("critical", ["ops"])
         assert (first["key"], first["muted"], first["detail"]) == ("breach:vc-1", True, "30 h old")
         assert (second["key"], second["muted"], len(second["openings"])) == (
             "unknown:vc-2",
@@ -149,6 +165,90 @@ class TestList:
         assert [one["channel"] for one in document["perhaps_sent"]] == ["ops"]
 
 
+class TestShow:
+    """alert show."""
+
+    def test_story(self, office: Office) -> None:
+        """The story has each change, who got it, and who acknowledged."""
+        office.record(replace(BREACH, level=1, group="production"), ago=50)
+        office.record(BREACH, ago=40, mode="fails")
+        office.run("ack", "breach:vc-1", "--by", "anna", "--reason", "4711")
+        office.run("mute", "vc-1", "--until", "4h", "--by", "ben", "--reason", "move")
+        code, out, _ = office.run("show", "breach:vc-1")
+        lines = out.splitlines()
+        assert code == 0
+        assert lines[:3] == [
+            "breach:vc-1 (critical, level 2)",
+            "    site Tokyo",
+            "    30 h old",
+        ]
+        assert lines[3].startswith("    open since 20")
+        assert lines[4] == "    acknowledged by anna: 4711"
+        assert lines[5].startswith("    muted until 20")
+        assert lines[6:8] == ["", "Times are UTC."]
+        assert [line[16:] for line in lines[8:]] == [
+            "  opened                sent: ops",
+            "  worse (level 2)       queued: ops",
+            "  acknowledged          by anna: 4711",
+        ]
+
+    def test_closed(self, office: Office) -> None:
+        """A closed alert has its story, too; what was not sent has the reason."""
+        office.run("mute", "all", "--until", "4h", "--by", "ben", "--reason", "move")
+        now = datetime.now(UTC)
+        settings = AlertSettings(channels=(ScriptedChannel("ops"),))
+        for present in ((UNKNOWN,), ()):
+            send_facts(Facts(present=present), office.log, settings, now=now, clock=datetime.now)
+        code, out, _ = office.run("show", "unknown:vc-2")
+        lines = out.splitlines()
+        assert (code, lines[0]) == (0, "unknown:vc-2 (closed)")
+        assert lines[1] == "    no longer assessed"
+        assert lines[2].startswith("    closed at 20")
+        assert [line[16:].split() for line in lines[-2:]] == [
+            ["opened", "not", "sent:", "muted"],
+            ["closed", "not", "sent:", "recorded"],
+        ]
+
+    def test_perhaps_sent(self, office: Office) -> None:
+        """A message of a process that died was perhaps sent."""
+        with pytest.raises(CrashError):
+            office.record(BREACH, mode="dies after")
+        assert "  perhaps sent: ops" in office.run("show", "breach:vc-1")[1]
+        with pytest.raises(CrashError):
+            office.record(BREACH, UNKNOWN, ago=0, mode="dies after")
+        assert "  perhaps sent: ops" in office.run("show", "breach:vc-1")[1]
+        assert "  sending: ops" in office.run("show", "unknown:vc-2")[1]
+
+    def test_pruned(self, office: Office) -> None:
+        """Without its log, the state is shown."""
+        office.run("mute", "all", "--until", "4h", "--by", "ben", "--reason", "move")
+        office.record(UNKNOWN, ago=0)
+        bk.History(office.folder / "history.db").prune(datetime.now(UTC) + timedelta(hours=1))
+        assert office.run("show", "unknown:vc-2")[1].endswith("no change of it any more.\n")
+
+    def test_json(self, office: Office) -> None:
+        """The same as JSON."""
+        office.record(BREACH)
+        code, out, _ = office.run("show", "breach:vc-1", "--json")
+        document = json.loads(out)
+        assert (code, document["alert"]["key"]) == (0, "breach:vc-1")
+        [change] = document["changes"]
+        assert (change["change"], change["level"], change["outcome"]) == ("opened", 2, "send")
+        assert change["channels"] == [{"channel": "ops", "state": "sent"}]
+
+    def test_wrong_key(self, office: Office) -> None:
+        """A key that does not exist is an error, with the one that is perhaps meant."""
+        code, _, err = office.run("show", "breach:vc-1")
+        assert (code, "No alert has the key" in err, "mean" in err) == (1, True, False)
+        office.record(BREACH)
+        for key in ("vc-1", "braech:vc-1"):
+            code, _, err = office.run("show", key)
+            assert (code, 'Did you mean "breach:vc-1"?' in err) == (1, True)
+            code, _, err = office.run("ack", key, "--by", "anna", "--reason", "x")
+            assert (code, 'Did you mean "breach:vc-1"?' in err) == (1, True)
+        assert "mean" not in office.run("show", "")[2]
+
+
 class TestAnswers:
     """alert ack, mute and unmute."""
 
@@ -157,7 +257,7 @@ class TestAnswers:
         office.record(BREACH)
         code, out, _ = office.run("ack", "breach:vc-1", "--by", "anna", "--reason", "4711")
         assert (code, out.startswith("Acknowledged: breach:vc-1.")) == (0, True)
-        assert office.list()[1].endswith(", acknowledged by anna: 4711")
+        assert "    acknowledged by anna: 4711" in office.list()
 
     def test_no_such_key(self, office: Office) -> None:
         """A key without an open alert is an error."""
@@ -176,13 +276,14 @@ class TestAnswers:
         code, out, _ = office.run("mute", "vc-1", "--until", until, "--by", "ben", "--reason", "x")
         assert (code, out.startswith("Muted: appliance=vc-1 until 20")) == (0, True)
         lines = office.list()
-        assert lines[1].endswith(", muted")
-        assert lines[3].endswith("by ben: x")
+        assert lines[5].startswith("    muted until 20")
+        assert lines[5].endswith(" by ben: x")
+        assert lines[7].startswith("Muted: appliance=vc-1 until 20")
         assert office.run("unmute", "vc-1", "--by", "ben", "--reason", "done")[:2] == (
             0,
             "No longer muted: appliance=vc-1\n",
         )
-        assert len(office.list()) == 3
+        assert len(office.list()) == 5
         assert office.run("unmute", "vc-1", "--by", "ben", "--reason", "done")[0] == 1
 
     @pytest.mark.parametrize(
@@ -217,6 +318,7 @@ class TestFilter:
         assert "send to tokyo  opened: unknown:vc-1, because no message reported it yet" in lines
         assert "not sent (not chosen)  opened: unknown:vc-2, because no channel chooses it" in lines
         assert office.run("send") == (0, "Sent to tokyo: 1 change\n", "")
+        assert office.run("send", "--dry-run")[1].startswith("Would be sent: 0, to tokyo, pager.")
         _, out, _ = office.run("send", "--json")
         [other] = json.loads(out)["decisions"]
         assert (other["key"], other["outcome"], other["channels"]) == (

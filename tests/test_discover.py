@@ -158,11 +158,32 @@ class TestDiscover:
         found = discover(own_demo.fleet, limits=ONCE)
         assert {name[:6] for name in found.unread} == {"vc-ham", "vc-nyc"}
         assert len(found.unread) == 8
-        assert found.unread["vc-ham-02"] == (
-            "versions before 6.7 U2 do not list the nodes of their SSO domain (404)"
-        )
+        assert found.unread["vc-ham-02"].startswith("the appliance did not find the nodes of th")
         assert "needs the privilege System.Read) (403)" in found.unread["vc-nyc-01"]
         assert {node.appliance for node in found.nodes} == {f"vc-tyo-0{n}" for n in range(1, 5)}
+
+    def test_too_old(self, own_demo: Simulated) -> None:
+        """A version without a list is named with the next step; a newer one without it is odd."""
+        for number in range(1, 5):
+            own_demo.appliances.upgrade(f"vc-ham-0{number}", "6.5")
+        own_demo.appliances.upgrade("vc-nyc-01", "6.5")
+        found = discover(own_demo.fleet, limits=ONCE)
+        assert found.unread == {}
+        assert list(found.too_old) == [f"vc-ham-0{number}" for number in range(1, 5)]
+        assert found.too_old["vc-ham-01"] == (
+            "version 6.5.0.37000 does not list the nodes of its SSO domain, which needs 6.7 Update "
+            "2 or later. Ask a newer vCenter of the same domain, or compare fleet.toml with the "
+            "vSphere Client by hand."
+        )
+        assert (len(found.nodes), found.outside) == (8, ())
+
+    def test_newer_without_list(self, odd: OddServer) -> None:
+        """A newer version that has no list is not too old; the error is named."""
+        odd.serve_api()
+        odd.respond(NODES, b"{}", 404)
+        found = discover([odd.appliance()])
+        assert found.too_old == {}
+        assert found.unread["vc-odd"].startswith("the appliance did not find the nodes of the SSO")
 
     def test_odd_answers(self, odd: OddServer) -> None:
         """An answer that does not follow the API, or lists others only, is reported."""
@@ -179,7 +200,7 @@ class TestDiscover:
     def test_interrupted(self, own_demo: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
         """Ctrl-C ends it."""
 
-        def interrupt(*_args: object) -> None:
+        def interrupt(*_args: object, **_kwargs: object) -> None:
             raise KeyboardInterrupt
 
         monkeypatch.setattr("backupkit.diagnostics.discovery.match_nodes", interrupt)
@@ -241,7 +262,10 @@ class TestCommand:
         before = path.read_bytes()
         monkeypatch.setattr(sys, "stdin", io.StringIO())
         assert main(argv) == 1
-        assert f"not added: {host}. The next command sends user and" in capsys.readouterr().err
+        assert (
+            f"not added: {host}. The next command sends the credentials of"
+            in capsys.readouterr().err
+        )
         monkeypatch.setattr("sys.stderr.isatty", lambda: True)
         for answer, code in (("n", 130), ("y", 0)):
             assert path.read_bytes() == before
@@ -258,7 +282,7 @@ class TestCommand:
         assert main(argv) == 0
         out, err = capsys.readouterr()
         assert out.startswith("OK: 0 of 12 nodes of the SSO domains missing in fleet.toml | ")
-        assert out.endswith(" | missing=0;0;;0 nodes=12;;;0 unread=0;;;0\n")
+        assert out.endswith(" | missing=0;0;;0 nodes=12;;;0 unread=0;;;0 too_old=0;;;0\n")
         assert err == ""
         own_demo.appliances.set_faults([Fault("not_found", 1, "vc-ham-*", "other")])
         assert main(argv) == 3
@@ -266,6 +290,14 @@ class TestCommand:
         names = "vc-ham-01, vc-ham-02, vc-ham-03, vc-ham-04"
         assert out.startswith("UNKNOWN: 0 of 8 nodes of the SSO domains missing in fleet.toml; ")
         assert f"the SSO domain is unknown of {names} | missing=0;0;;0 nodes=8;;;0 un" in out
+        own_demo.appliances.set_faults([])
+        for name in names.split(", "):
+            own_demo.appliances.upgrade(name, "6.5")
+        assert main(argv) == 0
+        out = capsys.readouterr().out
+        assert out.startswith("OK: 0 of 8 nodes of the SSO domains missing in fleet.toml; before 6")
+        assert f"Update 2, so to compare by hand: {names} | missing=0;0;;0 nodes=8;;;0 un" in out
+        assert out.endswith(" unread=0;;;0 too_old=4;;;0\n")
         own_demo.appliances["vc-tyo-01"].domain.others.append(("new|1.test", "VCSA_EMBEDDED"))
         assert main(argv) == 1
         assert capsys.readouterr().out.startswith("WARNING: 1 of 9 nodes of the SSO domains missin")
@@ -325,11 +357,53 @@ class TestCommand:
         options = ["--user", "u@v", "--password-from", "env:VCSA_PASSWORD"]
         trust = ["--ca-bundle", str(odd.ca_bundle)]
         assert main(["discover", odd.host, *options, *trust]) == 3
-        assert f"{odd.host}  vCenter Server  missing" in capsys.readouterr().out
+        out, err = capsys.readouterr()
+        assert f"{odd.host}  vCenter Server  missing" in out
+        assert err.endswith(
+            "There is no fleet.toml. Write one with: backupkit init --discover " + odd.host + "\n"
+        )
         assert main(["discover", odd.host]) == 1
         assert "State its user and the source of its password" in capsys.readouterr().err
         assert main(["discover", odd.host, *options, "--ca-bundle", "none"]) == 1
         assert '--ca-bundle: no such file "none"' in capsys.readouterr().err
+
+    @pytest.mark.parametrize("command", ["discover", "check"])
+    def test_advice_without_a_file(
+        self,
+        odd: OddServer,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+        command: str,
+    ) -> None:
+        """Advice for a host of an option names the options, and no fleet.toml."""
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("BACKUPKIT_PASSWORD", "wrong")
+        odd.serve_api()
+
+        def find_advice(host: str, *options: str) -> str:
+            argv = ["discover", host, "--password-from", "env:BACKUPKIT_PASSWORD"]
+            if command == "check":
+                argv = ["check", "--host", host, "--max-age", "1d"]
+            assert main([*argv, "--user", "u@v", *options]) in {3, 4}
+            text = "".join(capsys.readouterr())
+            assert "fleet.toml" not in text
+            return text
+
+        text = find_advice(odd.host)
+        assert "as a PEM file and name the file: --ca-bundle ca.pem. Or, if the appliance" in text
+        pin = text.partition("trust it alone: --fingerprint ")[2][:71]
+        trust = ["--fingerprint", pin]
+        odd.respond("POST /api/session", b"{}", 401)
+        assert "Check --user and its password." in find_advice(odd.host, *trust)
+        text = find_advice(odd.host, "--fingerprint", "0" * 64)
+        assert f"is not the one pinned by --fingerprint: it is {pin}." in text
+        assert "state the new fingerprint" in text
+        port = odd.host.rpartition(":")[2]
+        ca_bundle = ["--ca-bundle", str(odd.ca_bundle)]
+        assert "Name the appliance by that name" in find_advice(f"localhost:{port}", *ca_bundle)
+        assert "Check the address and the port," in find_advice("127.0.0.1:1")
+        assert "Check the spelling of the host," in find_advice("vc.invalid")
 
     def test_nothing_read(self, odd: OddServer, capsys: pytest.CaptureFixture[str]) -> None:
         """If no domain could be read, the exit code is 4, with the reason."""
@@ -355,6 +429,7 @@ def test_init_discovers(
     own_demo: Simulated,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Init with --discover makes a fleet.toml of one host and its SSO domain."""
     host = own_demo.appliances["vc-ham-01"].host
@@ -371,6 +446,9 @@ def test_init_discovers(
     capsys.readouterr()
     assert main(["init", "127.0.0.1:1", "--discover", "--yes", "-o", "-"]) == 0
     assert "127.0.0.1: its SSO domain is unknown: " in capsys.readouterr().err
+    monkeypatch.setenv("BACKUPKIT_PASSWORD", "x")
+    assert main(["init", host, "--discover", "--yes", "-o", "-"]) == 0
+    assert capsys.readouterr().err.endswith("name the file: --ca-bundle ca.pem.\n")
 
 
 @pytest.mark.parametrize("flavour", ["api", "rest"])

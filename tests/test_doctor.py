@@ -39,7 +39,7 @@ NAMES = [
     "address",
     "connection",
     "certificate",
-    "password",
+    "secret",
     "log-in",
     "job list",
     "job details",
@@ -95,7 +95,7 @@ class TestHealthy:
         assert found["certificate"] == (
             "trusted by fleet.ca.pem, issued by backupkit simulator, expires 3000-01-01"
         )
-        assert found["password"].startswith("in the file ")
+        assert found["secret"].startswith("password in the file ")
         assert found["log-in"] == "as administrator@vsphere.local, by /api"
         assert found["job list"] == "90 jobs"
         assert found["job details"].endswith(" is SUCCEEDED")
@@ -149,7 +149,7 @@ class TestConnection:
             "refused the connection: no service listens there",
         )
         assert "whether the appliance is on" in advice
-        assert findings["password"][0] == "ok"
+        assert findings["secret"][0] == "ok"
         skipped = {text for result, text, _ in findings.values() if result == "skipped"}
         assert skipped == {"needs the connection"}
         assert list(results(findings).values()).count("skipped") == 9
@@ -166,7 +166,7 @@ class TestConnection:
             "failed",
             "no host is named nosuch.invalid: the name lookup failed",
         )
-        assert "spelling of host for vc-odd in fleet.toml" in findings["address"][2]
+        assert "Check the spelling of the host" in findings["address"][2]
         assert findings["log-in"][:2] == ("skipped", "needs the address")
 
     @pytest.mark.parametrize(
@@ -351,7 +351,7 @@ class TestCertificate:
         host = listener(lambda connection: connection.sendall(b"220 not what you want\r\n" * 9))
         result, found, advice = check(replace(odd.appliance(), host=host))["certificate"]
         assert (result, found) == ("failed", f"{host} does not use TLS on this port")
-        assert advice == "Check the port in fleet.toml."
+        assert advice == "Check the port."
 
     def test_invalid_bundle(self, odd: OddServer) -> None:
         """A CA bundle without a certificate fails, with its name."""
@@ -359,7 +359,7 @@ class TestCertificate:
         result, found, advice = check(odd.appliance())["certificate"]
         assert result == "failed"
         assert "odd-ca.pem cannot be used: " in found
-        assert advice == "Correct ca_bundle in fleet.toml."
+        assert advice == "Name a PEM file with the certificate of the authority."
 
     def test_unparsable(self, odd: OddServer, monkeypatch: pytest.MonkeyPatch) -> None:
         """A certificate that only OpenSSL can parse is trusted."""
@@ -396,19 +396,19 @@ class TestPassword:
         """A missing password fails and skips the log-in; the certificate is still checked."""
         monkeypatch.delenv("VCSA_PASSWORD")
         findings = check(odd.appliance())
-        assert findings["password"] == (
+        assert findings["secret"] == (
             "failed",
             "the environment variable VCSA_PASSWORD is not set",
             "Set VCSA_PASSWORD to the password.",
         )
         assert findings["certificate"][0] == "ok"
-        assert findings["clock"][:2] == ("skipped", "needs the password")
+        assert findings["clock"][:2] == ("skipped", "needs the secret")
         assert odd.seen == []
 
     def test_unreadable_file(self, odd: OddServer, tmp_path: Path) -> None:
         """A password file that cannot be read fails, with advice."""
         source = PasswordSource("file", str(tmp_path / "none"))
-        result, found, advice = check(replace(odd.appliance(), password=source))["password"]
+        result, found, advice = check(replace(odd.appliance(), password=source))["secret"]
         assert result == "failed"
         assert found.endswith("none cannot be read: No such file or directory")
         assert advice == "Name a readable file with the password on its first line."
@@ -417,10 +417,13 @@ class TestPassword:
         """Environment and keyring are reported by name."""
         monkeypatch.setattr(keyring, "get_password", lambda *_place: "secret")
         odd.serve_api()
-        assert check(odd.appliance())["password"][1] == "in the environment variable VCSA_PASSWORD"
+        assert (
+            check(odd.appliance())["secret"][1]
+            == "password in the environment variable VCSA_PASSWORD"
+        )
         source = PasswordSource("keyring", "vcsa")
         findings = check(replace(odd.appliance(), password=source))
-        assert findings["password"][1] == "in the keyring, for vcsa"
+        assert findings["secret"][1] == "password in the keyring, for vcsa"
 
     def test_prompt(self, odd: OddServer, monkeypatch: pytest.MonkeyPatch) -> None:
         """A password is prompted for once per user; an empty one fails for that user only."""
@@ -437,9 +440,9 @@ class TestPassword:
         checks = doctor(
             replace(odd.appliance(name), user=user, password=prompt) for name, user in users.items()
         )
-        passwords = checks[checks["check"] == "password"]
+        passwords = checks[checks["check"] == "secret"]
         assert passwords["result"].to_list() == ["ok", "ok", "failed", "failed"]
-        assert passwords["found"].to_list()[::2] == ["typed", "none was typed"]
+        assert passwords["found"].to_list()[::2] == ["password typed", "none was typed"]
         assert sorted(questions) == [
             "Password of other@w for the fleet: ",
             "Password of u@v for the fleet: ",
@@ -467,7 +470,10 @@ class TestRefusals:
         result, found, advice = findings["job list"]
         assert result == "failed"
         assert found.startswith("the user may not read the job list (403)")
-        assert advice == "Put the user into the SSO group SystemConfiguration.Administrators."
+        assert advice == (
+            "Put the user into the SSO group SystemConfiguration.Administrators: docs/sign-in.md "
+            "has the steps."
+        )
         assert results(findings) == {
             "job list": "failed",
             "job details": "skipped",
@@ -510,7 +516,7 @@ class TestDomain:
     @pytest.mark.parametrize(
         ("body", "status", "result", "found"),
         [
-            (b"{}", 404, "skipped", "versions before 6.7 U2 do not list"),
+            (b"{}", 404, "warning", "the appliance did not find the nodes of the SSO domain (404)"),
             (b'{"error_type": "UNAUTHORIZED", "messages": []}', 403, "skipped", "the user may not"),
             (b"{}", 200, "warning", "the response to the nodes of the SSO domain does not follow"),
             (b"[7]", 200, "warning", "item 1 of the nodes of the SSO domain has no node"),
@@ -539,6 +545,10 @@ class TestContent:
         assert findings["log-in"][1].endswith("by /rest")
         assert findings["job details"][1].startswith("job by job, as before 6.7; 2026")
         assert results(findings) == {"schedule": "warning", "SSO domain": "skipped"}
+        assert findings["SSO domain"][1] == (
+            "version 6.5.0.37000 does not list the nodes of its SSO domain, which needs 6.7 Update "
+            "2 or later"
+        )
         assert findings["schedule"][1] == "not reported by versions before 6.7"
 
     def test_replaced(self, demo: Simulated) -> None:

@@ -3,12 +3,13 @@
 import io
 import sys
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from backupkit import Fleet, History, Policy
+from backupkit import Fleet, History, IdentityProvider, PasswordSource, Policy, simulator
 from backupkit.cli import main
 from backupkit.inventory import read_example
 
@@ -18,6 +19,9 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Work in an empty folder, without a terminal."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "stdin", io.StringIO())
+
+
+OAUTH = ("vc-1", "--oauth-url", "https://idp.test/t", "--oauth-client", "b")
 
 
 class Terminal(io.StringIO):
@@ -52,6 +56,17 @@ def test_hosts(capsys: pytest.CaptureFixture[str]) -> None:
         ("vc-2", "vc-2.test", "backup-reader@vsphere.local"),
     ]
     assert Policy.load("fleet.toml").rpo.total_seconds() == 86_400
+
+
+def test_secret_is_there(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable that is set, or a file that exists, is not asked to be written."""
+    monkeypatch.setenv("BACKUPKIT_PASSWORD", "x")
+    Path("secret").write_text("x")
+    for options in ([], ["--password-from", "file:secret"]):
+        assert main(["init", "vc-1.test", "--force", *options]) == 0
+        assert capsys.readouterr().err == "fleet.toml: 1 appliance. Next: backupkit doctor\n"
 
 
 def test_never_overwrites(capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,7 +144,7 @@ def test_stdin_and_stdout(
 
 def test_questions(answer: Any, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: ANN401
     """At a terminal, what no option states is asked for; an empty answer is the default."""
-    answer("vc-1.test vc-2.test", "r@v", "keyring:vcsa", "", "12h")
+    answer("vc-1.test vc-2.test", "", "r@v", "keyring:vcsa", "", "12h")
     assert main(["init"]) == 0
     text = capsys.readouterr().err
     assert "User [backup-reader@vsphere.local]:" in text
@@ -140,6 +155,88 @@ def test_questions(answer: Any, capsys: pytest.CaptureFixture[str]) -> None:  # 
         main(["init", "vc-1.test", "--user", "u@v", "--force", "--rpo", "1d", "--ca-bundle="]) == 0
     )
     assert "Run: keyring" not in capsys.readouterr().err
+
+
+def test_token(capsys: pytest.CaptureFixture[str]) -> None:
+    """An access token takes the place of user and password."""
+    assert main(["init", "vc-1.test", "--token-from", "command:print-token --vc 'a b'"]) == 0
+    assert capsys.readouterr().err == "fleet.toml: 1 appliance. Next: backupkit doctor\n"
+    assert tomllib.loads(Path("fleet.toml").read_text())["defaults"] == {
+        "token": {"command": ["print-token", "--vc", "a b"]}
+    }
+    [one] = Fleet.load("fleet.toml")
+    assert (one.login, one.user, one.password.secret) == ("token", "", "access token")
+    assert main(["init", "vc-1.test", "--force", "--token-from", "keyring:vcf"]) == 0
+    assert "Run: keyring set vcf token, then: backupkit doctor" in capsys.readouterr().err
+    assert Fleet.load("fleet.toml")["vc-1"].account == "token"
+
+
+def test_client(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A client of an identity provider takes the place of user and password."""
+    url = "https://idp.test/acs/t/CUSTOMER/token"
+    client = ["--oauth-url", url, "--oauth-client", "backupkit"]
+    assert main(["init", "vc-1.test", *client]) == 0
+    assert capsys.readouterr().err.endswith(
+        "1 appliance. Set BACKUPKIT_SECRET to the client secret, then run: backupkit doctor\n"
+    )
+    [one] = Fleet.load("fleet.toml")
+    assert one.provider == IdentityProvider(url=url, client="backupkit")
+    assert (one.login, one.password) == ("oauth", PasswordSource("env", "BACKUPKIT_SECRET"))
+    Path("idp.pem").touch()
+    Path("etc").mkdir()
+    more = ["--oauth-secret-from", "file:secret", "--oauth-scope", 'a "b"']
+    more += ["--oauth-ca-bundle", "idp.pem", "-o", "etc/f.toml"]
+    assert main(["init", "vc-1.test", *client, *more]) == 0
+    assert f"Write the client secret into {tmp_path / 'secret'}, then" in capsys.readouterr().err
+    [one] = Fleet.load("etc/f.toml")
+    assert one.password.place == str(tmp_path / "secret")
+    assert one.provider == IdentityProvider(
+        url=url, client="backupkit", scope='a "b"', ca_bundle=tmp_path / "idp.pem"
+    )
+
+
+def test_questions_of_a_sign_in(
+    answer: Any,  # noqa: ANN401 # a function
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Each way to sign in has its own questions."""
+    answer("token", "file:token", "", "")
+    assert main(["init", "vc-1.test"]) == 0
+    assert Fleet.load("fleet.toml")["vc-1"].secret_source == "file: token, an access token"
+    answer("oauth", "https://idp.test/t", "bk", "keyring:idp", "", "", "", "")
+    assert main(["init", "vc-1.test", "--force"]) == 0
+    err = capsys.readouterr().err
+    assert "Client secret from (env:, file:, keyring:, command:) [env:BACKUPKIT_SECRET]:" in err
+    assert "Run: keyring set idp bk, then: backupkit doctor" in err
+    assert Fleet.load("fleet.toml")["vc-1"].provider == IdentityProvider(
+        url="https://idp.test/t", client="bk"
+    )
+    answer("kerberos")
+    assert main(["init", "vc-1.test", "--force"]) == 1
+    assert '"kerberos" must be password, token or oauth.' in capsys.readouterr().err
+
+
+def test_discovery_as_a_client(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--discover signs in as the file will say, here as a client."""
+    scenario = simulator.Scenario.steady(
+        appliances=12, jobs=1, epoch=datetime.now(UTC), flavours=["api"]
+    )
+    provider = simulator.IdentityProvider(secret="s3cret")
+    with simulator.SimulatedFleet(scenario, provider=provider) as appliances:
+        for one in appliances.appliances:
+            appliances.refuse_passwords(one.name)
+        Path("ca.pem").write_bytes(appliances.authority)
+        Path("secret").write_text("s3cret")
+        trust = ["--ca-bundle", "ca.pem", "--oauth-ca-bundle", "ca.pem"]
+        client = ["--oauth-url", provider.url, "--oauth-client", provider.client]
+        client += ["--oauth-secret-from", "file:secret"]
+        first = appliances.appliances[0]
+        site = [one.host for one in appliances.appliances if one.site == first.site]
+        assert main(["init", first.host, "--discover", *client, *trust, "-o", "f.toml"]) == 0
+        assert f"Found in the SSO domain: {', '.join(site[1:])}\n" in capsys.readouterr().err
+        assert [one.host for one in Fleet.load("f.toml")] == site
+        assert main(["collect", "--fleet", "f.toml", "--history", "h.db"]) == 0
+    assert len(History(tmp_path / "h.db").jobs()) == len(site)
 
 
 def test_no_questions(answer: Any, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: ANN401
@@ -160,6 +257,16 @@ def test_no_questions(answer: Any, capsys: pytest.CaptureFixture[str]) -> None: 
         (["vc-1", "--ca-bundle", "ca.pem"], '--ca-bundle: no such file "ca.pem"'),
         (["vc-1", "--password-from", "hunter2"], "write env:VARIABLE, file:PATH"),
         (["vc-1", "--password-from", "env:"], "write env:VARIABLE, file:PATH"),
+        (["vc-1", "--token-from", "hunter2"], "--token-from: this is no source of a secret"),
+        (["vc-1", "--token-from", "prompt"], "--token-from: a token cannot be typed"),
+        (["vc-1", "--token-from", "env:T", "--user", "u"], "state one way to sign in: --user and"),
+        (["vc-1", "--oauth-scope", "s", "--token-from", "env:T"], "state one way to sign in"),
+        (["vc-1", "--oauth-url", "https://i.test"], "--oauth-url and --oauth-client go together"),
+        (["vc-1", "--oauth-client", "b"], "--oauth-url and --oauth-client go together"),
+        ([*OAUTH, "--oauth-secret-from", "hunter2"], "--oauth-secret-from: this is no source"),
+        ([*OAUTH, "--oauth-ca-bundle", "ca.pem"], '--oauth-ca-bundle: no such file "ca.pem"'),
+        ([*OAUTH, "--oauth-scope", "\x07"], "oauth: scope"),
+        (["vc-1", "--oauth-client", "b", "--oauth-url", "http://i.test"], "begin with https://"),
         (["vc-1", "--password-from", "env:\x07"], "control character"),
         (["vc-1", "--rpo", "soon"], "rpo"),
         (["vc-1", ""], "the host is empty. Name a host"),

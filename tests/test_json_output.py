@@ -15,6 +15,7 @@ from backupkit.cli import main
 from backupkit.tables import Table
 from backupkit.tables.kinds import COUNT, FLAG, MESSAGE_LIST, NUMBER, SPAN, TEXT, TEXT_LIST, TIME
 from tests.conftest import OddServer, Simulated
+from tests.receiver import Receiver
 
 ROOT: Final = Path(__file__).parent.parent
 PAGE: Final = (ROOT / "docs" / "json-output.md").read_text(encoding="utf-8")
@@ -27,6 +28,7 @@ TYPES: Final[dict[str, dict[str, Any]]] = {
     "number": {"type": "number"},
     "boolean": {"type": "boolean"},
     "string or null": {"type": ["string", "null"]},
+    "object": {"type": "object"},
     "list of strings": {"type": "array", "items": {"type": "string"}},
     "list of objects": {"type": "array", "items": {"type": "object"}},
 }
@@ -122,6 +124,28 @@ def test_of_a_history(
         assert (document["jobs"], document["polls_failed"]) == (812, 1)
         assert document["last_poll"] == "2026-11-23T23:29:29.053809+00:00"
         assert document["size"] == SAMPLE.stat().st_size
+
+
+def test_of_an_alert(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    receiver: Receiver,
+) -> None:
+    """Commands about alerts that were sent print what the page describes."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(SAMPLE, tmp_path)
+    path = tmp_path / "fleet.toml"
+    path.write_text(f'[alert.webhook.ops]\nurl = "{receiver.url}"\n', encoding="utf-8")
+    main(["alert", "test", "--json"])
+    check("alert test", capsys.readouterr().out)
+    main(["alert", "send", "--json"])
+    document = check("alert send", capsys.readouterr().out)
+    key = document["decisions"][0]["key"]
+    main(["alert", "show", key, "--json"])
+    assert check("alert show", capsys.readouterr().out)["alert"]["key"] == key
+    main(["alert", "list", "--json"])
+    assert check("alert list", capsys.readouterr().out)["alerts"][0]["key"] == key
 
 
 def test_of_an_empty_history(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

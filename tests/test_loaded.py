@@ -124,6 +124,7 @@ JUDGING = {
         "assessment",
         "causes",
         "fleet",
+        "inventory",
         "limits",
         "passwords",
         "policy",

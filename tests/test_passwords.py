@@ -171,7 +171,7 @@ class TestCommand:
         """A command line with an open quote is refused when it is parsed."""
         with pytest.raises(SettingsError, match="--password-from: the command has a quote that is"):
             PasswordSource.parse("command:pass show 'x", where="--password-from")
-        with pytest.raises(SettingsError, match="this is no source of a password"):
+        with pytest.raises(SettingsError, match="this is no source of a secret"):
             PasswordSource.parse("command: ", where="--password-from")
 
 
@@ -304,9 +304,9 @@ class TestFleets:
         collect(fleet)
         assert runs.read_text() == "run\n" * 2
         checks = doctor(fleet)
-        found = checks[checks["check"] == "password"]["found"].to_list()
+        found = checks[checks["check"] == "secret"]["found"].to_list()
         assert len(found) == 3
-        assert all(text.startswith(f"printed by {sys.executable}") for text in found)
+        assert all(text.startswith(f"password printed by {sys.executable}") for text in found)
         assert runs.read_text() == "run\n" * 3
         discover(fleet)
         assert runs.read_text() == "run\n" * 4

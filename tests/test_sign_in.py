@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
@@ -151,7 +152,7 @@ class TestOAuth:
 
     def test_wrong_secret(self, oauth: Simulated, clock: Clock) -> None:
         """A client is refused once for all appliances, and again after half a minute."""
-        secret = oauth.path.with_suffix(".password")
+        secret = oauth.path.with_suffix(".secret")
         secret.write_text("wrong")
         with pytest.warns(match="None of 6"):
             snapshot = collect(oauth.fleet, clock=epoch, limits=QUICK)
@@ -183,7 +184,7 @@ class TestOAuth:
         """Doctor names the client and the source of its secret, and logs in."""
         checks = doctor(list(oauth.fleet)[:1], clock=epoch, limits=QUICK)
         found = dict(zip(checks["check"], checks["found"], strict=True))
-        assert found["password"].startswith("secret of the client backupkit, in the file ")
+        assert found["secret"].startswith("client secret of backupkit in the file ")
         assert found["log-in"] == "as the client backupkit, with an access token, by /api"
         assert "failed" not in set(checks["result"])
 
@@ -217,9 +218,63 @@ class TestToken:
         appliance = replace(oauth.fleet["vc-0001"], **with_token())  # type: ignore[arg-type] # fields
         checks = doctor([appliance], clock=epoch, limits=QUICK)
         found = dict(zip(checks["check"], checks["found"], strict=True))
-        assert found["password"] == "access token, in the environment variable ACCESS_TOKEN"
+        assert found["secret"] == "access token in the environment variable ACCESS_TOKEN"
         assert found["log-in"] == "with an access token, by /api"
         assert "env: ACCESS_TOKEN, an access token" in Fleet([appliance])._repr_html_()
+
+    @pytest.mark.parametrize(
+        ("kind", "place", "expected"),
+        [
+            ("env", "NOT_SET", "Set NOT_SET to the access token."),
+            ("file", "empty", "Write the access token on its first line."),
+            ("file", "none", "Name a readable file with the access token on its first line."),
+            ("command", "true", "its first line of output must be the access token."),
+            ("command", "false", "failed with exit code 1"),
+            ("command", "printf '\\344'", "must be the access token, as text."),
+            (
+                "command",
+                "printf 'a\\tb'",
+                "the access token of command printf 'a\\tb' has a control",
+            ),
+        ],
+    )
+    def test_words(
+        self,
+        oauth: Simulated,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        kind: Any,  # noqa: ANN401 # a literal
+        place: str,
+        expected: str,
+    ) -> None:
+        """An error about the source of a token speaks of a token, not of a password."""
+        monkeypatch.chdir(tmp_path)
+        Path("empty").touch()
+        appliance = replace(
+            oauth.fleet["vc-0001"],
+            login="token",
+            provider=None,
+            password=PasswordSource(kind, place),
+        )
+        with pytest.raises(CredentialError) as caught:
+            appliance.password.read(appliance.account)
+        assert expected in caught.value.text
+        assert caught.value.subject == "access token"
+        assert "password" not in str(caught.value)
+
+    def test_prompt(self, oauth: Simulated, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A client secret is prompted for as one, once for all appliances."""
+        questions: list[str] = []
+
+        def answer(question: str) -> str:
+            questions.append(question)
+            return SECRET
+
+        monkeypatch.setattr("getpass.getpass", answer)
+        prompt = PasswordSource("prompt", "the fleet")
+        fleet = [replace(one, password=prompt) for one in oauth.fleet]
+        assert collect(fleet, clock=epoch, limits=QUICK).polls["ok"].all()
+        assert questions == ["Client secret of backupkit for the fleet: "]
 
     def test_expired(self, oauth: Simulated, clock: Clock) -> None:
         """An expired token is refused once, with advice."""
@@ -230,8 +285,8 @@ class TestToken:
         assert str(caught.value) == (
             'vc-0001: the appliance refused the access token (400): "invalid_grant: The access '
             'token is invalid or has expired.". Check that this vCenter Server trusts the identity '
-            "provider, that the client has a role in it, and that the access token has not "
-            "expired. docs/sign-in.md has the steps."
+            "provider, that the client or user of the token has a role in it, and that the token "
+            "has not expired. docs/sign-in.md has the steps."
         )
         assert len(oauth.appliances.requests) == 1
 
@@ -631,6 +686,8 @@ class TestEntries:
         source = PasswordSource("env", "X")
         with pytest.raises(SettingsError, match='login="oauth" needs a provider'):
             Appliance(name="vc-1", host="vc.test", password=source, login="oauth")
+        with pytest.raises(SettingsError, match='login must be "password", "token" or "oauth"'):
+            Appliance(name="vc-1", host="vc.test", password=source, login="sms")  # type: ignore[arg-type] # wrong
 
 
 def test_no_secret_in_text(oauth: Simulated) -> None:

@@ -9,10 +9,15 @@ from typing import Final
 import pandas as pd
 
 from backupkit.alerts.decisions import Fact, Facts
+from backupkit.alerts.early_warnings import (
+    EARLY_WARNINGS,
+    find_early_warnings,
+    find_undecided_warnings,
+)
 from backupkit.assessment import Assessment
 from backupkit.display.format import format_count, format_duration, format_number
 from backupkit.errors import one_line
-from backupkit.tables.alerts import ALERT_KINDS, FLEET_SUBJECT
+from backupkit.tables.alerts import DEFAULT_KINDS, FLEET_SUBJECT
 
 __all__ = ["find_facts"]
 
@@ -26,7 +31,7 @@ _AT_RISK, _MISSED = 1, 2  # levels of the kind target
 def find_facts(
     assessment: Assessment,
     *,
-    kinds: Collection[str] = ALERT_KINDS,
+    kinds: Collection[str] = DEFAULT_KINDS,
     target_within: timedelta = _WEEK,
 ) -> Facts:
     """Return the problems that an assessment shows.
@@ -51,12 +56,15 @@ def find_facts(
       threshold.
     * unknown: the state is unknown, or the appliance was never read.
     * failure: jobs failed by this cause since the last success.
+    * breach-soon: no scheduled run can prevent a breach within a day.
+    * running: level 2 if a running job is stalled, level 1 if it takes longer than usual.
+    * slower: runs grow too long for the RPO within 30 days.
     * target, of the fleet and of each site: level 2 if the error budget is used up, level 1 if the
       missed runs of the last 7 days would use up the rest within `target_within`.
 
     References
     ----------
-    .. [1] docs/sla.md, section 4, number 18.
+    .. [1] docs/sla.md, section 4, numbers 18, 19, 34 and 39.
 
     Examples
     --------
@@ -70,8 +78,9 @@ def find_facts(
     >>> [(fact.kind, fact.subject) for fact in find_facts(a).present]
     [('unknown', 'vc-1')]
     """
-    # the target is that of all appliances
-    wanted = tuple(kind for kind in kinds if kind != "target" or not assessment.is_selection)
+    # the target is that of all appliances, and of a period that is over nothing is to come
+    left_out = ("target",) * assessment.is_selection + EARLY_WARNINGS * (not assessment.is_current)
+    wanted = tuple(kind for kind in kinds if kind not in left_out)
     rows = assessment.appliances
     names = [str(name) for name in rows.index]
     states = {
@@ -82,7 +91,12 @@ def find_facts(
         name for name, state in zip(names, rows["state"], strict=True) if state in _NOT_KNOWN
     ]
     undecided = {(kind, name) for name in unclear for kind in ("breach", "failure")}
-    present = [*_find_states(rows, states), *_find_failures(assessment)]
+    undecided |= find_undecided_warnings(assessment)
+    present = [
+        *_find_states(rows, states),
+        *_find_failures(assessment),
+        *find_early_warnings(assessment, wanted),
+    ]
     for fact, subject, sentence in _judge_targets(assessment, target_within):
         if sentence:
             states[subject] = sentence
@@ -180,7 +194,8 @@ def _judge_budget(
     missed, allowed = (rows["error_budget"][side] for side in ("numerator", "denominator"))
     if pd.isna(allowed) or not allowed > 0:
         return None, subject, ""
-    basis = f"{format_number(missed)} runs missed, {allowed:.4g} allowed in the period"
+    noun = "run" if missed == 1 else "runs"
+    basis = f"{format_number(missed)} {noun} missed, {allowed:.4g} allowed in the period"
     daily = rows["burn_rate_7d"]["numerator"] / (_WEEK / _DAY)
     days_left = (allowed - missed) / daily if daily else math.inf
     if missed > allowed:

@@ -19,8 +19,17 @@ __all__ = ["Digest", "compose_digest", "compose_test", "describe_change", "escap
 _WORDS: Final = {
     "breach": "in breach",
     "target": "target at risk",
+    "breach-soon": "soon in breach",
     "unknown": "unknown",
+    "running": "job runs longer than usual",
     "failure": "failing",
+    "slower": "runs grow too long",
+}
+_WORSE: Final = {"target": "target missed", "running": "job stalled"}
+_ENDED: Final = {
+    "breach-soon": "no longer soon in breach",
+    "running": "job no longer too slow",
+    "slower": "runs no longer grow too long",
 }
 _RECOVERED: Final = "recovered"
 _MAX_CHANGES: Final = 50
@@ -154,18 +163,26 @@ def _clean(text: str, *, limit: int = _MAX_DETAIL) -> str:
 
 def describe_change(change: AlertChange) -> str:
     """Return subject and state in a few words."""
-    word = _RECOVERED if change.change == "closed" else _WORDS[change.kind]
-    if change.kind == "target" and change.level > 1:
-        word = "target missed"
+    word = _WORDS[change.kind]
+    if change.change == "closed":
+        word = _ENDED.get(change.kind, _RECOVERED)
+    elif change.level > 1:
+        word = _WORSE.get(change.kind, word)
     cause = f" ({change.cause})" if change.cause else ""
     return _clean(f"{change.subject} {word}{cause}")
 
 
+def _choose_tag(change: AlertChange) -> str:
+    """Return the word under which a title counts a change; a warning may end by a breach."""
+    if change.change != "closed":
+        return change.kind
+    return "ended" if change.kind in _ENDED else _RECOVERED
+
+
 def _format_title(changes: list[AlertChange]) -> str:
-    counts = Counter(_RECOVERED if change.change == "closed" else change.kind for change in changes)
-    tag = " | ".join(
-        f"{name.upper()} {counts[name]:,}" for name in (*ALERT_KINDS, _RECOVERED) if counts[name]
-    )
+    counts = Counter(map(_choose_tag, changes))
+    tags = (*ALERT_KINDS, _RECOVERED, "ended")
+    tag = " | ".join(f"{name.upper()} {counts[name]:,}" for name in tags if counts[name])
     return f"[{tag}] vCenter backup alerts"
 
 

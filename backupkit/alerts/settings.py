@@ -22,7 +22,7 @@ from backupkit.errors import SettingsError, one_line
 from backupkit.mail import MailServer, check_address
 from backupkit.passwords import SOURCE_FORMS, PasswordEntry, PasswordSource
 from backupkit.settings import SettingsFile, check_url, convert, parse_duration, read_toml
-from backupkit.tables.alerts import ALERT_KINDS, Alert
+from backupkit.tables.alerts import ALERT_KINDS, DEFAULT_KINDS, Alert
 
 __all__ = ["AlertSettings"]
 
@@ -61,7 +61,7 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     flapping: int = 3
     flapping_within: str = "7d"
     target_within: str = "7d"
-    kinds: tuple[str, ...] = ALERT_KINDS
+    kinds: tuple[str, ...] = DEFAULT_KINDS
     filter: dict[str, FilterEntry] = {}
 
 
@@ -87,11 +87,11 @@ class AlertSettings:
     Examples
     --------
     >>> AlertSettings().kinds
-    ('breach', 'target', 'unknown', 'failure')
+    ('breach', 'target', 'breach-soon', 'unknown', 'failure')
     """
 
     rules: Rules = field(default_factory=Rules)
-    kinds: tuple[str, ...] = ALERT_KINDS
+    kinds: tuple[str, ...] = DEFAULT_KINDS
     target_within: timedelta = timedelta(days=7)
     channels: tuple[Channel, ...] = ()
     filters: Mapping[str, ChannelFilter] = field(default_factory=dict)

@@ -58,6 +58,7 @@ from backupkit.analysis.incidents import (
     mean_restore_time,
     observed_time,
 )
+from backupkit.analysis.inventory import compare_inventory
 from backupkit.analysis.jobs import (
     attempt_counts,
     correct_clock_skew,
@@ -132,6 +133,7 @@ __all__ = [
     "choose_trend_steps",
     "clusters",
     "coming_breach",
+    "compare_inventory",
     "complete_schedules",
     "correct_clock_skew",
     "coverage",

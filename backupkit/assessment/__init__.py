@@ -4,7 +4,12 @@ from backupkit.assessment.breakdown import failures_by
 from backupkit.assessment.diff import CHANGE_KINDS, Comparison, compare
 from backupkit.assessment.evaluation import evaluate, evaluate_frames
 from backupkit.assessment.failure_sentence import describe_causes
-from backupkit.assessment.outlook import find_coming_breach, forecast
+from backupkit.assessment.inventory_sentence import describe_inventory
+from backupkit.assessment.outlook import (
+    explain_coming_breach,
+    find_coming_breach,
+    forecast,
+)
 from backupkit.assessment.result import Assessment
 from backupkit.assessment.verdict import PeriodVerdict, TargetResult, Verdict
 
@@ -17,8 +22,10 @@ __all__ = [
     "Verdict",
     "compare",
     "describe_causes",
+    "describe_inventory",
     "evaluate",
     "evaluate_frames",
+    "explain_coming_breach",
     "failures_by",
     "find_coming_breach",
     "forecast",

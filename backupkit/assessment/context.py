@@ -1,7 +1,7 @@
 """Context of an assessment: the period, the policy, and the rules of each appliance."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import Final
@@ -14,6 +14,7 @@ from backupkit.errors import SettingsError
 from backupkit.policy import Policy
 from backupkit.settings import Instant, parse_duration, parse_instant
 from backupkit.tables.constants import SLOT_MARGIN
+from backupkit.tables.domain_nodes import SeenNode
 
 __all__ = ["EARLIEST_START", "EvaluationContext", "Period", "Revisions"]
 
@@ -95,7 +96,8 @@ class EvaluationContext:
 
     `revisions` holds the result of `Policy.rules` for each part of the period, `exclusion_rows`
     that of `Policy.excluded`. With `as_if`, the policy of `now` applies to all of the past.
-    With `is_selection`, only some appliances of the fleet were asked for.
+    With `is_selection`, only some appliances of the fleet were asked for. `domain_nodes` are those
+    of the SSO domains, as last read, and `fleet_hosts` the hosts of all appliances in fleet.toml.
     `later_revisions` are those that begin soon after the period: the first slot after it decides
     where the last slot of the period ends.
     """
@@ -107,6 +109,8 @@ class EvaluationContext:
     as_if: bool
     later_revisions: Revisions
     is_selection: bool = False
+    domain_nodes: tuple[SeenNode, ...] = ()
+    fleet_hosts: Mapping[str, str | None] = field(default_factory=dict)
 
     @classmethod
     def of(

@@ -93,9 +93,9 @@ def evaluate(  # noqa: PLR0913 # one parameter per way to give a period
     Assessment
         Both verdicts (``period_verdict``, ``verdict``), and the frames behind them: ``fleet``,
         ``groups``, ``appliances``, ``intervals``, ``slots``, ``incidents``, ``failures``,
-        ``clusters``, ``baselines``, ``anomalies``, ``loads``, ``lint``, ``coverage``, ``jobs`` and
-        ``schedules``. Each is computed when it is first asked for. ``help(bk.Assessment)``
-        describes them; `backupkit.tables` has their columns.
+        ``clusters``, ``baselines``, ``anomalies``, ``loads``, ``lint``, ``inventory``,
+        ``coverage``, ``jobs`` and ``schedules``. Each is computed when it is first asked for.
+        ``help(bk.Assessment)`` describes them; `backupkit.tables` has their columns.
 
     Raises
     ------
@@ -108,6 +108,7 @@ def evaluate(  # noqa: PLR0913 # one parameter per way to give a period
     )
     at = None if now is None else period.now
     names = None if appliances is None else frozenset(appliances)
+    fleet_hosts = policy.fleet_hosts
     if names is not None:
         members = tuple(one for one in policy.members if one.appliance in names)
         policy = replace(policy, members=members)
@@ -123,7 +124,9 @@ def evaluate(  # noqa: PLR0913 # one parameter per way to give a period
             else HistoryView(source.jobs, source.polls, source.schedules)
         )
         data = data if names is None else data.only(names)
-    return _evaluate(data, policy, period, as_if=as_if, is_selection=names is not None)
+    return _evaluate(
+        data, policy, period, as_if=as_if, is_selection=names is not None, fleet_hosts=fleet_hosts
+    )
 
 
 def evaluate_frames(
@@ -180,16 +183,27 @@ def evaluate_frames(
 
 
 def _evaluate(
-    data: HistoryView, policy: Policy, period: Period, *, as_if: bool, is_selection: bool = False
+    data: HistoryView,
+    policy: Policy,
+    period: Period,
+    *,
+    as_if: bool,
+    is_selection: bool = False,
+    fleet_hosts: Mapping[str, str | None] | None = None,
 ) -> Assessment:
-    """Evaluate a period from the rows that its figures need."""
+    """Evaluate a period from the rows that its figures need; `fleet_hosts`: of all fleet.toml."""
     data = as_of(data, period.now)
     version = analysis.data_fingerprint(data.polls) if data.version is None else data.version
     needed = analysis.restrict_to_period(
         data, start=period.start, end=period.end, now=period.now, hosts=policy.hosts
     )
     context = EvaluationContext.of(policy, list_appliances(needed), period, as_if=as_if)
-    context = replace(context, is_selection=is_selection)
+    context = replace(
+        context,
+        is_selection=is_selection,
+        domain_nodes=data.domain_nodes,
+        fleet_hosts=fleet_hosts or {},
+    )
     return Assessment(context=context, parts=[PartialAssessment(needed, context)], version=version)
 
 

@@ -20,7 +20,16 @@ __all__ = ["FRAMES", "MergedFigures"]
 FRAMES: Final = (
     *("fleet", "groups", "verdicts", "appliances", "intervals", "slots", "incidents"),
     *("failures", "failure_counts", "clusters", "cluster_tests"),
-    *("baselines", "anomalies", "loads", "lint", "coverage", "assessed_jobs", "schedules"),
+    *(
+        "baselines",
+        "anomalies",
+        "loads",
+        "lint",
+        "inventory",
+        "coverage",
+        "assessed_jobs",
+        "schedules",
+    ),
 )
 """The frames of an assessment, from which all else follows."""
 
@@ -152,6 +161,17 @@ class MergedFigures:
     def coverage(self) -> pd.DataFrame:
         """The data basis of each appliance, of ``COVERAGE``."""
         return _select_coverage(self._ordered_facts)
+
+    @cached_property
+    def inventory(self) -> pd.DataFrame:
+        """The nodes of the SSO domains compared with fleet.toml, of ``INVENTORY``."""
+        context = self.context
+        return analysis.compare_inventory(
+            context.domain_nodes,
+            context.fleet_hosts,
+            at=context.period.now,
+            only=context.resolved_policy.index if context.is_selection else None,
+        )
 
     @cached_property
     def assessed_jobs(self) -> pd.DataFrame:

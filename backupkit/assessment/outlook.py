@@ -5,8 +5,9 @@ import pandas as pd
 from backupkit import analysis
 from backupkit.analysis import Forecasts
 from backupkit.assessment.result import Assessment
+from backupkit.display.format import format_duration, format_timestamp
 
-__all__ = ["find_coming_breach", "forecast"]
+__all__ = ["explain_coming_breach", "find_coming_breach", "forecast"]
 
 _DAY = pd.Timedelta(days=1)
 
@@ -82,6 +83,29 @@ def find_coming_breach(assessment: Assessment) -> pd.Series:
         pd.concat(runs, ignore_index=True),
         typical_duration=assessment.baselines["typical_duration"],
         at=assessment.end,
+    )
+
+
+def explain_coming_breach(begins: pd.Timestamp, end: pd.Timestamp) -> str:
+    """Return a sentence on a breach that no scheduled run can prevent.
+
+    Parameters
+    ----------
+    begins : Timestamp
+        When the breach begins, as `find_coming_breach` has it.
+    end : Timestamp
+        The period's end.
+
+    Examples
+    --------
+    >>> end = pd.Timestamp("2026-11-09T00:00Z")
+    >>> explain_coming_breach(end + pd.Timedelta(hours=6), end)[:57]
+    'will be in breach in 6 h, from 2026-11-09 06:00 UTC, unle'
+    """
+    return (
+        f"will be in breach in {format_duration(begins - end)}, from"
+        f" {format_timestamp(begins, 'UTC')}, unless a backup is started by hand: no scheduled run"
+        " can end before"
     )
 
 

@@ -92,6 +92,9 @@ class Assessment(MergedFigures):
     baselines, anomalies, loads, lint : DataFrame
         Of ``BASELINES``, ``ANOMALIES``, ``LOADS`` and ``LINT``: usual values, deviations, load of
         the targets, and findings of the schedule and policy checks.
+    inventory : DataFrame
+        Of ``INVENTORY``: the nodes of the SSO domains, as `backupkit discover` has read them last,
+        compared with fleet.toml. Empty without a discovery.
     jobs : DataFrame
         Of ``JOINED_JOBS``: each job with its site, group, version, target, slot and cause. Times
         are by the appliances' own clocks. ``a.jobs[a.jobs["in_period"]]`` are the jobs of the

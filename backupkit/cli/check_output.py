@@ -91,12 +91,14 @@ def _summarise(assessment: "Assessment") -> dict[str, Any]:
     from backupkit.tables import STATES  # noqa: PLC0415 # keeps --help fast
 
     result = check_result(assessment)
+    missing = assessment.inventory[assessment.inventory["result"] == "missing"]
     return {
         "status": result.status,
         "code": result.code,
         "sentence": result.sentence,
         "period": assessment.period_verdict.state,
         **{state: getattr(assessment.verdict, state) for state in STATES},
+        "missing": [str(host) for host in missing["host"]],
         "breaches": [
             {"appliance": str(name), "breach_since": since.isoformat()}
             for name, since in assessment.figures["breach_since"].dropna().items()

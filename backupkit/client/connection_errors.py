@@ -35,7 +35,7 @@ def connection_error(
     `what` names the requested resource; without it, the error is from opening a connection. The
     error is retryable if the connection broke or a read timed out.
     """
-    host, name, causes = appliance.host, appliance.name, list(exception_chain(error))
+    host, causes = appliance.host, list(exception_chain(error))
 
     def caused_by(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in causes)
@@ -53,12 +53,11 @@ def connection_error(
     if caused_by(socket.gaierror, urllib3.exceptions.NameResolutionError):
         problem = f"no host is named {host}: the name lookup failed"
         advice = (
-            f"Check the spelling of host for {name} in fleet.toml, and whether the name server of "
-            "this machine knows it."
+            "Check the spelling of the host, and whether the name server of this machine knows it."
         )
     elif caused_by(ConnectionRefusedError):
         problem = f"{host} refused the connection: no service listens there"
-        advice = "Check the address and the port in fleet.toml, and whether the appliance is on."
+        advice = "Check the address and the port, and whether the appliance is on."
     elif caused_by(urllib3.exceptions.ConnectTimeoutError) or (opening and caused_by(TimeoutError)):
         problem = f"{host} cannot be reached: no response within {limits.connect:g} s"
     elif caused_by(urllib3.exceptions.TimeoutError, TimeoutError):
@@ -72,7 +71,7 @@ def connection_error(
         ssl.SSLEOFError, urllib3.exceptions.ProtocolError
     ):
         problem = f"{host} does not use TLS on this port"
-        advice = "Check the port in fleet.toml."
+        advice = "Check the port."
     elif opening:
         retryable = True
         problem = f"{host} cannot be reached: {reason or 'the connection broke'}"
@@ -84,29 +83,34 @@ def connection_error(
 
 
 def _certificate_error(appliance: Appliance, reason: str, timeout: float) -> CertificateError:
-    host, name = appliance.host, appliance.name
+    host, name, options = appliance.host, appliance.name, appliance.options
     fingerprint = format_fingerprint(fetch_certificate(host, timeout))
     if appliance.fingerprint is not None:
-        problem = f"the certificate of {host} is not the one pinned for {name} in fleet.toml"
+        pinned = "by --fingerprint" if options else f"for {name} in fleet.toml"
+        problem = f"the certificate of {host} is not the one pinned {pinned}"
         problem += f": it is {fingerprint}" if fingerprint else ""
-        advice = (
-            "If it was renewed, compare it with the one on the appliance, and write the new "
-            "fingerprint into fleet.toml."
+        advice = "If it was renewed, compare it with the one on the appliance, and "
+        advice += (
+            "state the new fingerprint."
+            if options
+            else "write the new fingerprint into fleet.toml."
         )
     elif "mismatch" in reason:
         problem = f"the certificate of {host} is for another name: {reason}"
         advice = f"Write that name as host of {name} in fleet.toml."
+        if options:
+            advice = "Name the appliance by that name."
     else:
         problem = f"the certificate of {host} is not trusted: {reason}"
-        advice = (
-            "To trust it, save the certificate of its authority as a PEM file and write "
-            f'ca_bundle = "ca.pem" for {name} in fleet.toml.'
-        )
-        if fingerprint:
-            advice += (
-                " Or, if the appliance itself shows the same one, write "
-                f'fingerprint = "{fingerprint}".'
-            )
+        advice = "To trust it, save the certificate of its authority as a PEM file and "
+        pin = f'write fingerprint = "{fingerprint}"'
+        if options:
+            advice += "name the file: --ca-bundle ca.pem."
+            pin = f"trust it alone: --fingerprint {fingerprint}"
+        else:
+            advice += f'write ca_bundle = "ca.pem" for {name} in fleet.toml.'
+        if fingerprint and (not options or "--fingerprint" in options):
+            advice += f" Or, if the appliance itself shows the same one, {pin}."
     return CertificateError(problem, advice=advice)
 
 

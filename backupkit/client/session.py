@@ -39,6 +39,12 @@ DETAILS_FILTER_LIMIT: Final = 50
 SILENT_ATTEMPTS: Final = 2
 """Maximum attempts of an essential request that gets no response in time; of others one."""
 
+_LOGIN_ADVICE: Final = (
+    "Check --user and its password. The user needs its SSO domain, as in "
+    "administrator@vsphere.local. The account may be locked or expired."
+)
+"""Next step after a refused login with the options of a command."""
+
 LOGOUT_TIMEOUT: Final = 5.0
 """Timeout of the logout [s]; an appliance ends idle sessions by itself."""
 
@@ -221,6 +227,8 @@ class ApplianceClient:
         except LoginError as error:
             if self._credentials.needs_exchange:  # there is no password to check
                 error.advice = protocol.NO_TRUST
+            elif self.appliance.options:
+                error.advice = _LOGIN_ADVICE
             raise
         self.flavour = flavour
         token = self._decode(body, decode_session_token)

@@ -63,7 +63,7 @@ def load_ca_context(ca_bundle: Path | None) -> ssl.SSLContext:
         reason = "it contains no PEM certificate" if no_pem else error.strerror
         raise SettingsError(
             f"the CA bundle {ca_bundle} cannot be used: {reason}",
-            advice="Correct ca_bundle in fleet.toml.",
+            advice="Name a PEM file with the certificate of the authority.",
         ) from error
 
 

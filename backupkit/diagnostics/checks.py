@@ -22,6 +22,7 @@ from backupkit.diagnostics.connection_checks import (
     Finding,
     create_failed_finding,
 )
+from backupkit.diagnostics.discovery import Discovery
 from backupkit.diagnostics.nodes import resolve_host
 from backupkit.errors import BackupkitError, CredentialError, RightsError, one_line
 from backupkit.fleet import Appliance, Fleet, limits_of
@@ -29,11 +30,12 @@ from backupkit.passwords import PasswordCache
 from backupkit.progress import open_bar
 from backupkit.tables import CHECKS
 
-__all__ = ["doctor"]
+__all__ = ["diagnose", "doctor"]
 
 WORKERS: Final = 64
 """Number of appliances that are checked concurrently."""
 
+DOMAIN_CHECK: Final = "SSO domain"
 _MAX_FOUND: Final = 300
 _MAX_ADVICE: Final = 1_000  # a fingerprint and two ways to use it
 
@@ -83,37 +85,54 @@ def doctor(
     >>> checks = doctor([off])
     >>> checks[checks["result"] == "failed"][["check", "found"]].values.tolist()
     [['connection', '127.0.0.1:1 refused the connection: no service listens there'],
-     ['password', 'the environment variable NOT_SET_ANYWHERE is not set']]
+     ['secret', 'the environment variable NOT_SET_ANYWHERE is not set']]
+    """
+    if known is None and isinstance(fleet, Fleet):
+        known = fleet.appliances
+    checks, _ = diagnose(
+        fleet, limits=limits, known=known, workers=workers, progress=progress, clock=clock
+    )
+    return checks
+
+
+def diagnose(
+    fleet: Fleet | Iterable[Appliance],
+    *,
+    limits: Limits | None = None,
+    known: Sequence[Appliance] | None = None,
+    workers: int = WORKERS,
+    progress: bool | None = None,
+    clock: Callable[[], datetime] | None = None,
+) -> tuple[pd.DataFrame, Discovery]:
+    """Return the checks of `doctor`, and the nodes of the SSO domains that they have read.
+
+    Without `known`, there is no comparison, and the domains are unread.
     """
     appliances = list(fleet)
     limits = limits_of(fleet, limits)
-    if known is None and isinstance(fleet, Fleet):
-        known = fleet.appliances
     resolve = functools.cache(resolve_host)  # for all appliances
     now = clock or (lambda: datetime.now(UTC))
     passwords = _prompt_for_passwords(appliances)
     stop, deadline = threading.Event(), monotonic() + limits.deadline
+    contexts = [
+        CheckContext(
+            appliance,
+            passwords,
+            limits.override(appliance.limits),
+            deadline,
+            stop,
+            now,
+            known,
+            resolve,
+        )
+        for appliance in appliances
+    ]
     with (
         ThreadPoolExecutor(max_workers=max(1, min(workers, len(appliances)))) as pool,
         open_bar(len(appliances), "Checking", progress=progress) as bar,
     ):
         try:
-            futures = [
-                pool.submit(
-                    _check_appliance,
-                    CheckContext(
-                        appliance,
-                        passwords,
-                        limits.override(appliance.limits),
-                        deadline,
-                        stop,
-                        now,
-                        known,
-                        resolve,
-                    ),
-                )
-                for appliance in appliances
-            ]
+            futures = [pool.submit(_check_appliance, context) for context in contexts]
             for future in as_completed(futures):
                 future.result()
                 bar.update()
@@ -122,11 +141,22 @@ def doctor(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     columns = zip(*(row for future in futures for row in future.result()), strict=True)
-    return CHECKS.frame(dict(zip(CHECKS.names, columns, strict=bool(appliances))))
+    checks = CHECKS.frame(dict(zip(CHECKS.names, columns, strict=bool(appliances))))
+    return checks, _list_nodes(contexts, checks, known or ())
+
+
+def _list_nodes(
+    contexts: Sequence[CheckContext], checks: pd.DataFrame, known: Sequence[Appliance]
+) -> Discovery:
+    """Return the nodes that the checks have read, and why they are unknown elsewhere."""
+    domain_checks = checks[checks["check"] == DOMAIN_CHECK].set_index("appliance")["found"]
+    lists = {one.appliance.name: one.nodes for one in contexts if one.nodes is not None}
+    unread = {str(name): text for name, text in domain_checks.items() if name not in lists}
+    return Discovery.of(lists, unread, {}, known=known)
 
 
 def _prompt_for_passwords(appliances: Sequence[Appliance]) -> PasswordCache:
-    """Prompt once for each password to be typed, before threads start; return all passwords."""
+    """Prompt once for each secret to be typed, before threads start; return all secrets."""
     sources = {
         (appliance.password, appliance.account)
         for appliance in appliances
@@ -183,14 +213,14 @@ _CHECKS: Final[tuple[tuple[str, tuple[str, ...], _Check], ...]] = (
     ("address", (), connection_checks.check_address),
     ("connection", ("address",), connection_checks.check_connection),
     ("certificate", ("connection",), connection_checks.check_certificate),
-    ("password", (), connection_checks.check_password),
-    ("log-in", ("certificate", "password"), connection_checks.check_login),
+    ("secret", (), connection_checks.check_secret),
+    ("log-in", ("certificate", "secret"), connection_checks.check_login),
     ("job list", ("log-in",), api_checks.check_job_list),
     ("job details", ("job list",), api_checks.check_job_details),
     ("schedule", ("log-in",), api_checks.check_schedule),
     ("version", ("log-in",), api_checks.check_version),
-    ("clock", ("certificate", "password"), api_checks.check_clock),
+    ("clock", ("certificate", "secret"), api_checks.check_clock),
     ("time zone", ("log-in",), api_checks.check_time_zone),
-    ("SSO domain", ("log-in",), domain_check.check_domain),
+    (DOMAIN_CHECK, ("log-in",), domain_check.check_domain),
 )
 """Name, prerequisites and function of each check."""

@@ -1,4 +1,4 @@
-"""Connection checks of an appliance: address, connection, certificate, password, login."""
+"""Connection checks of an appliance: address, connection, certificate, secret, login."""
 
 import hashlib
 import socket
@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from backupkit.client import ApplianceClient, Limits
 from backupkit.client.connection_errors import connection_error
 from backupkit.client.tls import build_tls_options, fetch_certificate, format_fingerprint
-from backupkit.diagnostics.nodes import Resolve, resolve_host
+from backupkit.diagnostics.nodes import DomainNode, Resolve, resolve_host
 from backupkit.display.format import format_duration
 from backupkit.errors import BackupkitError, one_line
 from backupkit.fleet import Appliance
@@ -32,7 +32,7 @@ __all__ = [
     "check_certificate",
     "check_connection",
     "check_login",
-    "check_password",
+    "check_secret",
     "create_failed_finding",
 ]
 
@@ -72,6 +72,7 @@ class CheckContext:
     client: ApplianceClient = field(init=False)
     skew: timedelta | None = None
     job_ids: list[str] = field(default_factory=list)
+    nodes: list[DomainNode] | None = None
 
     def __post_init__(self) -> None:
         host = self.appliance.host
@@ -215,8 +216,8 @@ def _format_host_names(certificate: x509.Certificate | None) -> str:
     return ""
 
 
-def check_password(context: CheckContext) -> Finding:
-    """Check that the source has a password."""
+def check_secret(context: CheckContext) -> Finding:
+    """Check that the source has the password, the access token or the client's secret."""
     appliance, source = context.appliance, context.appliance.password
     context.password = context.passwords.read(source, appliance.account, stop=context.stop)
     origins = {
@@ -226,11 +227,10 @@ def check_password(context: CheckContext) -> Finding:
         "command": f"printed by {source.place}",
         "prompt": "typed",
     }
+    secret = source.secret
     if appliance.provider is not None:
-        secret = f"secret of the client {appliance.provider.client}, "
-    else:
-        secret = "" if appliance.login == "password" else "access token, "
-    return Finding("ok", f"{secret}{origins[source.kind]}")
+        secret += f" of {appliance.provider.client}"
+    return Finding("ok", f"{secret} {origins[source.kind]}")
 
 
 def check_login(context: CheckContext) -> Finding:

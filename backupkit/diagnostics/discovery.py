@@ -1,26 +1,37 @@
 """Discovery: the nodes of the SSO domains of a fleet, as its appliances list them."""
 
 import functools
+import re
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
 from time import monotonic
 from typing import Final
 
 from backupkit.client import ApplianceClient, Limits
 from backupkit.diagnostics.nodes import DomainNode, match_nodes, resolve_host
-from backupkit.errors import BackupkitError, NotFoundError, RightsError
+from backupkit.errors import BackupkitError, NotFoundError, RightsError, one_line
 from backupkit.fleet import Appliance, Fleet, limits_of
 from backupkit.passwords import PasswordCache
+from backupkit.tables.domain_nodes import SeenNode
 from backupkit.wire import Node
 
-__all__ = ["Discovery", "discover", "explain"]
+__all__ = ["Discovery", "discover", "explain", "explain_missing_list"]
 
 MAX_WAVE: Final = 16
 """Maximum number of appliances that are asked at the same time."""
 
-_NO_NODES: Final = "versions before 6.7 U2 do not list the nodes of their SSO domain"
+_MAX_REASON: Final = 500  # characters
+_LAST_WITHOUT: Final = (6, 7)
+"""Version whose first updates do not list the nodes."""
+
+_NO_NODES: Final = "does not list the nodes of its SSO domain, which needs 6.7 Update 2 or later"
+_NO_NODES_ADVICE: Final = (
+    "Ask a newer vCenter of the same domain, or compare fleet.toml with the vSphere Client by hand."
+)
 _NO_RIGHT: Final = (
     "the user may not list the nodes of the SSO domain (it needs the privilege System.Read)"
 )
@@ -41,13 +52,17 @@ class Discovery:
         Names of appliances to compare with that were not asked and that no list has: they may be
         in another SSO domain.
     unread : dict of str to str
-        Names of appliances whose domain is unknown, each with the reason.
+        Names of appliances whose domain could not be read, each with the reason.
+    too_old : dict of str to str
+        Names of appliances whose version has no such list, each with the next step.
     asked : int
         Number of appliances that were asked.
+    read : tuple of str
+        Names of appliances whose list was read.
 
     Examples
     --------
-    >>> found = Discovery((DomainNode("vc-2.test", "VCSA_EMBEDDED", None),), (), (), {}, 1)
+    >>> found = Discovery((DomainNode("vc-2.test", "VCSA_EMBEDDED", None),), (), (), {}, {}, 1)
     >>> [node.host for node in found.missing]
     ['vc-2.test']
     """
@@ -56,7 +71,54 @@ class Discovery:
     unlisted: tuple[str, ...]
     outside: tuple[str, ...]
     unread: dict[str, str]
+    too_old: dict[str, str]
     asked: int
+    read: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        lists: Mapping[str, Sequence[DomainNode]],
+        unread: Mapping[str, str],
+        too_old: Mapping[str, str],
+        *,
+        known: Iterable[Appliance],
+    ) -> "Discovery":
+        """Combine the lists of some appliances, by name, and the reasons where one is unknown."""
+        nodes: dict[str, DomainNode] = {}
+        for node in chain.from_iterable(lists.values()):
+            nodes.setdefault(node.host.casefold(), node)
+        seen = {node.appliance for listed in lists.values() for node in listed}
+        compared = {*seen, *lists, *unread, *too_old}
+        return cls(
+            tuple(nodes.values()),
+            tuple(name for name in lists if name not in seen),
+            tuple(one.name for one in known if one.name not in compared),
+            {name: reason for name, reason in unread.items() if name not in seen},
+            {name: text for name, text in too_old.items() if name not in seen},
+            len(lists) + len(unread) + len(too_old),
+            tuple(lists),
+        )
+
+    def rows(self, seen_at: datetime) -> tuple[SeenNode, ...]:
+        """Return what `History.domain_nodes` stores, with the time of the discovery [UTC]."""
+        asked = dict.fromkeys(self.read, "") | self.unread | self.too_old
+        return (
+            *(
+                SeenNode(asked=name, seen_at=seen_at, error=one_line(reason, limit=_MAX_REASON))
+                for name, reason in asked.items()
+            ),
+            *(
+                SeenNode(
+                    asked=node.asked,
+                    host=node.host,
+                    type=node.type,
+                    appliance=node.appliance,
+                    seen_at=seen_at,
+                )
+                for node in self.nodes
+            ),
+        )
 
     @property
     def missing(self) -> tuple[DomainNode, ...]:
@@ -107,50 +169,48 @@ def discover(
         known = fleet.appliances if isinstance(fleet, Fleet) else waiting
     resolve = functools.cache(resolve_host)
     reader = _Reader(limits, monotonic() + limits.deadline)
-    nodes: dict[str, DomainNode] = {}
-    unlisted: list[str] = []
+    lists: dict[str, list[DomainNode]] = {}
     unread: dict[str, str] = {}
-    asked, size = 0, 1
+    too_old: dict[str, str] = {}
+    size = 1
     with ThreadPoolExecutor(max_workers=MAX_WAVE) as pool:
         try:
             while waiting:
                 wave, waiting = waiting[:size], waiting[size:]
                 answers = pool.map(reader.read, wave)
                 for appliance, answer in zip(wave, answers, strict=True):
-                    asked += 1
+                    name = appliance.name
                     if isinstance(answer, str):
-                        unread[appliance.name] = answer
-                        continue
-                    own = match_nodes(answer, known, resolve)
-                    for node in own:
-                        nodes.setdefault(node.host.casefold(), node)
-                    if appliance.name not in {node.appliance for node in own}:
-                        unlisted.append(appliance.name)
-                seen = {node.appliance for node in nodes.values()}
+                        unread[name] = answer
+                    elif isinstance(answer, _TooOld):
+                        too_old[name] = answer.text
+                    else:
+                        lists[name] = match_nodes(answer, known, resolve, asked=name)
+                seen = {node.appliance for listed in lists.values() for node in listed}
                 waiting = [one for one in waiting if one.name not in seen]
                 size = min(2 * size, MAX_WAVE)
         except BaseException:  # Ctrl-C, too
             reader.stop.set()
             raise
-    seen = {node.appliance for node in nodes.values()}
-    return Discovery(
-        tuple(nodes.values()),
-        tuple(name for name in unlisted if name not in seen),
-        tuple(one.name for one in known if one.name not in {*seen, *unlisted, *unread}),
-        {name: reason for name, reason in unread.items() if name not in seen},
-        asked,
-    )
+    return Discovery.of(lists, unread, too_old, known=known)
+
+
+@dataclass(frozen=True)
+class _TooOld:
+    """Answer of an appliance whose version has no list of nodes."""
+
+    text: str
 
 
 class _Reader:
-    """Reads the nodes that appliances list; a password is typed once."""
+    """Reads the nodes that appliances list; a secret is typed once."""
 
     def __init__(self, limits: Limits, deadline: float) -> None:
         self.stop = threading.Event()
         self._limits, self._deadline = limits, deadline
         self._passwords = PasswordCache()
 
-    def read(self, appliance: Appliance) -> list[Node] | str:
+    def read(self, appliance: Appliance) -> list[Node] | str | _TooOld:
         """Return the nodes that an appliance lists, or why they could not be read."""
         try:
             with ApplianceClient(
@@ -160,10 +220,23 @@ class _Reader:
                 deadline=self._deadline,
                 stop=self.stop,
             ) as client:
-                nodes, errors = client.nodes()
+                try:
+                    nodes, errors = client.nodes()
+                except NotFoundError as error:
+                    reason = explain_missing_list(client, error)
+                    return _TooOld(f"{reason}. {_NO_NODES_ADVICE}")
         except BackupkitError as error:
             return explain(error)
         return next((error.text for error in errors.values()), "") or nodes
+
+
+def explain_missing_list(client: ApplianceClient, error: NotFoundError) -> str:
+    """Return that the version has no list of nodes; raise the error if that is not the reason."""
+    version = one_line(client.version(), limit=40)
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    if numbers is None or (int(numbers[1]), int(numbers[2])) > _LAST_WITHOUT:
+        raise error
+    return f"version {version} {_NO_NODES}"
 
 
 def explain(error: BackupkitError) -> str:
@@ -171,11 +244,9 @@ def explain(error: BackupkitError) -> str:
 
     Examples
     --------
-    >>> explain(NotFoundError("the appliance did not find the nodes (404)"))
-    'versions before 6.7 U2 do not list the nodes of their SSO domain (404)'
+    >>> explain(RightsError("the user may not read the nodes (403)")).rpartition(" ")[2]
+    '(403)'
     """
-    if isinstance(error, NotFoundError) and "login" not in error.problem:
-        return f"{_NO_NODES} (404)"
     if isinstance(error, RightsError):
         return f"{_NO_RIGHT} (403)"
     return error.text

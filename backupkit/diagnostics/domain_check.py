@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from backupkit.diagnostics.connection_checks import CheckContext, Finding
-from backupkit.diagnostics.discovery import explain
+from backupkit.diagnostics.discovery import explain, explain_missing_list
 from backupkit.diagnostics.nodes import match_nodes
 from backupkit.errors import ApplianceError, NotFoundError, RightsError, one_line
 from backupkit.fleet import Appliance
@@ -21,8 +21,11 @@ def check_domain(context: CheckContext) -> Finding:
     No backup depends on the list, so a list that cannot be read fails no check.
     """
     try:
-        listed, errors = context.client.nodes()
-    except (NotFoundError, RightsError) as error:
+        try:
+            listed, errors = context.client.nodes()
+        except NotFoundError as error:
+            return Finding("skipped", explain_missing_list(context.client, error))
+    except RightsError as error:
         return Finding("skipped", explain(error))
     except ApplianceError as error:
         return Finding("warning", error.problem, error.advice)
@@ -38,7 +41,8 @@ def check_domain(context: CheckContext) -> Finding:
 def _compare(
     context: CheckContext, listed: Sequence[Node], summary: str, known: Sequence[Appliance]
 ) -> Finding:
-    nodes = match_nodes(listed, known, context.resolve)
+    nodes = match_nodes(listed, known, context.resolve, asked=context.appliance.name)
+    context.nodes = nodes
     missing = [one_line(node.host, limit=80) for node in nodes if node.is_missing]
     if missing:
         more = len(missing) - _MAX_HOSTS

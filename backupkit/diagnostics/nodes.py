@@ -3,19 +3,17 @@
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from backupkit.fleet import Appliance
-from backupkit.inventory import is_address, parse_host, split_port
+from backupkit.inventory import HostKey
+from backupkit.tables.domain_nodes import NO_VCENTER
 from backupkit.wire import Node
 
 __all__ = ["DomainNode", "Resolve", "match_nodes", "resolve_host"]
 
 Resolve: TypeAlias = Callable[[str], frozenset[str]]
 """Returns the addresses of a host."""
-
-_NO_VCENTER: Final = "PSC_EXTERNAL"
-"""Type of a Platform Services Controller, which has no vCenter Server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +28,29 @@ class DomainNode:
         VCSA_EMBEDDED, VCSA_EXTERNAL, PSC_EXTERNAL, or an unknown word.
     appliance : str or None
         Name of the appliance in fleet.toml; None if it is not there.
+    asked : str
+        Name of the appliance that lists it.
     """
 
     host: str
     type: str
     appliance: str | None
+    asked: str = ""
 
     @property
     def is_missing(self) -> bool:
         """Return whether it is a vCenter Server that fleet.toml does not have."""
-        return self.appliance is None and self.type != _NO_VCENTER
+        return self.appliance is None and self.type != NO_VCENTER
 
 
 def match_nodes(
-    nodes: Iterable[Node], appliances: Sequence[Appliance], resolve: Resolve
+    nodes: Iterable[Node], appliances: Sequence[Appliance], resolve: Resolve, *, asked: str = ""
 ) -> list[DomainNode]:
     """Find the appliance of each node: by its name, else by its addresses.
 
     A name without a domain is the same as one that begins with it. A port counts only if both
     have one. Addresses are looked up only for nodes and appliances that no name has matched.
+    `asked` is the name of the appliance that lists the nodes.
 
     Examples
     --------
@@ -59,28 +61,34 @@ def match_nodes(
     >>> [node.appliance for node in match_nodes(nodes, fleet, lambda host: frozenset())]
     ['one', None]
     """
-    keys = [(_split(appliance.host), appliance.name) for appliance in appliances]
+    keys = [(HostKey.of(appliance.host), appliance.name) for appliance in appliances]
+    hosts = [(node, HostKey.of(node.node)) for node in nodes]
     by_name = [
-        (node, next((name for key, name in keys if _are_same(_split(node.node), key)), None))
-        for node in nodes
+        (node, host, next((name for key, name in keys if host.matches(key)), None))
+        for node, host in hosts
     ]
-    matched = {name for _, name in by_name}
+    matched = {name for _, _, name in by_name}
     free = [(key, name) for key, name in keys if name not in matched]
     return [
-        DomainNode(node.node, node.type, name or _find_by_address(_split(node.node), free, resolve))
-        for node, name in by_name
+        DomainNode(
+            node.node,
+            node.type,
+            name or _find_by_address(host, free, resolve),
+            asked,
+        )
+        for node, host, name in by_name
     ]
 
 
 def _find_by_address(
-    node: tuple[str, str], free: Sequence[tuple[tuple[str, str], str]], resolve: Resolve
+    node: HostKey, free: Sequence[tuple[HostKey, str]], resolve: Resolve
 ) -> str | None:
     """Return the one appliance that has an address of a node."""
-    addresses = resolve(node[0]) if free else frozenset[str]()
+    addresses = resolve(node.name) if free else frozenset[str]()
     found = [
         name
         for key, name in free
-        if addresses and _may_share_port(node, key) and addresses & resolve(key[0])
+        if addresses and node.may_share_port(key) and addresses & resolve(key.name)
     ]
     return found[0] if len(found) == 1 else None
 
@@ -98,27 +106,3 @@ def resolve_host(host: str) -> frozenset[str]:
     except (OSError, UnicodeError):  # UnicodeError: no possible name
         return frozenset()
     return frozenset(str(entry[4][0]) for entry in entries)
-
-
-def _split(host: str) -> tuple[str, str]:
-    """Return name and port of a host, the port empty if there is none."""
-    address = parse_host(host).casefold()
-    name = split_port(address)
-    return name, address.rpartition(":")[2] if address not in {name, f"[{name}]"} else ""
-
-
-def _are_same(node: tuple[str, str], appliance: tuple[str, str]) -> bool:
-    first, second = node[0], appliance[0]
-    if not _may_share_port(node, appliance):
-        return False
-    if first == second:
-        return True
-    if is_address(first) or is_address(second):
-        return False
-    short, long = sorted((first, second), key=len)
-    return "." not in short and long.startswith(f"{short}.")
-
-
-def _may_share_port(node: tuple[str, str], appliance: tuple[str, str]) -> bool:
-    ports = {node[1], appliance[1]} - {""}
-    return len(ports) < 2  # noqa: PLR2004 # two ports differ

@@ -22,12 +22,14 @@ __all__ = [
     "FIRST_TABLE",
     "SENDING_LIMIT",
     "AlertState",
+    "LoggedChange",
     "add_changes",
     "create_alert_tables",
     "find_next_number",
     "forget_alerts",
     "prune_alerts",
     "read_changes",
+    "read_deliveries",
     "read_informed",
     "read_message",
     "read_rows",
@@ -109,6 +111,22 @@ class AlertState:
     channels: tuple[ChannelState, ...] = ()
     unclear: tuple[OutgoingMessage, ...] = ()
     informed: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedChange:
+    """A change, and what became of it.
+
+    Attributes
+    ----------
+    change : AlertChange
+        The row of the log.
+    deliveries : mapping of str to str
+        By channel: sent, sending, "perhaps sent" or queued.
+    """
+
+    change: AlertChange
+    deliveries: Mapping[str, str]
 
 
 def create_alert_tables(connection: Connection) -> None:
@@ -244,6 +262,27 @@ def read_changes(
         parameters,
     )
     return [_decode(AlertChange, row) for row in rows]
+
+
+def read_deliveries(connection: Connection, alert: Alert, now: datetime) -> list[LoggedChange]:
+    """Return the log of an alert with the deliveries, the oldest change first."""
+    about = "c.kind = ? AND c.subject = ? AND c.cause = ?"
+    key = [alert.kind, alert.subject, alert.cause]
+    deliveries: dict[int, dict[str, str]] = {}
+    for number, channel, token, state, created_at in connection.execute(
+        "SELECT i.change_number, i.channel, i.token, m.state, m.created_at FROM alert_items i "
+        "JOIN alert_changes c ON c.number = i.change_number "
+        f"LEFT JOIN alert_messages m ON m.token = i.token WHERE {about} ORDER BY i.channel",
+        key,
+    ):
+        word = state or ("sent" if token else "queued")  # a message that was pruned was sent
+        if word == "sending" and to_datetime(created_at) < now - SENDING_LIMIT:
+            word = "perhaps sent"
+        deliveries.setdefault(number, {})[channel] = word
+    return [
+        LoggedChange(change=row, deliveries=deliveries.get(row.number, {}))
+        for row in read_changes(connection, about, key)
+    ]
 
 
 def read_informed(connection: Connection) -> Mapping[str, frozenset[str]]:

@@ -4,6 +4,7 @@ The tables are made when the first alert is recorded. They are apart from the le
 covers them, and neither an export nor an import contains them. A backup does.
 """
 
+import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -13,10 +14,12 @@ from backupkit.history.alert_tables import (
     FIRST_TABLE,
     SENDING_LIMIT,
     AlertState,
+    LoggedChange,
     add_changes,
     create_alert_tables,
     find_next_number,
     read_changes,
+    read_deliveries,
     read_message,
     read_rows,
     read_state,
@@ -55,6 +58,21 @@ class AlertLog(HistoryLog):
             if not connection.has_table(FIRST_TABLE):
                 return []
             return read_changes(connection, "c.at >= ?", [to_microseconds(since)])
+
+        return self._database.run_lookup(action)
+
+    def read_story(self, key: str, *, now: datetime) -> tuple[Alert, list[LoggedChange]]:
+        """Return an alert, open or closed, and its log, the oldest change first.
+
+        Raises
+        ------
+        HistoryError
+            If no alert has this key.
+        """
+
+        def action(connection: Connection) -> tuple[Alert, list[LoggedChange]]:
+            alert = _find_alert(connection, key, "alert")
+            return alert, read_deliveries(connection, alert, now)
 
         return self._database.run_lookup(action)
 
@@ -214,18 +232,11 @@ class AlertLog(HistoryLog):
 
         def action(connection: Connection) -> Alert:
             create_alert_tables(connection)
-            alerts = {
-                alert.key: alert
-                for alert in read_rows(connection, "alerts", Alert)
-                if alert.is_open
-            }
-            if key not in alerts:
-                raise HistoryError(
-                    f'No open alert has the key "{one_line(key)}". List the keys with: '
-                    "backupkit alert list"
-                )
             alert = replace(
-                alerts[key], acknowledged_at=at, acknowledged_by=by, acknowledged_reason=reason
+                _find_alert(connection, key, "open alert"),
+                acknowledged_at=at,
+                acknowledged_by=by,
+                acknowledged_reason=reason,
             )
             replace_alerts(connection, [alert])
             row = AlertChange(
@@ -294,3 +305,18 @@ class AlertLog(HistoryLog):
             return len(mutes)
 
         return self._database.write(action)
+
+
+def _find_alert(connection: Connection, key: str, noun: str) -> Alert:
+    """Return the alert with a key; raise if there is none, with keys that are meant perhaps."""
+    rows = read_rows(connection, "alerts", Alert) if connection.has_table(FIRST_TABLE) else ()
+    alerts = {alert.key: alert for alert in rows if alert.is_open or noun == "alert"}
+    if key in alerts:
+        return alerts[key]
+    similar = [name for name in alerts if key and key in name] or difflib.get_close_matches(
+        key, alerts, n=1
+    )
+    hint = f' Did you mean "{one_line(similar[0])}"?' if similar else ""
+    raise HistoryError(
+        f'No {noun} has the key "{one_line(key)}".{hint} List the keys with: backupkit alert list'
+    )

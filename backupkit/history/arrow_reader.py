@@ -65,13 +65,13 @@ class ArrowReader(Reader):
 
     def has_table(self, name: str) -> bool:
         """Return whether the history has a table."""
-        query = (
-            "SELECT CAST(tablename AS text) AS name FROM pg_tables "
-            "WHERE schemaname = current_schema() AND tablename"
+        condition = (
+            f"pg_tables WHERE schemaname = current_schema() AND tablename = '{name}'"
             if self._typed
-            else "SELECT name FROM sqlite_master WHERE type = 'table' AND name"
+            else f"sqlite_master WHERE type = 'table' AND name = '{name}'"
         )
-        return bool(self.rows(f"{query} = '{name}'", {"name": "text"}))
+        [(count,)] = self.rows(f"SELECT COUNT(*) AS n FROM {condition}", {"n": "integer"})
+        return bool(count)
 
     def batches(self, query: str) -> Iterator[pa.RecordBatch]:
         """Return the rows of a query, some at a time."""

@@ -23,6 +23,7 @@ from backupkit.history.alert_tables import FIRST_TABLE, create_alert_tables
 from backupkit.history.arrow_reader import ArrowReader
 from backupkit.history.chunks import Chunk, read_chunks
 from backupkit.history.databases import Connection, Database, Reader, open_database
+from backupkit.history.domain_nodes import DOMAIN_NODES_TABLE, create_domain_nodes_table
 from backupkit.history.export_reader import (
     LEDGER_TYPES,
     MANIFEST,
@@ -304,6 +305,8 @@ def _copy_tables(reader: ArrowReader, new: Connection) -> None:
         create_alert_tables(new)
     if reader.has_table(NOTES_TABLE):
         create_notes_table(new)
+    if reader.has_table(DOMAIN_NODES_TABLE):
+        create_domain_nodes_table(new)
     tables = new.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY rowid")
     for (table,) in tables:
         new.execute(f"DELETE FROM {table}")

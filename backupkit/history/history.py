@@ -5,6 +5,7 @@ import secrets
 import time
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -16,6 +17,7 @@ from backupkit.history import reading
 from backupkit.history.alerts import AlertLog
 from backupkit.history.append import AppendResult, Stored
 from backupkit.history.databases import Connection, open_database
+from backupkit.history.domain_nodes import DomainNodeLog, read_domain_nodes
 from backupkit.history.notes import NoteLog
 from backupkit.history.stored import to_stored
 from backupkit.history.sync import find_known_jobs, read_sync_state
@@ -176,6 +178,11 @@ class History:
     def notes(self) -> NoteLog:
         """The notes that operators added with `backupkit note`."""
         return NoteLog(self._database)
+
+    @property
+    def domain_nodes(self) -> DomainNodeLog:
+        """The nodes of the SSO domains, as the last `backupkit discover` has read them."""
+        return DomainNodeLog(self._database)
 
     def append(self, snapshot: Snapshot) -> AppendResult:
         """Append what is new in a snapshot; appending it again changes nothing.
@@ -422,7 +429,7 @@ class History:
         Returns
         -------
         HistoryView
-            Jobs, polls and schedules.
+            Jobs, polls and schedules; and the nodes of the SSO domains, as last read.
         """
         wanted = reading.Filter.parse(at=at, appliances=appliances)
         with self._database.read() as reader:
@@ -432,8 +439,10 @@ class History:
                     name: reading.parse_microseconds(when, where=name)
                     for name, when in period.items()
                 }
-                return reading.read_evidence(reader, wanted, **moments, hosts=hosts or {})
-            return reading.read_view(reader, wanted)
+                found = reading.read_evidence(reader, wanted, **moments, hosts=hosts or {})
+            else:
+                found = reading.read_view(reader, wanted)
+            return replace(found, domain_nodes=read_domain_nodes(reader))
 
     def sql(self, query: str) -> "pd.DataFrame":
         """Run a query in SQL, such as ``SELECT * FROM v_last_success``; it cannot change anything.
@@ -622,7 +631,8 @@ class History:
         dict
             appliances, jobs, observations, polls, polls_failed and appends (int); size (int,
             bytes); first_observation and last_poll (datetime in UTC, None if there is none); head
-            (str, "" if it is empty); removals, a dict of time, kind and rows for each.
+            (str, "" if it is empty); removals, a dict of time, kind and rows for each;
+            domain_nodes, a dict for each row of `domain_nodes`.
 
         Raises
         ------
@@ -631,7 +641,8 @@ class History:
         """
         size = self._database.size()
         with self._database.read() as reader:
-            return reading.read_info(reader, size=size)
+            info = reading.read_info(reader, size=size)
+            return {**info, "domain_nodes": [asdict(node) for node in read_domain_nodes(reader)]}
 
     def __repr__(self) -> str:
         return f"History({self.uri!r})"

@@ -1,4 +1,4 @@
-"""Base of the logs of a history: its alerts and its notes."""
+"""Base of the logs of a history: alerts, notes, and nodes of SSO domains."""
 
 from backupkit.history.databases import Database
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from backupkit.errors import one_line
 from backupkit.history.databases import Reader
 from backupkit.history.rows import find_appliance_ids, to_frame
 from backupkit.history.schema import LIST_READ
@@ -243,10 +244,25 @@ def format_info(info: Mapping[str, Any]) -> dict[str, str]:
         "First observation": _format_moment(info["first_observation"]),
         "Last poll": _format_moment(info["last_poll"]),
         "Polls": f"{info['polls']:,}, of which {info['polls_failed']:,} failed",
+        **_format_domain_nodes(info.get("domain_nodes", ())),
         **facts,
         "Appends": f"{info['appends']:,}",
         "Head": info["head"],
     }
+
+
+def _format_domain_nodes(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return how many nodes of the SSO domains are known, since when, and what is unknown."""
+    if not rows:
+        return {}
+    seen_at = [row["seen_at"] for row in rows if row["host"]]
+    parts = [] if seen_at else ["no nodes"]
+    if seen_at:
+        older = "" if min(seen_at) == max(seen_at) else f"{_format_moment(min(seen_at))} to "
+        parts.append(f"{len(seen_at):,} nodes, read {older}{_format_moment(max(seen_at))}")
+    if unread := [one_line(row["asked"]) for row in rows if row["error"]]:
+        parts.append(f"unknown of {', '.join(unread)}")
+    return {"SSO domains": "; ".join(parts)}
 
 
 def _to_datetime(stamp: int | None) -> datetime | None:

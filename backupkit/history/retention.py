@@ -12,6 +12,7 @@ from backupkit.history.chunks import (
     to_canonical_rows,
 )
 from backupkit.history.databases import Connection, Database
+from backupkit.history.domain_nodes import forget_domain_nodes, prune_domain_nodes
 from backupkit.history.jobs import rewrite_jobs, store_observations_apart
 from backupkit.history.ledger import KINDS, Digests, record_removal
 from backupkit.history.notes import forget_notes, prune_notes
@@ -35,6 +36,7 @@ def prune(database: Database, before: int) -> dict[str, int]:
     def action(connection: Connection) -> dict[str, int]:
         prune_alerts(connection, before)
         prune_notes(connection, before)
+        prune_domain_nodes(connection, before)
         return _remove_rows(connection, "prune", wanted, run_id)
 
     removed = database.write(action)
@@ -65,6 +67,7 @@ def forget(database: Database, appliance: str) -> dict[str, int]:
         connection.execute("DELETE FROM appliances WHERE id = ?", [number])
         forget_alerts(connection, appliance)
         forget_notes(connection, appliance)
+        forget_domain_nodes(connection, appliance)
         return removed
 
     removed = database.write(action)

@@ -21,6 +21,6 @@ def read_example() -> str:
     Examples
     --------
     >>> read_example().splitlines()[0]
-    '# Which appliances there are, where their passwords are kept, and what the SLA asks of them.'
+    '# Which appliances there are, where their secrets are kept, and what the SLA asks of them.'
     """
     return (find_data_folder() / EXAMPLE).read_text(encoding="utf-8")

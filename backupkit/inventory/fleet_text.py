@@ -3,10 +3,10 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from backupkit.inventory.hosts import ListedHost
-from backupkit.passwords import PasswordSource, split_command
+from backupkit.passwords import IdentityProvider, PasswordSource, split_command
 
 __all__ = ["KEYS", "Setup", "format_appliance", "format_fleet", "quote"]
 
@@ -21,9 +21,13 @@ class Setup:
     Attributes
     ----------
     user : str
-        User name with SSO domain.
+        User name with SSO domain; empty unless `login` is "password".
     password : PasswordSource
-        Source of the password; a file relative to fleet.toml.
+        Source of the password, access token or client secret; a file relative to fleet.toml.
+    login : {"password", "token", "oauth"}
+        Use of the secret at the login.
+    provider : IdentityProvider, optional
+        Issuer of the access tokens, if `login` is "oauth".
     rpo : str
         Largest accepted age of the newest backup, as a duration such as ``24h``.
     ca_bundle : str, optional
@@ -32,12 +36,19 @@ class Setup:
         Labels of the appliances that have none of their own.
     """
 
-    user: str
+    user: str = ""
     password: PasswordSource
+    login: Literal["password", "token", "oauth"] = "password"
+    provider: IdentityProvider | None = None
     rpo: str = "24h"
     ca_bundle: str | None = None
     site: str | None = None
     group: str | None = None
+
+    @property
+    def account(self) -> str:
+        """User, or OAuth 2.0 client, whose secret `password` is."""
+        return self.provider.client if self.provider else self.user or self.login
 
 
 def quote(text: str) -> str:
@@ -85,7 +96,7 @@ def format_fleet(hosts: Sequence[ListedHost], setup: Setup) -> str:
     --------
     >>> setup = Setup(user="reader@vsphere.local", password=PasswordSource("env", "SECRET"))
     >>> print(format_fleet([ListedHost(host="vc-1.test", name="vc-1")], setup))
-    # Appliances, their password's source, and the SLA. All keys: backupkit init --example
+    # Appliances, where their secret is, and the SLA. All keys: backupkit init --example
     appliance = [ # a line each; this list stays above the first [table]
       { name = "vc-1", host = "vc-1.test" },
     ]
@@ -103,20 +114,13 @@ def format_fleet(hosts: Sequence[ListedHost], setup: Setup) -> str:
 
 
 def _lines(hosts: Sequence[ListedHost], setup: Setup) -> Iterator[str]:
-    yield "# Appliances, their password's source, and the SLA. All keys: backupkit init --example"
+    yield "# Appliances, where their secret is, and the SLA. All keys: backupkit init --example"
     yield "appliance = [ # a line each; this list stays above the first [table]"
     yield from (f"  {format_appliance(host)}," for host in hosts)
     yield "]"
     yield ""
     yield "[defaults] # of every appliance; its own line may state another value"
-    yield (
-        f"user = {quote(setup.user)} # member of the SSO group SystemConfiguration.Administrators"
-    )
-    source = setup.password
-    yield (
-        f"password = {{ {_format_source(source)} }} "
-        '# or file = "path", keyring = "name", command = ["pass", "vc"]'
-    )
+    yield from _format_login(setup)
     comment = "# authority of the certificates, if the system does not trust it"
     if setup.ca_bundle is None:
         yield f'# ca_bundle = "ca.pem" {comment}'
@@ -128,6 +132,27 @@ def _lines(hosts: Sequence[ListedHost], setup: Setup) -> Iterator[str]:
     yield ""
     yield "[policy]"
     yield f"rpo = {quote(setup.rpo)} # largest accepted age of the newest backup"
+
+
+def _format_login(setup: Setup) -> Iterator[str]:
+    """Yield the keys that say how to log in."""
+    group = "member of the SSO group SystemConfiguration.Administrators"
+    source = f"{{ {_format_source(setup.password)} }}"
+    if setup.provider is not None:
+        provider = setup.provider
+        keys = {"url": quote(provider.url), "client": quote(provider.client), "secret": source}
+        if provider.scope is not None:
+            keys["scope"] = quote(provider.scope)
+        if provider.ca_bundle is not None:
+            keys["ca_bundle"] = quote(str(provider.ca_bundle))
+        yield f"# the client is a {group}"
+        yield f"oauth = {{ {', '.join(f'{key} = {value}' for key, value in keys.items())} }}"
+    elif setup.login == "token":
+        yield f"token = {source} # its user is a {group}"
+    else:
+        yield f"user = {quote(setup.user)} # {group}"
+        comment = '# or file = "path", keyring = "name", command = ["pass", "vc"]'
+        yield f"password = {source} {comment}"
 
 
 def _format_source(source: PasswordSource) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["ListedHost", "is_address", "parse_host", "split_port"]
+__all__ = ["HostKey", "ListedHost", "is_address", "parse_host", "split_port"]
 
 _URL: Final = re.compile(r"https?://(?:[^/@]*@)?(?P<address>[^/?#]+).*", re.IGNORECASE | re.DOTALL)
 _HTTPS_PORT: Final = ":443"
@@ -33,6 +33,50 @@ class ListedHost:
     name: str | None = None
     keys: Mapping[str, str] = field(default_factory=dict, hash=False)
     place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HostKey:
+    """Name and port of a host, to compare hosts of different lists.
+
+    Attributes
+    ----------
+    name : str
+        Name or address in lower case, without port and brackets.
+    port : str
+        Port; "" if it is not stated.
+
+    Examples
+    --------
+    >>> HostKey.of("VC-1.test:8443").matches(HostKey.of("vc-1"))
+    True
+    """
+
+    name: str
+    port: str
+
+    @classmethod
+    def of(cls, host: str) -> "HostKey":
+        """Return the key of a host of a list."""
+        address = parse_host(host).casefold()
+        name = split_port(address)
+        return cls(name, address.rpartition(":")[2] if address not in {name, f"[{name}]"} else "")
+
+    def matches(self, other: "HostKey") -> bool:
+        """Return whether both are one host; a name without a domain is that of any domain."""
+        if not self.may_share_port(other):
+            return False
+        if self.name == other.name:
+            return True
+        if is_address(self.name) or is_address(other.name):
+            return False
+        short, long = sorted((self.name, other.name), key=len)
+        return "." not in short and long.startswith(f"{short}.")
+
+    def may_share_port(self, other: "HostKey") -> bool:
+        """Return whether the ports are the same; they are if one is not stated."""
+        ports = {self.port, other.port} - {""}
+        return len(ports) < 2  # noqa: PLR2004 # two ports differ
 
 
 def parse_host(text: str) -> str:

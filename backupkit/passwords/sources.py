@@ -66,8 +66,8 @@ class PasswordSource:
         if kind == "command" and place.strip():
             return cls("command", join_command(split_command(place, where=where)))
         raise SettingsError(
-            f"{where}: this is no source of a password; write env:VARIABLE, file:PATH, "
-            "keyring:SERVICE, command:PROGRAM or prompt. The password itself must not be "
+            f"{where}: this is no source of a secret; write env:VARIABLE, file:PATH, "
+            "keyring:SERVICE, command:PROGRAM or prompt. The secret itself must not be "
             "written there."
         )
 

@@ -48,6 +48,8 @@ class Policy(Parameters):
     {parameters}
     members : iterable of Member
         The appliances of the policy; if empty, all appliances in the data.
+    disabled : iterable of Member
+        The disabled appliances of fleet.toml; only the comparison with the SSO domains reads them.
     named : mapping of str to Policy
         The named policies of members and groups.
     groups : mapping of str to str
@@ -75,6 +77,7 @@ class Policy(Parameters):
     """
 
     members: Field[Iterable[Member], tuple[Member, ...]] = Field((), tuple)
+    disabled: Field[Iterable[Member], tuple[Member, ...]] = Field((), tuple)
     named: Field[Mapping[str, "Policy"] | None, Mapping[str, "Policy"]] = Field(
         None, _parse_mapping
     )
@@ -103,8 +106,8 @@ class Policy(Parameters):
         Parameters
         ----------
         path : str, Path or SettingsFile
-            The file, or one parsed by `backupkit.settings.read_toml`. Disabled appliances are left
-            out.
+            The file, or one parsed by `backupkit.settings.read_toml`. Disabled appliances are no
+            members.
 
         Returns
         -------
@@ -130,6 +133,11 @@ class Policy(Parameters):
             )
             for appliance in fleet
         ]
+        disabled = [
+            Member(appliance=appliance.name, host=appliance.host)
+            for appliance in fleet.appliances
+            if not appliance.enabled
+        ]
         try:
             return cls(
                 **tables.default.settings,
@@ -140,6 +148,7 @@ class Policy(Parameters):
                 },
                 groups=tables.groups,
                 members=members,
+                disabled=disabled,
                 exclusions=tables.exclusions,
                 causes=causes,
             )
@@ -159,6 +168,11 @@ class Policy(Parameters):
     def hosts(self) -> dict[str, str]:
         """The host of each appliance in fleet.toml that has one."""
         return {one.appliance: one.host for one in self.members if one.host is not None}
+
+    @property
+    def fleet_hosts(self) -> dict[str, str | None]:
+        """The host of each appliance in fleet.toml, also of the disabled ones."""
+        return {one.appliance: one.host for one in (*self.members, *self.disabled)}
 
     def at(self, moment: pd.Timestamp | None) -> "Policy":
         """Return the policy in force at a moment, without changes.

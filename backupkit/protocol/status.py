@@ -126,8 +126,8 @@ _NO_EXCHANGE: Final = (
     "appliance in fleet.toml: it replaces token and oauth of [defaults]."
 )
 NO_TRUST: Final = (
-    "Check that this vCenter Server trusts the identity provider, that the client has a role in "
-    "it, and that the access token has not expired. docs/sign-in.md has the steps."
+    "Check that this vCenter Server trusts the identity provider, that the client or user of the "
+    "token has a role in it, and that the token has not expired. docs/sign-in.md has the steps."
 )
 
 
@@ -158,7 +158,7 @@ def raise_for_status(
     if status < _CLIENT_ERROR:
         raise PayloadError(
             f"{request.what} was redirected ({status}); redirects are not followed",
-            advice="Set host in fleet.toml to the appliance's own address.",
+            advice="Name the appliance by its own address.",
             status_code=status,
         )
     answer = decode_error(body)

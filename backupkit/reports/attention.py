@@ -5,10 +5,10 @@ from typing import Final
 
 import pandas as pd
 
-from backupkit.assessment import Assessment
+from backupkit.assessment import Assessment, explain_coming_breach
 from backupkit.assessment.result import exposure
 from backupkit.display import Badge, Rows, state_badge
-from backupkit.display.format import format_count, format_duration, format_timestamp, sanitise
+from backupkit.display.format import format_count, format_duration, sanitise
 from backupkit.reports import advice
 from backupkit.reports.appliances import build_since
 from backupkit.reports.facts import ActionItem, Link
@@ -73,12 +73,7 @@ def _explain_item(name: str, row: Row, coming: pd.Series, end: pd.Timestamp) -> 
     reason = sanitise(row["reason"], limit=600)
     if name not in coming.index:
         return reason or "no reason known"
-    begins = coming[name]
-    text = (
-        f"will be in breach in {format_duration(begins - end)}, from"
-        f" {format_timestamp(begins, 'UTC')}, unless a backup is started by hand: no scheduled run"
-        " can end before"
-    )
+    text = explain_coming_breach(coming[name], end)
     return f"{text}; {reason}" if reason else text
 
 

@@ -330,13 +330,23 @@ class GroupVerdict(NamedTuple):
     appliances: Ratio
 
 
+class DomainNode(NamedTuple):
+    """Node of an SSO domain, or appliance, that is not in both fleet.toml and a domain."""
+
+    host: str
+    appliance: str
+    result: str
+    read: Aged
+    reason: str
+
+
 class Summary(NamedTuple):
     """Summary sections of the page and the mail.
 
     `tone` is the colour of both verdicts; `moment` is when the states hold: now, or at the end.
     `next_steps_note` says why there is no next step; "" if there is one. `coming` names the
     breaches that no scheduled run can prevent; "" for none. `causes` says whether the failures have
-    one cause or several.
+    one cause or several, `inventory` which vCenters fleet.toml lacks; "" for none.
     """
 
     title: str
@@ -348,6 +358,8 @@ class Summary(NamedTuple):
     never_backed_up: Named
     coming: str
     causes: str
+    inventory: str
+    domain_nodes: Rows[DomainNode]
     groups: Rows[GroupVerdict]
     period: str
     ages_as_of: pd.Timestamp

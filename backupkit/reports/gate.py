@@ -115,7 +115,7 @@ def _list_ages(assessment: Assessment, max_age: timedelta) -> Iterator[Appliance
 
 def _explain(text: str, detail: Any) -> str:  # noqa: ANN401 # text, or missing
     """Return a text with the error of the newest poll, if there is one."""
-    cause = sanitise(detail, limit=300)
+    cause = sanitise(detail, limit=500)  # a fingerprint and two ways to use it
     return f"{text}: {cause.rstrip('.')}" if cause else text
 
 

@@ -7,12 +7,12 @@ from typing import Final
 
 import pandas as pd
 
-from backupkit.assessment import Assessment
+from backupkit.assessment import Assessment, describe_inventory
 from backupkit.assessment.result import breach_since, exposure
 from backupkit.display.format import sanitise
 from backupkit.tables import IN_SCOPE_STATES, STATES
 
-__all__ = ["STATUSES", "CheckResult", "check_result", "clean_line"]
+__all__ = ["STATUSES", "CheckResult", "check_result", "clean_line", "count_missing"]
 
 STATUSES: Final = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 _CODE_BY_STATE: Final = {"compliant": 0, "breach": 2, "unknown": 3}
@@ -57,7 +57,8 @@ def check_result(assessment: Assessment) -> CheckResult:
 
     CRITICAL if an appliance is in breach. Else UNKNOWN if one is unknown or none is in scope.
     Else WARNING if one is at risk: in its grace time or with an open incident. Also WARNING if
-    jobs could not be read, or the period did not meet its targets. Else OK.
+    jobs could not be read, fleet.toml lacks a vCenter of its SSO domains, or the period did not
+    meet its targets. Else OK.
 
     References
     ----------
@@ -86,7 +87,8 @@ def check_result(assessment: Assessment) -> CheckResult:
     sentence = verdict.sentence
     bad = assessment.figures["state"].isin(["breach", "unknown", "unobserved"])
     worst = list(assessment.figures.index[bad])
-    if code == 0 and (len(at_risk) or unread or period.state != "met"):
+    missing = count_missing(assessment)
+    if code == 0 and (len(at_risk) or unread or missing or period.state != "met"):
         code = 1
         count = [f"{len(at_risk):,} at risk"] if len(at_risk) else []
         count += [f"{len(unread):,} with jobs that could not be read"] if unread else []
@@ -100,6 +102,8 @@ def check_result(assessment: Assessment) -> CheckResult:
         sentence = f"at the end of the period, {sentence}"
     sentence += _describe_worst(assessment)
     sentence = f"{sentence}; {'target met' if period.state == 'met' else period.sentence}"
+    if missing:
+        sentence += f"; {describe_inventory(assessment.inventory, assessment.now)}"
     performance = " ".join(_format_performance(assessment, len(at_risk)))
     return CheckResult(code, clean_line(sentence), performance)
 
@@ -119,6 +123,17 @@ def find_partly_read(assessment: Assessment) -> list[str]:
     """Return the appliances with listed jobs that their newest good poll could not read."""
     unread = assessment.coverage["jobs_unread"].gt(0).fillna(value=False)
     return list(assessment.coverage.index[unread & assessment.coverage["configured"]])
+
+
+def count_missing(assessment: Assessment) -> int | None:
+    """Return how many vCenters of the SSO domains fleet.toml lacks.
+
+    None without a discovery, and for a selection: the checks of single appliances would all warn.
+    """
+    results = assessment.inventory["result"]
+    if results.empty or assessment.is_selection:
+        return None
+    return int(results.eq("missing").sum())
 
 
 def _describe_worst(assessment: Assessment) -> str:
@@ -150,6 +165,8 @@ def _format_performance(assessment: Assessment, at_risk: int) -> Iterator[str]:
     for state in STATES[3:]:
         yield f"{state}={getattr(verdict, state)};;;0"
     yield f"at_risk={at_risk};0;;0"
+    if (missing := count_missing(assessment)) is not None:
+        yield f"sso_missing={missing};0;;0"
     for metric, label in _RATIOS.items():
         ratio = assessment.ratio(metric)
         has_value = pd.notna(ratio.value)

@@ -13,7 +13,7 @@ from prometheus_client.openmetrics.exposition import generate_latest
 from backupkit._version import __version__
 from backupkit.assessment import Assessment
 from backupkit.reports.files import write_files
-from backupkit.tables import IN_SCOPE_STATES, STATES, TARGET_STATES
+from backupkit.tables import IN_SCOPE_STATES, INVENTORY_RESULTS, STATES, TARGET_STATES
 
 __all__ = ["openmetrics", "write_openmetrics"]
 
@@ -140,8 +140,36 @@ def _build_metrics(assessment: Assessment) -> Iterator[Metric]:
         ("metric",),
         zip(((name,) for name in assessment.fleet.index), assessment.fleet["target"], strict=True),
     )
+    yield from _build_inventory_metrics(assessment.inventory)
     yield from _build_group_metrics(assessment.verdicts)
     yield from _build_appliance_metrics(assessment)
+
+
+def _build_inventory_metrics(inventory: pd.DataFrame) -> Iterator[Metric]:
+    """Yield how fleet.toml and the SSO domains differ; without a discovery, there is no sample."""
+    results = inventory["result"]
+    yield _build_gauge(
+        "sso_nodes",
+        "Nodes of the SSO domains and appliances of fleet.toml, by result of the comparison.",
+        ("result",),
+        [((result,), int(results.eq(result).sum())) for result in INVENTORY_RESULTS]
+        if len(results)
+        else (),
+    )
+    missing = inventory[results == "missing"]
+    yield _build_gauge(
+        "sso_node_missing",
+        "1 for each vCenter of the SSO domains that fleet.toml does not have.",
+        ("host",),
+        (((host,), 1) for host in missing["host"].unique()),
+    )
+    yield _build_gauge(
+        "sso_read_timestamp",
+        "When the oldest list of an SSO domain was read.",
+        (),
+        [((), inventory.loc[results != "unknown", "seen_at"].min())],
+        unit="seconds",
+    )
 
 
 def _build_group_metrics(verdicts: pd.DataFrame) -> Iterator[Metric]:

@@ -77,6 +77,7 @@ def _collect_names(assessment: Assessment) -> dict[str, set[str]]:
     for frame in (assessment.assessed_jobs, assessment.schedules):
         locations.update(frame["location"].dropna().unique())
     hosts, users = {member.host for member in members if member.host}, set()
+    hosts |= set(assessment.inventory["host"].dropna())
     for host, user in map(_split_location, locations):
         hosts |= {host} if host else set()
         users |= {user} if user else set()
@@ -157,6 +158,8 @@ def _redact_column(flat: pd.DataFrame, name: str, aliases: Aliases) -> pd.Series
 
 def _choose_redactor(name: str, aliases: Aliases) -> Callable[[str], str]:
     """Return the function that redacts the texts of a column; free text by default."""
+    if name == "host":
+        return lambda text: aliases.name("host", text.lower())
     if name in {"appliance", "site", "group"}:
         return lambda text: aliases.name(name, text)
     if name == "incident":
@@ -224,6 +227,7 @@ def _redact_policy(policy: Policy, aliases: Aliases) -> Policy:
     return replace(
         policy,
         members=tuple(_redact_member(member, policy_aliases, aliases) for member in policy.members),
+        disabled=(),
         named={policy_aliases[name]: named for name, named in policy.named.items()},
         groups={
             aliases.name("group", group): policy_aliases[name]

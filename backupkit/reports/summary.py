@@ -13,6 +13,7 @@ from backupkit.assessment import (
     Assessment,
     Comparison,
     describe_causes,
+    describe_inventory,
     find_coming_breach,
 )
 from backupkit.assessment.periods import describe_period
@@ -35,6 +36,7 @@ from backupkit.reports.facts import (
     ChangeGroup,
     Changes,
     Count,
+    DomainNode,
     Example,
     Exclusion,
     Figure,
@@ -52,6 +54,12 @@ from backupkit.tables import TARGET_STATES
 __all__ = ["build_changes", "build_figures", "build_links", "summarize"]
 
 _MAX_UNREAD: Final = 100
+_MAX_NODES: Final = 100
+_RESULT_LABELS: Final = {
+    "missing": "not in fleet.toml",
+    "unlisted": "in no SSO domain",
+    "unknown": "SSO domain unknown",
+}
 _MAX_SIGNATURES: Final = 25
 _MAX_NAMES: Final = 5
 _MAX_ORIGINS: Final = 3  # builds, and targets
@@ -80,6 +88,8 @@ def summarize(
         causes=describe_causes(
             assessment.failures, appliances=assessment.failure_counts["appliance"].nunique()
         ),
+        inventory=describe_inventory(assessment.inventory, assessment.now),
+        domain_nodes=_list_domain_nodes(assessment),
         groups=_list_group_verdicts(assessment),
         period=assessment.period_name,
         ages_as_of=assessment.end,
@@ -225,6 +235,23 @@ def _list_unread(assessment: Assessment, links: Mapping[str, Link]) -> Rows[Unre
         for (name, row), (_, coverage) in pairs
     )
     return Rows(items, len(selected))
+
+
+def _list_domain_nodes(assessment: Assessment) -> Rows[DomainNode]:
+    """Return what fleet.toml and the SSO domains do not have in common."""
+    rows = assessment.inventory
+    rows = rows[rows["result"].isin([*_RESULT_LABELS])]
+    items = (
+        DomainNode(
+            host=sanitise(row["host"], limit=120),
+            appliance=sanitise(row["appliance"], limit=80),
+            result=_RESULT_LABELS[row["result"]],
+            read=Aged(row["seen_at"], assessment.now),
+            reason=sanitise(row["reason"], limit=300),
+        )
+        for _, row in iterate_rows(rows.head(_MAX_NODES))
+    )
+    return Rows(items, len(rows))
 
 
 def _describe_top_signature(failures: pd.DataFrame) -> str:

@@ -138,6 +138,8 @@ def _list_sentences(summary: Summary) -> list[tuple[str, str]]:
     if summary.coming:
         sentences.append(("Soon", summary.coming))
     sentences.append(("Failures", summary.causes))
+    if summary.inventory:
+        sentences.append(("SSO domains", summary.inventory))
     never = summary.never_backed_up
     if never.total:
         names = ", ".join(link.name for link in never.links[:_MAX_NAMES])

@@ -30,6 +30,7 @@ _SHEETS: Final = {
     "Jobs": "jobs",
     "Schedules": "schedules",
     "Checks": "lint",
+    "SSO domains": "inventory",
     "Sources": "coverage",
     "Fleet": "fleet",
     "Groups": "groups",
@@ -48,7 +49,7 @@ _OPTIONS: Final = {
 
 
 def build_workbook(assessment: Assessment) -> bytes:
-    """Return an assessment as an Excel workbook: the verdict, and one sheet for each of 12 tables.
+    """Return an assessment as an Excel workbook: the verdict, and one sheet for each of 13 tables.
 
     Times are UTC. Durations are seconds; their column names end in ``_seconds``. No text is a
     formula.

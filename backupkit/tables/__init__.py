@@ -49,6 +49,7 @@ from backupkit.tables.diagnosis import (
     WARNING_SCORES,
     WARNINGS,
 )
+from backupkit.tables.domain_nodes import INVENTORY, INVENTORY_RESULTS, SeenNode
 from backupkit.tables.frames import (
     APPLIANCES,
     ASSESSED_JOBS,
@@ -114,6 +115,8 @@ __all__ = [
     "GROUPS",
     "INCIDENTS",
     "INTERVALS",
+    "INVENTORY",
+    "INVENTORY_RESULTS",
     "IN_SCOPE_STATES",
     "JOBS",
     "JOINED_JOBS",
@@ -149,6 +152,7 @@ __all__ = [
     "Column",
     "HistoryView",
     "Records",
+    "SeenNode",
     "SyncState",
     "Table",
     "conflicts_in",

@@ -8,6 +8,7 @@ from backupkit.errors import SettingsError, one_line
 
 __all__ = [
     "ALERT_KINDS",
+    "DEFAULT_KINDS",
     "FLEET_SUBJECT",
     "SEVERITIES",
     "Alert",
@@ -20,8 +21,14 @@ __all__ = [
     "find_severity",
 ]
 
-ALERT_KINDS: Final = ("breach", "target", "unknown", "failure")
+ALERT_KINDS: Final = (
+    *("breach", "target", "breach-soon", "unknown", "running", "failure"),
+    "slower",
+)
 """Kinds of alert, the most serious first."""
+
+DEFAULT_KINDS: Final = ("breach", "target", "breach-soon", "unknown", "failure")
+"""Kinds of alert that are sent unless fleet.toml says otherwise."""
 
 FLEET_SUBJECT: Final = "fleet"
 """Subject of an alert about the whole fleet."""
@@ -39,8 +46,8 @@ class Alert:
 
     Attributes
     ----------
-    kind : {"breach", "target", "unknown", "failure"}
-        Kind of problem.
+    kind : str
+        One of `ALERT_KINDS`.
     subject : str
         Appliance, or site, or "fleet".
     cause : str

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from backupkit.tables.domain_nodes import SeenNode
 from backupkit.tables.jobs import has_ended, jobs_from, list_was_read
 from backupkit.tables.sync import SyncState
 
@@ -18,7 +19,8 @@ class HistoryView:
 
     `totals` are the counts over all jobs and polls, if the frames hold only those that a period
     needs. `version` is the version of the data, such as the head digest of a history; if None,
-    `backupkit.analysis.data_fingerprint` computes it from `polls`.
+    `backupkit.analysis.data_fingerprint` computes it from `polls`. `domain_nodes` are
+    those of the SSO domains, as last read.
     """
 
     jobs: pd.DataFrame
@@ -26,6 +28,7 @@ class HistoryView:
     schedules: pd.DataFrame
     totals: pd.DataFrame | None = None
     version: str | None = None
+    domain_nodes: tuple[SeenNode, ...] = ()
 
     def only(self, appliances: Collection[str]) -> "HistoryView":
         """Return the rows of some appliances."""
@@ -34,7 +37,7 @@ class HistoryView:
         totals = self.totals
         if totals is not None:
             totals = totals[totals.index.isin(appliances)]
-        return HistoryView(jobs, polls, schedules, totals, self.version)
+        return HistoryView(jobs, polls, schedules, totals, self.version, self.domain_nodes)
 
 
 def sync_state_from(

@@ -20,7 +20,7 @@ from backupkit.analysis import (
 )
 from backupkit.analysis.arrays import to_codes, to_times
 from backupkit.analysis.target_load import encode_targets
-from backupkit.assessment import Assessment
+from backupkit.assessment import Assessment, find_coming_breach
 from backupkit.causes import Catalogue
 from backupkit.tables import OUTCOMES, SLOT_STATES, STATES
 
@@ -110,6 +110,11 @@ class AssessmentIndex:
         rows = self.jobs["progress"].iloc[self.order[is_open]]
         progress[is_open] = rows.to_numpy("float64", na_value=np.nan)
         return progress
+
+    @cached_property
+    def coming_breaches(self) -> pd.Series:
+        """When each breach begins that no scheduled run can prevent [UTC], by appliance."""
+        return find_coming_breach(self.assessment)
 
     # --- rules -----------------------------------------------------------------------------------
 

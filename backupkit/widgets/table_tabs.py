@@ -1,14 +1,13 @@
 """Tabs of the explorer with tables: appliances, failures and jobs."""
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import ipywidgets
 import numpy as np
 import pandas as pd
 
 from backupkit import plots
-from backupkit.plots.fonts import sanitise_text
 from backupkit.tables import OUTCOMES
 from backupkit.widgets import view_html
 from backupkit.widgets.assessment_index import Positions
@@ -90,16 +89,11 @@ class Failures(TableTab):
 
     def __init__(self, select: Select) -> None:
         super().__init__(select)
-        self._ignore_changes = False
         self._pareto = FigureWidget(on_click=self._on_bar_click, on_row=self._on_bar)
-        self._choice = ipywidgets.SelectMultiple(
-            rows=6, layout=ipywidgets.Layout(width="100%", max_width="860px")
-        )
-        self._choice.observe(self._on_choice, names="value")
         self.table = TableWidget("error pattern", on_pick=self._on_pattern, page_size=_MAX_PATTERNS)
         self._over_time = FigureWidget(on_brush=self._on_span_drag)
         self._hint = ipywidgets.HTML()
-        self._arrange(self._pareto, self._hint, self._choice, self._over_time, self.table)
+        self._arrange(self._pareto, self._hint, self.table, self._over_time)
 
     def prepare(self, view: FilteredView) -> None:
         """Read the messages of all failed jobs, once."""
@@ -116,7 +110,6 @@ class Failures(TableTab):
         )
         self._hint.value = _PATTERNS_HINT
         listed = self._list_failures(view)
-        self._update_options(view, listed)
         self._over_time.show(
             plots.failures_over_time(
                 view.plot_frame(view.failed_positions, "signature"), theme=theme
@@ -129,40 +122,11 @@ class Failures(TableTab):
             empty="No backup job failed in what is shown.",
         )
 
-    def clear(self) -> None:
-        """Remove the content."""
-        super().clear()
-        self._set_options([], ())
-
     def _list_failures(self, view: FilteredView) -> pd.DataFrame:
         """Return all failures: the chosen ones are marked among the others."""
         if not view.selection.signatures:
             return view.failures
         return view.with_selection(replace(view.selection, signatures=())).failures
-
-    def _update_options(self, view: FilteredView, failures: pd.DataFrame) -> None:
-        chosen = view.selection.signatures
-        jobs = dict(zip(failures["signature"], failures["jobs"], strict=True))
-        signatures = list(dict.fromkeys([*failures["signature"].head(100), *chosen]))
-        self._set_options(
-            [
-                (f"{jobs.get(signature, 0):>6,}  {sanitise_text(signature, width=110)}", signature)
-                for signature in signatures
-            ],
-            chosen,
-        )
-
-    def _set_options(self, options: list[tuple[str, str]], chosen: tuple[str, ...]) -> None:
-        """Set the options of the list without changing the selection."""
-        self._ignore_changes = True
-        self._choice.value = ()  # first: the value must be among the options
-        self._choice.options = options
-        self._choice.value = [value for _, value in options if value in chosen]
-        self._ignore_changes = False
-
-    def _on_choice(self, change: dict[str, Any]) -> None:
-        if not self._ignore_changes:
-            self._select(signatures=tuple(change["new"]))
 
     def _on_bar(self, row: int) -> None:
         """Select an error pattern, or deselect it if it is selected."""

@@ -15,6 +15,7 @@ import pandas as pd
 from backupkit.analysis import failures, recovery_points
 from backupkit.analysis.arrays import to_instant
 from backupkit.assessment import Verdict, describe_causes
+from backupkit.reports.notes import format_notes, select_notes
 from backupkit.tables import OUTCOMES, STATES_BY_SEVERITY
 from backupkit.widgets.assessment_index import AssessmentIndex, Flags, Positions
 from backupkit.widgets.explorer_data import ExplorerData
@@ -81,10 +82,24 @@ class FilteredView:
         """Verdict of the selected appliances at the period's end."""
         return Verdict.of(self.states)
 
+    @cached_property
+    def coming_breaches(self) -> pd.Series:
+        """Breaches of selected appliances that no scheduled run can prevent; none for the past."""
+        coming = self.index.coming_breaches
+        return coming[coming.index.isin(self.states.index) & (self.end == self.now)]
+
     @property
     def is_all(self) -> bool:
         """True if every appliance is selected."""
         return bool(self.is_selected.all())
+
+    @cached_property
+    def notes(self) -> pd.Series:
+        """Notes of operators on the period, by appliance; missing without one."""
+        valid = [note for note in self._data.notes if self.start <= note.at <= self.end]
+        texts = format_notes(self.index.assessment, select_notes(self.index.assessment, valid))
+        joined = {name: "; ".join(own) for name, own in texts.items()}
+        return pd.Series(joined, dtype="str").reindex(self.states.index)
 
     @cached_property
     def _all_states(self) -> pd.Series:
@@ -134,7 +149,11 @@ class FilteredView:
 
     def prepare(self, stop: Event) -> "FilteredView":
         """Compute what takes a while, and return the view; raise Cancelled if `stop` is set."""
-        for step in (lambda: self.positions, lambda: self.period.verdict):
+        for step in (
+            lambda: self.positions,
+            lambda: self.period.verdict,
+            lambda: self.coming_breaches,
+        ):
             if stop.is_set():
                 raise Cancelled
             step()

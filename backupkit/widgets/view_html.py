@@ -6,9 +6,11 @@ from typing import Final
 import pandas as pd
 from markupsafe import Markup
 
+from backupkit.assessment import describe_inventory
 from backupkit.assessment.verdict import choose_tone
 from backupkit.display import Cell, render_container, render_paragraph, table
 from backupkit.display.format import Ratio, sanitise
+from backupkit.reports.attention import describe_coming_breaches
 from backupkit.reports.facts import Example, Figure
 from backupkit.reports.page import render
 from backupkit.widgets.assessment_index import Positions
@@ -60,7 +62,9 @@ def render_verdict_bar(view: FilteredView) -> str:
             view.verdict.state, view.period.verdict.state, is_current=view.end == view.now
         ),
         moment="now" if view.end == view.now else "at the end",
+        coming=describe_coming_breaches(view.coming_breaches, view.end),
         causes=view.causes,
+        inventory=describe_inventory(view.index.assessment.inventory, view.now),
         figures=figures,
         policy=str(view.index.assessment.policy),
     )

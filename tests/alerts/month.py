@@ -14,6 +14,7 @@ from typing import Final
 
 from backupkit import History
 from backupkit.alerts import AlertSettings, Fact, Facts, decide
+from backupkit.alerts.filters import ChannelFilter
 from backupkit.alerts.sending import send_facts
 from backupkit.tables.alerts import Mute
 from tests.alerts.scripted import CrashError, ScriptedChannel
@@ -22,6 +23,7 @@ PAGE: Final = Path(__file__).parents[2] / "docs" / "alerts.md"
 BEGIN: Final = "<!-- begin of the scripted month -->"
 END: Final = "<!-- end of the scripted month -->"
 START: Final = datetime(2026, 11, 1, tzinfo=UTC)
+CRITICAL: Final = ChannelFilter(min_severity="critical")
 _EVERY: Final = timedelta(hours=6)
 
 # first and last time (day, hour) at which a problem is seen, and its level
@@ -30,8 +32,11 @@ PROBLEMS: Final = (
     ((5, 0), (5, 12), Fact(kind="breach", subject="vc-ham-01", site="Hamburg", level=2)),
     *(((day, 6), (day, 6), Fact(kind="unknown", subject="vc-nyc-03")) for day in range(7, 12)),
     ((12, 6), (13, 6), Fact(kind="breach", subject="vc-tyo-01", site="Tokyo")),
+    ((15, 6), (15, 6), Fact(kind="breach-soon", subject="vc-ham-02", site="Hamburg")),
+    ((15, 12), (15, 18), Fact(kind="breach", subject="vc-ham-02", site="Hamburg")),
     ((18, 6), (18, 18), Fact(kind="breach", subject="vc-ham-02", site="Hamburg")),
     ((21, 6), (21, 12), Fact(kind="breach", subject="vc-nyc-01", site="New York")),
+    ((22, 12), (24, 18), Fact(kind="unknown", subject="vc-tyo-02", site="Tokyo")),
     ((25, 6), (26, 0), Fact(kind="target", subject="fleet")),
     ((26, 6), (27, 6), Fact(kind="target", subject="fleet", level=2)),
 )
@@ -55,6 +60,8 @@ class Month:
     history: History
     mail: ScriptedChannel = field(default_factory=lambda: ScriptedChannel("mail"))
     chat: ScriptedChannel = field(default_factory=lambda: ScriptedChannel("chat"))
+    pager: ScriptedChannel = field(default_factory=lambda: ScriptedChannel("pager"))
+    filters: dict[str, ChannelFilter] = field(default_factory=lambda: {"pager": CRITICAL})
     rows: list[tuple[datetime, str, str, str]] = field(default_factory=list)
     reasons: dict[tuple[str, str], str] = field(default_factory=dict)
     _seen: set[tuple[str, str]] = field(default_factory=set)
@@ -67,15 +74,16 @@ class Month:
             self.mail.mode = "dies after" if now == moment(18, 6) else "works"
             is_down = moment(21, 6) <= now < moment(22, 6)
             self.chat.mode = "fails" if is_down else "works"
-            before = len(self.mail.delivered), len(self.chat.delivered)
+            channels = self.mail, self.chat, self.pager
+            before = [len(channel.delivered) for channel in channels]
             self._send(now)
-            for channel, start in zip((self.mail, self.chat), before, strict=True):
+            for channel, start in zip(channels, before, strict=True):
                 for document in channel.delivered[start:]:
                     self._add_message(now, channel.name, document)
             now += _EVERY
 
     def _answer(self, now: datetime) -> None:
-        """Acknowledge and mute as the script says."""
+        """Acknowledge, mute and change the filter as the script says."""
         log = self.history.alerts
         if now == moment(3, 12):
             log.acknowledge("breach:vc-ham-01", by="anna", reason="ticket 4711", at=now)
@@ -90,6 +98,9 @@ class Month:
             )
             log.mute(mute)
             self.rows.append((now, "", "ben mutes site=Tokyo for a day", "storage move"))
+        if now == moment(23, 6):
+            self.filters.clear()
+            self.rows.append((now, "", "the filter of pager is removed", "it gets all from now on"))
 
     def _send(self, now: datetime) -> None:
         facts = Facts(
@@ -97,7 +108,9 @@ class Month:
                 fact for first, last, fact in PROBLEMS if moment(*first) <= now <= moment(*last)
             )
         )
-        settings = AlertSettings(channels=(self.mail, self.chat))
+        settings = AlertSettings(
+            channels=(self.mail, self.chat, self.pager), filters=dict(self.filters)
+        )
         log = self.history.alerts
         stored = log.read(now=now)
         for one in decide(facts, stored.alerts, stored.mutes, settings.rules, now)[1]:
@@ -152,7 +165,7 @@ class Month:
         )
 
     def _list_cells(self) -> Iterator[tuple[str, ...]]:
-        """Yield the cells of each row; equal messages to both channels are one row."""
+        """Yield the cells of each row; equal messages to several channels are one row."""
         merged: dict[tuple[datetime, str, str], list[str]] = {}
         for when, channel, what, why in self.rows:
             merged.setdefault((when, what, why), []).append(channel)

@@ -390,10 +390,17 @@ class TestDigest:
             change("vc-2", kind="unknown"),
             change("vc-3", kind="failure", cause="disk-full"),
             change("vc-4", change="closed", level=0),
+            change("vc-5", kind="breach-soon"),
+            change("vc-6", kind="running"),
+            change("vc-7", kind="running", level=2),
+            change("vc-8", kind="slower"),
+            change("vc-4", kind="breach-soon", change="closed", level=0),
+            change("vc-6", kind="running", change="closed", level=0),
         ]
         found = digest(*changes)
         assert found.title == (
-            "[BREACH 1 | TARGET 2 | UNKNOWN 1 | FAILURE 1 | RECOVERED 1] vCenter backup alerts"
+            "[BREACH 1 | TARGET 2 | BREACH-SOON 1 | UNKNOWN 1 | RUNNING 2 | FAILURE 1 | SLOWER 1 | "
+            "RECOVERED 1 | ENDED 2] vCenter backup alerts"
         )
         for text in (
             "opened: fleet target at risk",
@@ -401,6 +408,12 @@ class TestDigest:
             "opened: vc-2 unknown",
             "opened: vc-3 failing (disk-full)",
             "closed: vc-4 recovered",
+            "opened: vc-5 soon in breach",
+            "opened: vc-6 job runs longer than usual",
+            "opened: vc-7 job stalled",
+            "opened: vc-8 runs grow too long",
+            "closed: vc-4 no longer soon in breach",
+            "closed: vc-6 job no longer too slow",
         ):
             assert text in found.text
 

@@ -9,7 +9,7 @@ import pytest
 from backupkit.alerts import Decision, Fact, Facts, Rules, decide
 from backupkit.alerts.decisions import sort_changes
 from backupkit.errors import SettingsError
-from backupkit.tables.alerts import Alert, Mute, check_selector
+from backupkit.tables.alerts import ALERT_KINDS, Alert, Mute, check_selector
 from tests.conftest import EPOCH
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -77,6 +77,17 @@ class TestLife:
         assert book.alerts["breach:vc-1"].detail == "the backup is 1 h old"
         assert book.run(50) == []
         assert book.run(51, BREACH) == ["opened"]
+
+    @pytest.mark.parametrize("kind", ALERT_KINDS)
+    def test_each_kind(self, kind: str) -> None:
+        """An alert of each kind opens, is repeated, acknowledged, muted and closed."""
+        fact = Fact(kind=kind, subject="vc-1")
+        book = Book(mute(50, 60, f"kind={kind}"))
+        assert [book.run(hours, fact) for hours in (0, 23, 24)] == [["opened"], [], ["repeated"]]
+        book.acknowledge(25, f"{kind}:vc-1")
+        assert book.run(48, fact) == []
+        assert book.run(49) == ["closed"]
+        assert [book.run(hours, fact) for hours in (50, 60)] == [[], ["opened"]]
 
     def test_worse(self) -> None:
         """A higher level is sent at once, and only once; a lower one is not sent."""

@@ -31,10 +31,17 @@ def test_mails(done: Month) -> None:
         ["repeated unknown:vc-nyc-03"],
         ["opened breach:vc-tyo-01"],
         ["closed breach:vc-tyo-01"],
+        ["opened breach-soon:vc-ham-02"],
+        ["opened breach:vc-ham-02", "closed breach-soon:vc-ham-02"],
+        ["closed breach:vc-ham-02"],
         ["opened breach:vc-ham-02", "closed unknown:vc-nyc-03"],
         ["closed breach:vc-ham-02"],
         ["opened breach:vc-nyc-01"],
         ["closed breach:vc-nyc-01"],
+        ["opened unknown:vc-tyo-02"],
+        ["repeated unknown:vc-tyo-02"],
+        ["repeated unknown:vc-tyo-02"],
+        ["closed unknown:vc-tyo-02"],
         ["opened target:fleet"],
         ["worse target:fleet"],
         ["repeated target:fleet"],
@@ -49,10 +56,35 @@ def test_chats(done: Month) -> None:
     assert ["opened breach:vc-nyc-01", "closed breach:vc-nyc-01"] in done.chat.changes
 
 
+def test_pages(done: Month) -> None:
+    """The pager gets critical alerts; once it gets all, it gets no old news."""
+    assert done.pager.changes == [
+        ["opened breach:vc-ham-01"],
+        ["repeated breach:vc-ham-01"],
+        ["worse breach:vc-ham-01"],
+        ["closed breach:vc-ham-01"],
+        ["opened breach:vc-tyo-01"],
+        ["closed breach:vc-tyo-01"],
+        ["opened breach:vc-ham-02"],
+        ["closed breach:vc-ham-02"],
+        ["opened breach:vc-ham-02"],
+        ["closed breach:vc-ham-02"],
+        ["opened breach:vc-nyc-01"],
+        ["closed breach:vc-nyc-01"],
+        ["repeated unknown:vc-tyo-02"],
+        ["repeated unknown:vc-tyo-02"],
+        ["closed unknown:vc-tyo-02"],
+        ["opened target:fleet"],
+        ["worse target:fleet"],
+        ["repeated target:fleet"],
+        ["closed target:fleet"],
+    ]
+
+
 def test_schema(done: Month) -> None:
     """Each document is as docs/alert.schema.json says."""
     validator = jsonschema.Draft202012Validator(SCHEMA)
-    for document in [*done.mail.delivered, *done.chat.delivered]:
+    for document in [*done.mail.delivered, *done.chat.delivered, *done.pager.delivered]:
         validator.validate(document)
     assert sum(bool(one["perhaps_not_delivered"]) for one in done.mail.delivered) == 1
 

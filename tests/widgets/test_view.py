@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from backupkit import evaluate
 from backupkit.analysis import exposure_at
-from backupkit.assessment import describe_causes
+from backupkit.assessment import describe_causes, find_coming_breach
 from backupkit.errors import SettingsError
 from backupkit.tables import ASSESSED_JOBS
 from backupkit.widgets import Selection
 from backupkit.widgets.explorer_data import ExplorerData
 from backupkit.widgets.view import FilteredView
+from backupkit.widgets.view_html import render_verdict_bar
 from tests.conftest import repeats
 
 HOUR = pd.Timedelta(hours=1)
@@ -33,6 +34,7 @@ def agree(known: ExplorerData, selection: Selection) -> None:
         expected = alone.fleet.loc[[metric], ["numerator", "denominator"]].to_numpy("float64")
         assert [share.numerator, share.denominator] == pytest.approx(expected[0])
     owners = alone.failure_counts["appliance"].nunique()
+    assert view.coming_breaches.to_dict() == find_coming_breach(alone).to_dict()
     assert view.causes == describe_causes(alone.failures, appliances=owners)
     assert view.period.verdict.sentence == alone.period_verdict.sentence
     assert view.period.verdict.appliances == alone.period_verdict.appliances
@@ -224,3 +226,15 @@ def evaluate_row(known: ExplorerData, name: str) -> pd.Series:
     """Return an appliance's row of the assessment of the last 30 days."""
     a = evaluate(known._frames, known.policy, last="30d", now=known.now)
     return a.appliances.loc[[name]].iloc[0]
+
+
+def test_breaches_to_come(sample: ExplorerData) -> None:
+    """The verdict names breaches that will begin soon, of what is selected and not in the past."""
+    soon = "<strong>Soon:</strong>"
+    html = render_verdict_bar(FilteredView(sample, Selection()))
+    assert f"{soon} 1 compliant appliance will be in breach within a day unless" in html
+    assert "vc-nyc-02 in 10 h 29 min." in html
+    others = FilteredView(sample, Selection(appliances=("vc-nyc-01", "vc-ham-01")))
+    assert soon not in render_verdict_bar(others)
+    past = FilteredView(sample, Selection(end="2026-11-20T00:00:00Z"))
+    assert soon not in render_verdict_bar(past)

@@ -1,12 +1,19 @@
 """Commands ``backupkit alert``: messages about changes, acknowledgements and mutes."""
 
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 import backupkit as bk
+from backupkit.cli.alert_output import (
+    build_list,
+    build_story,
+    format_time,
+    print_list,
+    print_story,
+    to_json,
+)
 from backupkit.cli.options import (
     FLEET,
     HISTORY,
@@ -17,12 +24,12 @@ from backupkit.cli.options import (
     print_json,
 )
 from backupkit.cli.selection import Selection
+from backupkit.cli.wrapping import wrap_line
 from backupkit.errors import SettingsError, one_line
 
 if TYPE_CHECKING:
     from backupkit.alerts import AlertRun, AlertSettings, Decision
     from backupkit.history.alert_tables import AlertState
-    from backupkit.tables.alerts import Alert, ChannelState, Mute, OutgoingMessage
 
 __all__ = ["alert"]
 
@@ -45,7 +52,7 @@ SelectorArgument = Annotated[
 
 alert = typer.Typer(
     name="alert",
-    help="Alerts: send, test, list, ack, mute, unmute.",
+    help="Alerts: send, test, list, show, ack, mute, unmute.",
     rich_markup_mode=None,
     no_args_is_help=True,
 )
@@ -54,29 +61,25 @@ alert = typer.Typer(
 @alert.command("list")
 def list_(history: HistoryOption = HISTORY, *, as_json: AsJson = False) -> None:
     """Show open alerts, mutes, channels that failed, and messages that were perhaps sent."""
-    from backupkit.tables.alerts import ALERT_KINDS  # noqa: PLC0415 # keeps --help fast
-
     now = datetime.now(UTC)
     state = bk.History(history, create=False).alerts.read(now=now)
     if as_json:
-        print_json(_build_document(state, now))
-        return
-    alerts = [one for one in state.alerts if one.is_open]
-    alerts.sort(key=lambda one: (ALERT_KINDS.index(one.kind), -one.level, one.key))
-    echo(f"Open alerts: {len(alerts):,}. Times are UTC.")
-    for one in alerts:
-        echo(f"{one.key}  {_describe_alert(one, state.mutes, now)}")
-        echo(f"    {one.detail}")
-    for mute in state.mutes:
-        if mute.muted_at <= now < mute.end:
-            echo(f"Muted: {mute.selector} until {_time(mute.end)} by {mute.by}: {mute.reason}")
-    for channel in state.channels:
-        if channel.queued or channel.error:
-            echo(f"Channel {channel.channel}: {channel.text}")
-    for message in state.unclear:
-        echo(f"Perhaps sent: the message of {_time(message.created_at)} on {message.channel}")
-        for change in message.changes:
-            echo(f"    {change.change}: {change.key}")
+        print_json(build_list(state, now))
+    else:
+        print_list(state, now)
+
+
+@alert.command()
+def show(key: KeyArgument, *, history: HistoryOption = HISTORY, as_json: AsJson = False) -> None:
+    """Show one alert: its state, and what was sent about it, when and to which channels."""
+    now = datetime.now(UTC)
+    log = bk.History(history, create=False).alerts
+    found, changes = log.read_story(key, now=now)
+    state = log.read(now=now)
+    if as_json:
+        print_json(build_story(found, state, changes, now))
+    else:
+        print_story(found, state, changes, now)
 
 
 @alert.command()
@@ -124,7 +127,7 @@ def mute(
         reason=_check_note(reason, "--reason"),
     )
     bk.History(history, create=False).alerts.mute(found)
-    echo(f"Muted: {found.selector} until {_time(found.until)} UTC")
+    echo(f"Muted: {found.selector} until {format_time(found.until)} UTC")
 
 
 @alert.command()
@@ -259,7 +262,7 @@ def _print_preview(
         print_json(
             {
                 "decisions": [_build_decision(one) for one in decisions],
-                "channels": [_to_json(channel) for channel in state.channels],
+                "channels": [to_json(channel) for channel in state.channels],
             }
         )
         return
@@ -269,8 +272,12 @@ def _print_preview(
     for one in decisions:
         to = f" to {', '.join(one.channels)}" if one.channels else ""
         verb = f"send{to}" if one.outcome == "send" else f"not sent ({one.outcome})"
-        echo(f"{verb}  {one.change}: {one.alert.key}, because {one.why}")
-        echo(f"    {one.alert.detail}")
+        lines = [
+            *wrap_line(f"{verb}  {one.change}: {one.alert.key}, because {one.why}", ""),
+            *wrap_line(one.alert.detail, "    "),
+        ]
+        for line in lines:
+            echo(line)
     for channel in state.channels:
         if channel.queued:
             echo(f"from earlier runs, to {channel.channel}: {channel.text}")
@@ -292,25 +299,6 @@ def _print_run(run: "AlertRun", *, as_json: bool) -> None:
             echo("Nothing to send.")
     for name, error in run.errors.items():
         echo(f"backupkit: alerts, channel {name}: {error}", err=True)
-
-
-def _describe_alert(one: "Alert", mutes: "tuple[Mute, ...]", now: datetime) -> str:
-    """Return since when an alert is open, and why no message goes out."""
-    sent_at = one.announced_at if one.announced_level else None
-    parts = [f"since {_time(one.opened_at)}"]
-    parts += [f"level {one.level}"] if one.level > 1 else []
-    parts.append("no message" if sent_at is None else f"last message {_time(sent_at)}")
-    if one.acknowledged_at is not None:
-        parts.append(f"acknowledged by {one.acknowledged_by}: {one.acknowledged_reason}")
-    if any(mute.covers(one, at=now) for mute in mutes):
-        parts.append("muted")
-    if one.unstable_since is not None:
-        parts.append(f"unstable since {_time(one.unstable_since)}")
-    return ", ".join(parts)
-
-
-def _time(moment: datetime | None) -> str:
-    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
 
 
 def _check_note(text: str, option: str) -> str:
@@ -335,32 +323,6 @@ def _parse_end(text: str, now: datetime) -> datetime:
     return end
 
 
-def _build_document(state: "AlertState", now: datetime) -> dict[str, Any]:
-    return {
-        "alerts": [
-            {
-                "key": one.key,
-                **_to_json(one),
-                "muted": any(mute.covers(one, at=now) for mute in state.mutes),
-            }
-            for one in state.alerts
-            if one.is_open
-        ],
-        "mutes": [_to_json(mute) for mute in state.mutes if mute.muted_at <= now < mute.end],
-        "channels": [_to_json(channel) for channel in state.channels],
-        "perhaps_sent": [_build_message(message) for message in state.unclear],
-    }
-
-
-def _build_message(message: "OutgoingMessage") -> dict[str, Any]:
-    return {
-        "message": message.token,
-        "channel": message.channel,
-        "created_at": message.created_at.isoformat(),
-        "changes": [{"key": one.key, "change": one.change} for one in message.changes],
-    }
-
-
 def _build_decision(one: "Decision") -> dict[str, Any]:
     return {
         "key": one.alert.key,
@@ -371,14 +333,3 @@ def _build_decision(one: "Decision") -> dict[str, Any]:
         "level": one.alert.level,
         "detail": one.alert.detail,
     }
-
-
-def _to_json(record: "Alert | Mute | ChannelState") -> dict[str, Any]:
-    """Return the fields of a record, with times as ISO 8601."""
-
-    def plain(value: object) -> object:
-        if isinstance(value, datetime):
-            return value.isoformat()
-        return list(map(plain, value)) if isinstance(value, tuple) else value
-
-    return {name: plain(value) for name, value in asdict(record).items()}

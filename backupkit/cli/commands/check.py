@@ -92,7 +92,8 @@ def check(  # noqa: PLR0913 # one parameter per option
 
     Exit code: 2 CRITICAL if an appliance is in breach. Else 3 UNKNOWN if one could not be read, or
     after any error. Else 1 WARNING if one is at risk (in its grace time, or with an open incident),
-    has jobs that could not be read, or the period did not meet its targets. Else 0 OK.
+    has jobs that could not be read, fleet.toml lacks a vCenter of its SSO domains, or the period
+    did not meet its targets. Else 0 OK.
 
     With --max-age only the age of the newest recovery points counts: 2 CRITICAL if one is older, 3
     UNKNOWN if that cannot be known, else 0 OK.

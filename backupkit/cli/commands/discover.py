@@ -5,16 +5,19 @@ import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
+from backupkit.cli.kept_nodes import keep_nodes
 from backupkit.cli.options import (
     FLEET,
+    HISTORY,
     AsJson,
     ConnectOption,
     DeadlineOption,
     FleetOption,
+    HistoryOption,
     ReadOption,
     echo,
     print_json,
@@ -53,6 +56,7 @@ def discover(  # noqa: PLR0913 # one parameter per option
         ),
     ] = None,
     fleet: FleetOption = FLEET,
+    history: HistoryOption = HISTORY,
     *,
     user: Annotated[
         str | None, typer.Option("--user", help="User of a host that fleet.toml does not have.")
@@ -69,6 +73,10 @@ def discover(  # noqa: PLR0913 # one parameter per option
     ca_bundle: Annotated[
         Path | None,
         typer.Option("--ca-bundle", metavar="FILE", help="PEM file of its certificate authority."),
+    ] = None,
+    fingerprint: Annotated[
+        str | None,
+        typer.Option("--fingerprint", metavar="SHA256", help="Its only trusted certificate."),
     ] = None,
     add: Annotated[
         bool,
@@ -93,20 +101,23 @@ def discover(  # noqa: PLR0913 # one parameter per option
     """List the vCenters of the SSO domain, and those that fleet.toml does not have.
 
     Each SSO domain (enhanced linked mode) is read from one of its appliances, version 6.7 U2 or
-    later. Exit code: 0 fleet.toml has all, 3 some are missing or some domain could not be read, 4
-    none could be read.
+    later; older ones alone in a domain are named, and are no error. If there is a history, it
+    keeps the result: report, check and metrics show it. Exit code: 0 fleet.toml has all, 3 some are
+    missing or some domain could not be read, 4 none could be read.
     """
     from backupkit.diagnostics import discover as read_domains  # noqa: PLC0415 # loads requests
 
     try:
         loaded = _load(fleet, add=add, check=check, is_needed=not hosts)
-        asked = [_find(loaded, host, user, password, ca_bundle) for host in hosts or []]
+        direct = _Direct(user, password, ca_bundle, fingerprint)
+        asked = [_find(loaded, host, direct) for host in hosts or []]
         if not asked and not len(loaded):
             raise SettingsError(
                 f"{fleet}: no appliance to ask; name a host, or add one as [[appliance]]."
             )
         limits = read_limit_options(loaded, connect=connect, read=read, deadline=deadline)
         found = read_domains(asked or loaded, known=loaded.appliances, limits=limits)
+        keep_nodes(history, found)
     except BackupkitError as error:
         if not check:
             raise
@@ -124,11 +135,7 @@ def discover(  # noqa: PLR0913 # one parameter per option
         names = ", ".join(one_line(name) for name in added)
         echo(f"Added to {fleet}: {names}. Next: backupkit doctor{_repeat(fleet)}", err=True)
     elif found.missing:
-        echo(
-            f"{len(found.missing)} of {len(found.nodes)} nodes missing in {fleet}. "
-            f"Add them with: backupkit discover --add{_repeat(fleet)}",
-            err=True,
-        )
+        _print_next_step(found, fleet, hosts if not loaded.source else None)
     if as_json:
         print_json(_to_json(found, added))
     if not found.nodes:
@@ -145,9 +152,16 @@ def _load(path: Path, *, add: bool, check: bool, is_needed: bool) -> "Fleet":
     return Fleet.load(path) if add or is_needed or path.exists() else Fleet([])
 
 
-def _find(
-    fleet: "Fleet", host: str, user: str | None, password: str | None, ca_bundle: Path | None
-) -> "Appliance":
+class _Direct(NamedTuple):
+    """Options for hosts that fleet.toml does not have."""
+
+    user: str | None
+    password: str | None
+    ca_bundle: Path | None
+    fingerprint: str | None
+
+
+def _find(fleet: "Fleet", host: str, direct: _Direct) -> "Appliance":
     """Return an appliance of the fleet by name or host, or one made of the options."""
     from backupkit.fleet import Appliance  # noqa: PLC0415 # keeps --help fast
     from backupkit.inventory import parse_host  # noqa: PLC0415
@@ -157,15 +171,23 @@ def _find(
     for appliance in fleet.appliances:
         if host == appliance.name or address.casefold() == appliance.host.casefold():
             return appliance
-    if user is None or password is None:
+    if direct.user is None or direct.password is None:
+        known = f"{fleet.source} has no such appliance. " if fleet.appliances else ""
         raise SettingsError(
-            f"{one_line(host)}: fleet.toml has no such appliance. State its user and the source of "
-            "its password, for example: --user administrator@vsphere.local --password-from prompt"
+            f"{one_line(host)}: {known}State its user and the source of its password, for example: "
+            "--user administrator@vsphere.local --password-from prompt"
         )
-    if ca_bundle is not None and not ca_bundle.is_file():
-        raise SettingsError(f'--ca-bundle: no such file "{ca_bundle}".')
-    source = PasswordSource.parse(password, where="--password-from")
-    return Appliance(name=host, host=address, user=user, password=source, ca_bundle=ca_bundle)
+    if direct.ca_bundle is not None and not direct.ca_bundle.is_file():
+        raise SettingsError(f'--ca-bundle: no such file "{direct.ca_bundle}".')
+    return Appliance(
+        name=host,
+        host=address,
+        user=direct.user,
+        password=PasswordSource.parse(direct.password, where="--password-from"),
+        ca_bundle=direct.ca_bundle,
+        fingerprint=direct.fingerprint,
+        options=("--user", "--password-from", "--ca-bundle", "--fingerprint"),
+    )
 
 
 def _print_check(found: "Discovery") -> int:
@@ -178,6 +200,7 @@ def _print_check(found: "Discovery") -> int:
     else:
         code, status = 0, "OK"
     performance = f"missing={missing};0;;0 nodes={count};;;0 unread={len(found.unread)};;;0"
+    performance += f" too_old={len(found.too_old)};;;0"
     echo(f"{status}: {format_missing(found).replace('|', '/')} | {performance}")
     return code
 
@@ -190,6 +213,10 @@ def format_missing(found: "Discovery") -> str:
         sentence += f" ({join_first_names([node.host for node in missing])})"
     if found.unread:
         sentence += f"; the SSO domain is unknown of {join_first_names(list(found.unread))}"
+    if found.too_old:
+        sentence += (
+            f"; before 6.7 Update 2, so to compare by hand: {join_first_names(list(found.too_old))}"
+        )
     return one_line(sentence, limit=MAX_LINE)
 
 
@@ -199,17 +226,30 @@ def _repeat(fleet: Path) -> str:
 
 
 def _confirm(found: "Discovery", fleet: Path, *, yes: bool) -> None:
-    """Ask before hosts that an appliance has named get the password of fleet.toml."""
+    """Ask before hosts that an appliance has named get the credentials of fleet.toml."""
     if yes:
         return
     hosts = ", ".join(one_line(node.host) for node in found.missing)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise SettingsError(
-            f"not added: {hosts}. The next command sends user and password of fleet.toml to them: "
+            f"not added: {hosts}. The next command sends the credentials of fleet.toml to them: "
             f"check the names, then add them with: backupkit discover --add --yes{_repeat(fleet)}"
         )
-    question = f"Add {hosts}? The next command sends user and password of fleet.toml to them."
+    question = f"Add {hosts}? The next command sends the credentials of fleet.toml to them."
     typer.confirm(question, abort=True, err=True)
+
+
+def _print_next_step(found: "Discovery", fleet: Path, hosts: Sequence[str] | None) -> None:
+    """Print how to get the missing nodes into fleet.toml; `hosts` were asked without one."""
+    if hosts is not None:
+        command = shlex.join(["backupkit", "init", "--discover", *hosts])
+        echo(f"There is no {fleet}. Write one with: {command}", err=True)
+        return
+    echo(
+        f"{len(found.missing)} of {len(found.nodes)} nodes missing in {fleet}. "
+        f"Add them with: backupkit discover --add{_repeat(fleet)}",
+        err=True,
+    )
 
 
 def _add(path: Path, fleet: "Fleet", found: "Discovery") -> list[str]:
@@ -236,6 +276,7 @@ def _to_json(found: "Discovery", added: Sequence[str]) -> dict[str, Any]:
         "unlisted": list(found.unlisted),
         "outside": list(found.outside),
         "unread": [{"appliance": name, "reason": text} for name, text in found.unread.items()],
+        "too_old": [{"appliance": name, "reason": text} for name, text in found.too_old.items()],
         "asked": found.asked,
         "added": list(added),
     }
@@ -263,7 +304,7 @@ def _print(found: "Discovery", path: Path) -> None:
     if found.outside and found.nodes:  # without a node, nothing was compared
         names = join_first_names(found.outside)
         echo(f"In {path}, but in none of these SSO domains: {names}", err=True)
-    for name, reason in found.unread.items():
+    for name, reason in (found.unread | found.too_old).items():
         echo(
             f"{one_line(name)}: its SSO domain is unknown: {one_line(reason, limit=400)}", err=True
         )

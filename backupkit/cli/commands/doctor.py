@@ -1,17 +1,17 @@
 """Command ``backupkit doctor``: checks of each appliance, with the next step."""
 
 import re
-import shutil
 import sys
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 import backupkit as bk
+from backupkit.cli.kept_nodes import keep_nodes
 from backupkit.cli.options import (
     FLEET,
+    HISTORY,
     ApplianceOption,
     AsJson,
     ConcurrencyOption,
@@ -19,6 +19,7 @@ from backupkit.cli.options import (
     DeadlineOption,
     FleetOption,
     GroupOption,
+    HistoryOption,
     PollOption,
     ReadOption,
     ResponseOption,
@@ -29,6 +30,7 @@ from backupkit.cli.options import (
     read_limit_options,
 )
 from backupkit.cli.selection import Selection, join_first_names
+from backupkit.cli.wrapping import wrap_line
 from backupkit.errors import SettingsError, one_line
 
 if TYPE_CHECKING:
@@ -39,7 +41,6 @@ __all__ = ["doctor"]
 SOME_FAILED: Final = 3
 ALL_FAILED: Final = 4
 MAX_ADVISED: Final = 20  # appliances that are named with one piece of advice
-MAX_WIDTH: Final = 110
 _MANAGEMENT: Final = re.compile(r"https://[^\s/]+:5480")  # address of the management interface
 SYMBOLS: Final = {"ok": "✓", "warning": "!", "failed": "✗", "skipped": "-"}
 ASCII_SYMBOLS: Final = {"ok": "+", "warning": "!", "failed": "x", "skipped": "-"}
@@ -51,6 +52,7 @@ def doctor(  # noqa: PLR0913 # one parameter per option
         list[str] | None, typer.Argument(metavar="NAME", help="Check only these appliances.")
     ] = None,
     *,
+    history: HistoryOption = HISTORY,
     appliance: ApplianceOption = None,
     group: GroupOption = None,
     site: SiteOption = None,
@@ -67,9 +69,14 @@ def doctor(  # noqa: PLR0913 # one parameter per option
 ) -> int:
     """Check whether each appliance can be read, and name the next step if not.
 
+    If there is a history, it keeps the nodes of the SSO domains: report, check and metrics show
+    what fleet.toml lacks.
+
     Exit code: 0 no check failed (warnings are possible), 3 some appliances failed a check, 4 all
     did.
     """
+    from backupkit.diagnostics import diagnose  # noqa: PLC0415 # loads requests
+
     loaded = bk.Fleet.load(fleet)
     limits = read_limit_options(
         loaded,
@@ -83,7 +90,8 @@ def doctor(  # noqa: PLR0913 # one parameter per option
     selection = Selection([*(names or []), *(appliance or [])], group, site)
     if not selection and not len(loaded):
         raise SettingsError(f"{fleet}: no appliance to check; add one as [[appliance]].")
-    checks = bk.doctor(selection.find(loaded), limits=limits, known=loaded.appliances)
+    checks, nodes = diagnose(selection.find(loaded), limits=limits, known=loaded.appliances)
+    keep_nodes(history, nodes)
     results = {
         str(name): set(values) for name, values in checks.groupby("appliance", sort=False)["result"]
     }
@@ -145,8 +153,8 @@ def _format_advice(checks: "pd.DataFrame") -> Iterator[str]:
         rows = groups.get_group(text)
         names = join_first_names(list(dict.fromkeys(rows["appliance"])), limit=MAX_ADVISED)
         texts = rows["advice"].unique()
-        yield from _wrap_text(f"{', '.join(dict.fromkeys(rows['check']))}: {names}", "  ")
-        yield from _wrap_text(str(texts[0] if len(texts) == 1 else text), "    > ")
+        yield from wrap_line(f"{', '.join(dict.fromkeys(rows['check']))}: {names}", "  ")
+        yield from wrap_line(str(texts[0] if len(texts) == 1 else text), "    > ")
     yield ""
 
 
@@ -172,23 +180,9 @@ def _format_checks(
         if row.check in folded:
             continue
         prefix = f"  {symbols[str(row.result)]} {row.result:7}  {row.check:{width}}  "
-        yield from _wrap_text(str(row.found), prefix)
+        yield from wrap_line(str(row.found), prefix)
     if folded:
-        yield from _wrap_text(", ".join(folded), f"  {symbols['skipped']} skipped  ")
-
-
-def _wrap_text(text: str, prefix: str) -> Sequence[str]:
-    """Wrap a line to the terminal; without a terminal, one line is easier to search."""
-    if not sys.stdout.isatty():
-        return [prefix + text]
-    return textwrap.wrap(
-        text,
-        max(len(prefix) + 20, min(MAX_WIDTH, shutil.get_terminal_size().columns)),
-        initial_indent=prefix,
-        subsequent_indent=" " * len(prefix),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+        yield from wrap_line(", ".join(folded), f"  {symbols['skipped']} skipped  ")
 
 
 def _format_summary(results: Mapping[str, set[str]]) -> str:

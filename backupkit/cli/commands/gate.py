@@ -54,6 +54,7 @@ def assess_host(
         password=source,
         ca_bundle=ca_bundle,
         fingerprint=fingerprint,
+        options=("--user", "--ca-bundle", "--fingerprint"),
     )
     with interrupt_on_sigterm(), warnings.catch_warnings():
         warnings.simplefilter("ignore", category=BackupkitWarning)  # the line has the reason

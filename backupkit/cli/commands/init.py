@@ -1,15 +1,24 @@
 """Command ``backupkit init``: a fleet.toml from a list of hosts."""
 
+import os
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypeVar
 
 import typer
 
 from backupkit.cli.options import echo
 from backupkit.cli.outputs import replace_text
+from backupkit.cli.sign_in import (
+    DEFAULT_PASSWORD,
+    DEFAULT_SECRET,
+    DEFAULT_USER,
+    SignInOptions,
+    read_sign_in,
+)
 from backupkit.errors import OutputError, SettingsError, one_line
 
 if TYPE_CHECKING:
@@ -20,8 +29,6 @@ __all__ = ["init"]
 T = TypeVar("T")
 
 STDIO: Final = "-"
-DEFAULT_USER: Final = "backup-reader@vsphere.local"
-DEFAULT_PASSWORD: Final = "env:BACKUPKIT_PASSWORD"  # noqa: S105 # its source
 DEFAULT_RPO: Final = "24h"
 _FILES: Final = frozenset({".csv", ".ini", ".json", ".toml", ".tsv", ".txt", ".yaml", ".yml"})
 """Endings of files: a source with one is no host."""
@@ -30,8 +37,7 @@ _FILES: Final = frozenset({".csv", ".ini", ".json", ".toml", ".tsv", ".txt", ".y
 class _Answers(NamedTuple):
     """Values of the options, asked for where they are missing."""
 
-    user: str
-    password: str
+    login: dict[str, Any]
     ca_bundle: str
     rpo: str
 
@@ -49,7 +55,9 @@ def init(  # noqa: PLR0913 # one parameter per option
     *,
     user: Annotated[
         str | None,
-        typer.Option("--user", help=f"User with its SSO domain (default: {DEFAULT_USER})."),
+        typer.Option(
+            "--user", metavar="NAME", help=f"User with its SSO domain (default: {DEFAULT_USER})."
+        ),
     ] = None,
     password: Annotated[
         str | None,
@@ -58,6 +66,47 @@ def init(  # noqa: PLR0913 # one parameter per option
             metavar="SOURCE",
             help="Where the password is: env:VARIABLE, file:PATH, keyring:SERVICE, command:PROGRAM "
             f"or prompt (default: {DEFAULT_PASSWORD}).",
+        ),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token-from",
+            metavar="SOURCE",
+            help="In place of user and password: where an access token is, such as "
+            "command:print-access-token.",
+        ),
+    ] = None,
+    oauth_url: Annotated[
+        str | None,
+        typer.Option(
+            "--oauth-url",
+            metavar="URL",
+            help="In place of user and password: token endpoint of the identity provider.",
+        ),
+    ] = None,
+    oauth_client: Annotated[
+        str | None,
+        typer.Option("--oauth-client", metavar="ID", help="Id of the client, for --oauth-url."),
+    ] = None,
+    oauth_secret: Annotated[
+        str | None,
+        typer.Option(
+            "--oauth-secret-from",
+            metavar="SOURCE",
+            help=f"Where the client secret is (default: {DEFAULT_SECRET}).",
+        ),
+    ] = None,
+    oauth_scope: Annotated[
+        str | None,
+        typer.Option("--oauth-scope", metavar="SCOPE", help="Scope, if the provider needs one."),
+    ] = None,
+    oauth_ca_bundle: Annotated[
+        str | None,
+        typer.Option(
+            "--oauth-ca-bundle",
+            metavar="FILE",
+            help="PEM file of the provider's certificate authority (default: those of the system).",
         ),
     ] = None,
     ca_bundle: Annotated[
@@ -77,10 +126,16 @@ def init(  # noqa: PLR0913 # one parameter per option
         ),
     ] = None,
     site: Annotated[
-        str | None, typer.Option("--site", help="Site of the appliances without one in a file.")
+        str | None,
+        typer.Option(
+            "--site", metavar="NAME", help="Site of the appliances without one in a file."
+        ),
     ] = None,
     group: Annotated[
-        str | None, typer.Option("--group", help="Group of the appliances without one in a file.")
+        str | None,
+        typer.Option(
+            "--group", metavar="NAME", help="Group of the appliances without one in a file."
+        ),
     ] = None,
     only: Annotated[
         str | None,
@@ -107,7 +162,7 @@ def init(  # noqa: PLR0913 # one parameter per option
     """Write a fleet.toml with one line for each appliance.
 
     At a terminal, it asks for what no option states. The file is checked before it is written. It
-    holds no password, only where the password is.
+    holds no password, token or client secret, only where it is.
     """
     from backupkit.inventory import format_fleet, name_hosts, read_example  # noqa: PLC0415
 
@@ -130,10 +185,19 @@ def init(  # noqa: PLR0913 # one parameter per option
             "no host: name the hosts, or a file of them, for example: "
             "backupkit init vc-1.example.com vc-2.example.com"
         )
+    options = SignInOptions(
+        user=user,
+        password=password,
+        token=token,
+        oauth_url=oauth_url,
+        oauth_client=oauth_client,
+        oauth_secret=oauth_secret,
+        oauth_scope=oauth_scope,
+        oauth_ca_bundle=oauth_ca_bundle,
+    )
     answers = _Answers(
-        user or (_ask("User", DEFAULT_USER) if asks else DEFAULT_USER),
-        password or (_ask("Password from", DEFAULT_PASSWORD) if asks else DEFAULT_PASSWORD),
-        (_ask("CA bundle (empty: the system's)", "") if asks else "")
+        read_sign_in(options, _ask if asks else None),
+        (_ask("CA bundle of the appliances (empty: the system's)", "") if asks else "")
         if ca_bundle is None
         else ca_bundle,
         rpo or (_ask("RPO", DEFAULT_RPO) if asks else DEFAULT_RPO),
@@ -156,22 +220,20 @@ def _discover(hosts: Sequence["ListedHost"], answers: _Answers) -> list["ListedH
     from backupkit.diagnostics import discover  # noqa: PLC0415 # loads requests
     from backupkit.fleet import Appliance  # noqa: PLC0415
     from backupkit.inventory import ListedHost, name_hosts, parse_host  # noqa: PLC0415
-    from backupkit.passwords import PasswordSource  # noqa: PLC0415
 
-    source = PasswordSource.parse(answers.password, where="--password-from")
     found = discover(
         [
             Appliance(
                 name=str(host.name),
                 host=host.host,
-                user=answers.user,
-                password=source,
+                **answers.login,
                 ca_bundle=Path(answers.ca_bundle) if answers.ca_bundle else None,
+                options=("--user", "--password-from", "--ca-bundle"),
             )
             for host in hosts
         ]
     )
-    for name, reason in found.unread.items():
+    for name, reason in (found.unread | found.too_old).items():
         echo(
             f"{one_line(name)}: its SSO domain is unknown: {one_line(reason, limit=400)}", err=True
         )
@@ -211,10 +273,8 @@ def _looks_like_path(source: str) -> bool:
 def _prepare(answers: _Answers, *, site: str | None, group: str | None, output: str) -> "Setup":
     """Return what the file says about all appliances; paths become relative to its folder."""
     from backupkit.inventory import Setup  # noqa: PLC0415 # keeps --help fast
-    from backupkit.passwords import PasswordSource  # noqa: PLC0415
     from backupkit.settings import check_text  # noqa: PLC0415
 
-    source = PasswordSource.parse(answers.password, where="--password-from")
     check_text(answers.ca_bundle, where="--ca-bundle")
     if answers.ca_bundle and not Path(answers.ca_bundle).is_file():
         raise SettingsError(f'--ca-bundle: no such file "{one_line(answers.ca_bundle)}".')
@@ -223,11 +283,14 @@ def _prepare(answers: _Answers, *, site: str | None, group: str | None, output: 
         here = output == STDIO or Path(output).resolve().parent == Path.cwd()
         return path if here or Path(path).is_absolute() else str(Path(path).absolute())
 
+    login = dict(answers.login)
+    source, provider = login["password"], login.get("provider")
     if source.kind == "file":
-        source = PasswordSource("file", locate(source.place))
+        login["password"] = replace(source, place=locate(source.place))
+    if provider is not None and provider.ca_bundle is not None:
+        login["provider"] = replace(provider, ca_bundle=Path(locate(str(provider.ca_bundle))))
     return Setup(
-        user=answers.user,
-        password=source,
+        **login,
         rpo=answers.rpo,
         ca_bundle=locate(answers.ca_bundle) if answers.ca_bundle else None,
         site=site,
@@ -248,6 +311,8 @@ def _check(text: str, hosts: Sequence["ListedHost"], setup: "Setup", *, output: 
                 host=host.host,
                 user=setup.user,
                 password=setup.password,
+                login=setup.login,
+                provider=setup.provider,
                 **host.keys,
             ),
             host.place,
@@ -282,10 +347,14 @@ def _write(path: Path, text: str, *, force: bool) -> None:
 
 def _format_next_step(setup: "Setup", output: str) -> str:
     source = setup.password
+    is_there = {
+        "env": source.place in os.environ,
+        "file": Path(source.place).is_file(),  # as relative as the one to fleet.toml
+    }.get(source.kind, False)
     store = {
-        "env": f"Set {source.place} to the password, then run:",
-        "file": f"Write the password into {source.place}, then run:",
-        "keyring": f"Run: keyring set {source.place} {setup.user}, then:",
-    }.get(source.kind, "Next:")
+        "env": f"Set {source.place} to the {source.secret}, then run:",
+        "file": f"Write the {source.secret} into {source.place}, then run:",
+        "keyring": f"Run: keyring set {source.place} {setup.account}, then:",
+    }.get("" if is_there else source.kind, "Next:")
     fleet = "" if output == "fleet.toml" else f" --fleet {output}"
     return f"{one_line(store, limit=400)} backupkit doctor{fleet}"

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -110,6 +111,8 @@ def discover(context: RunContext) -> Result | None:
     if not context.settings.discover:
         return None
     found = bk.discover(bk.Fleet.load(context.file))
+    store = bk.History(context.history, create=False)
+    store.domain_nodes.store(found.rows(datetime.now(UTC)))
     if found.missing:
         return Result("missing", format_missing(found), SOME_MISSING)
     if found.unread or found.unlisted:
