@@ -534,6 +534,30 @@ class TestSimulate:
         assert code == 0
         assert err.endswith("Stopped.\n")
 
+    @pytest.mark.parametrize(
+        "call",
+        [
+            "from backupkit.cli import main; sys.exit(main(['simulate']))",
+            "from backupkit.cli import main; sys.exit(main(['demo']))",
+            "import backupkit as bk; bk.simulator.SimulatedFleet",
+        ],
+    )
+    def test_without_trustme(self, tmp_path: Path, call: str) -> None:
+        """Without trustme the error names the command which installs it, and nothing is written."""
+        done = subprocess.run(
+            [sys.executable, "-c", f"import sys; sys.modules['trustme'] = None; {call}"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1].endswith(
+            'The simulator needs trustme. Install it with: pip install "backupkit[demo]"'
+        )
+        assert ("Traceback" in done.stderr) == ("SimulatedFleet" in call)
+        assert not list(tmp_path.iterdir())
+
     def test_process(self, tmp_path: Path) -> None:
         """A process can be polled, and Ctrl-C ends it."""
         path = tmp_path / "f.toml"

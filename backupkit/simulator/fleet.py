@@ -12,8 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import trustme
-
 from backupkit.simulator.appliance import SESSION_LIMIT, SimulatedAppliance
 from backupkit.simulator.domain import join_by_site
 from backupkit.simulator.faults.contents import affected_jobs, listed_id
@@ -26,6 +24,13 @@ from backupkit.simulator.routes import respond
 from backupkit.simulator.scenario import Scenario
 from backupkit.simulator.server import Acceptor, Listener
 from backupkit.simulator.wire import Reply, Request
+
+try:
+    import trustme
+except ImportError as error:
+    raise ImportError(
+        'The simulator needs trustme. Install it with: pip install "backupkit[demo]"'
+    ) from error
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from backupkit.cli.commands.collect import collect_and_store
 from backupkit.cli.options import echo
 from backupkit.cli.outputs import refuse_foreign_fleet
 from backupkit.cli.selection import Selection
-from backupkit.errors import OutputError, SettingsError, one_line
+from backupkit.errors import OutputError, SettingsError, describe_installation, one_line
 from backupkit.simulator.faults.fault import ROUTES, describe_kinds
 
 __all__ = ["demo", "simulate"]
@@ -85,6 +85,7 @@ def simulate(  # noqa: PLR0913 # one parameter per option
     provider = bk.simulator.IdentityProvider() if identity_provider else None
     if write_fleet is not None:
         refuse_foreign_fleet(write_fleet, option="--write-fleet")
+    _check_installation()
     scenario = bk.simulator.Scenario.steady(
         appliances=appliances, jobs=jobs, seed=seed, epoch=datetime.now(UTC), flavours=flavours
     )
@@ -114,6 +115,16 @@ def simulate(  # noqa: PLR0913 # one parameter per option
     except OSError as error:
         raise OutputError(f"The simulator cannot start: {error.strerror or error}.") from error
     return 0
+
+
+def _check_installation() -> None:
+    """Raise if the simulator's own dependency is missing."""
+    try:
+        import trustme  # noqa: F401, PLC0415 # optional
+    except ImportError as error:
+        raise SettingsError(
+            f"The simulator needs trustme. {describe_installation('demo')}"
+        ) from error
 
 
 def _describe_size(appliances: int, jobs: int) -> str:
@@ -174,6 +185,7 @@ def demo(
 
     fleet_file = out / "fleet.toml"
     refuse_foreign_fleet(fleet_file, option="--out")
+    _check_installation()
     scenario = bk.simulator.Scenario.demo(seed=seed, epoch=_find_demo_epoch(out, seed))
     with bk.simulator.SimulatedFleet(scenario) as fleet:
         fleet.write_fleet(fleet_file)
