@@ -25,7 +25,7 @@ SCRIPTS: Final = "Scripts" if sys.platform == "win32" else "bin"
 def main(argv: Sequence[str] | None = None) -> int:
     """Build the archive of some extras."""
     parser = build_parser(__doc__)
-    parser.add_argument("--extras", default="postgresql,xlsx,keyring", help="comma-separated")
+    parser.add_argument("--extras", default="demo,keyring,postgresql,xlsx", help="comma-separated")
     options = parser.parse_args(argv)
     out, extras = options.out, options.extras
     wheel = build(out)

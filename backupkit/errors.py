@@ -57,6 +57,7 @@ __all__ = [
     "TableError",
     "UnreachableError",
     "WorkerError",
+    "describe_installation",
     "one_line",
 ]
 
@@ -68,8 +69,9 @@ ADVICE: Final[Mapping[str, str]] = {
     "port can be reached from the collecting machine.",
     "certificate": "Compare the certificate with the one on the appliance. If it is the same, set "
     "ca_bundle or fingerprint of this appliance in fleet.toml.",
-    "login": "Check the user and password of this appliance in fleet.toml. The user needs its SSO "
-    "domain, as in administrator@vsphere.local. The account may be locked or expired.",
+    "login": "Check the user and password of this appliance in fleet.toml, or its token or client. "
+    "A user needs its SSO domain, as in administrator@vsphere.local. The account may be locked or "
+    "expired.",
     "rights": "Put the user into the SSO group SystemConfiguration.Administrators: "
     "docs/sign-in.md has the steps.",
     "not_found": "Check that the host is a vCenter Server Appliance, and that its "
@@ -349,6 +351,19 @@ class WorkerError(ApplianceError):
     """Failure of the worker process that polls the appliance."""
 
     kind = "worker"
+
+
+def describe_installation(extra: str) -> str:
+    """Return the sentence that names the command which installs an extra.
+
+    Double quotes are read by every shell, also by that of Windows.
+
+    Examples
+    --------
+    >>> describe_installation("xlsx")
+    'Install it with: pip install "backupkit[xlsx]"'
+    """
+    return f'Install it with: pip install "backupkit[{extra}]"'
 
 
 def one_line(text: str, *, limit: int = 200) -> str:

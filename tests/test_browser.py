@@ -352,7 +352,7 @@ class TestLayout:
                     is_beside = boxes[1]["x"] >= boxes[0]["x"] + boxes[0]["width"]
                     assert is_beside == (width == 1920)
 
-    @pytest.mark.parametrize(("name", "limit"), [("sample", 13_000), ("large", 15_000)])
+    @pytest.mark.parametrize(("name", "limit"), [("sample", 13_500), ("large", 15_000)])
     @pytest.mark.parametrize("scripts", [True, False])
     def test_length_on_a_phone(
         self,

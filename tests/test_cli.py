@@ -48,6 +48,18 @@ class Output(NamedTuple):
 Run = Callable[..., Output]
 
 
+def find_free_ports(count: int) -> int:
+    """Return the first of some successive ports that are free."""
+    while True:
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            first = 0
+            for offset in range(count):
+                place = ("127.0.0.1", first + offset if first else 0)
+                taken = stack.enter_context(socket.create_server(place))
+                first = first or taken.getsockname()[1]
+            return first
+
+
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """Return a function that runs a command in this process."""
@@ -522,6 +534,30 @@ class TestSimulate:
         assert code == 0
         assert err.endswith("Stopped.\n")
 
+    @pytest.mark.parametrize(
+        "call",
+        [
+            "from backupkit.cli import main; sys.exit(main(['simulate']))",
+            "from backupkit.cli import main; sys.exit(main(['demo']))",
+            "import backupkit as bk; bk.simulator.SimulatedFleet",
+        ],
+    )
+    def test_without_trustme(self, tmp_path: Path, call: str) -> None:
+        """Without trustme the error names the command which installs it, and nothing is written."""
+        done = subprocess.run(
+            [sys.executable, "-c", f"import sys; sys.modules['trustme'] = None; {call}"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1].endswith(
+            'The simulator needs trustme. Install it with: pip install "backupkit[demo]"'
+        )
+        assert ("Traceback" in done.stderr) == ("SimulatedFleet" in call)
+        assert not list(tmp_path.iterdir())
+
     def test_process(self, tmp_path: Path) -> None:
         """A process can be polled, and Ctrl-C ends it."""
         path = tmp_path / "f.toml"
@@ -540,3 +576,73 @@ class TestSimulate:
         assert process.returncode == 0
         assert err.endswith("Stopped.\n")
         assert len(snapshot.jobs) == 12
+
+    def test_identity_provider(self, tmp_path: Path) -> None:
+        """A process serves an identity provider, and another one collects with its tokens."""
+        path, history = tmp_path / "f.toml", tmp_path / "history.db"
+        argv = [str(COMMAND), "simulate", "--appliances", "3", "--jobs", "4"]
+        argv += ["--identity-provider", "--write-fleet", str(path)]
+        collect = [str(COMMAND), "collect", "--fleet", str(path), "--history", str(history)]
+        with subprocess.Popen(
+            argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                assert process.stdout is not None
+                assert len([process.stdout.readline() for _ in range(3)]) == 3
+                found = bk.Fleet.load(path)["vc-0001"]
+                collected = subprocess.run(
+                    collect, capture_output=True, text=True, timeout=60, check=False
+                )
+                by_password = path.read_text().replace("oauth = ", 'user = "u@v"\n# ')
+                secret = 'password = { file = "f.secret" }\nca_bundle = "f.ca.pem"'
+                other = tmp_path / "other.toml"
+                other.write_text(by_password.replace('\nca_bundle = "f.ca.pem"', f"\n{secret}"))
+                collect[3] = str(other)
+                refused = subprocess.run(
+                    collect, capture_output=True, text=True, timeout=60, check=False
+                )
+            finally:
+                process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=20)
+        assert found.provider is not None
+        assert err.splitlines()[1:5] == [
+            f"Token endpoint: {found.provider.url}",
+            "Client id:      backupkit",
+            f"Client secret:  in {tmp_path / 'f.secret'}",
+            f"In {path}: oauth = {{ ... }} has these. The appliances refuse passwords.",
+        ]
+        assert found.provider.path == "/acs/t/CUSTOMER/token"
+        assert (collected.returncode, "Read 3 of 3 appliances: 12 jobs" in collected.stderr) == (
+            0,
+            True,
+        )
+        assert refused.returncode == 4
+        assert "login failed (401)" in refused.stderr
+        assert len(bk.History(history).jobs()) == 12
+
+    def test_identity_provider_port(self, run: Run, tmp_path: Path) -> None:
+        """With --port, the identity provider has the port after those of the appliances."""
+        port = find_free_ports(3)
+        options = ["--appliances", 2, "--jobs", 1, "--for", 0, "--port", port]
+        fleet = tmp_path / "f.toml"
+        code, _, _ = run("simulate", *options, "--identity-provider", "--write-fleet", fleet)
+        assert code == 0
+        provider = bk.Fleet.load(fleet)["vc-0001"].provider
+        assert provider is not None
+        assert provider.host == f"127.0.0.1:{port + 2}"
+
+    @pytest.mark.parametrize(
+        ("options", "problem"),
+        [
+            ([], "--identity-provider needs --write-fleet"),
+            (["--write-fleet", "f.toml", "--flavour", "api,rest"], "rest is before 7.0 Update 2"),
+        ],
+    )
+    def test_identity_provider_needs(
+        self, run: Run, options: list[str], problem: str, tmp_path: Path
+    ) -> None:
+        """Options that an identity provider cannot go with are an error."""
+        code, _, err = run("simulate", "--identity-provider", "--for", 0, *options)
+        assert code == 1
+        assert problem in err
+        assert list(tmp_path.iterdir()) == []

@@ -48,7 +48,8 @@ ORDINARY = set(
     choose closed collect column coming compare compared complete completed compliance concurrency
     configured correct correction count credential current cut dask deduplicate denominator describe
     drop duplicate earliest elapsed end ended estimate evaluate expected explore explorer fact
-    failing feasibility find found frame free from gap has high host hour id infer inferred into is
+    failing feasibility find found frame free from gap has high host hour id infer inferred
+    installation into is
     issued join joined judge judged last least left line listed location locked login low mail mark
     matrix max measure measured minute mixed name newest next no not numerator ok oldest one output
     overlapping parameter password payload peak planned plot polled possible predicted probability

@@ -487,7 +487,7 @@ class TestPasswordSource:
     def test_keyring_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without the keyring package, the error names the command to install it."""
         monkeypatch.setitem(sys.modules, "keyring", None)  # makes the import fail
-        with pytest.raises(CredentialError, match=r"pip install 'backupkit\[keyring\]'"):
+        with pytest.raises(CredentialError, match=r'pip install "backupkit\[keyring\]"'):
             PasswordSource("keyring", "vcsa").read("u@v")
 
     def test_prompt(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -526,7 +526,7 @@ class TestServer:
         monkeypatch.setattr(builtins, "__import__", without)
         for name in ("psycopg", "adbc_driver_postgresql"):
             monkeypatch.delitem(sys.modules, name, raising=False)
-        assert "pip install 'backupkit[postgresql]'" in fail(place)
+        assert 'pip install "backupkit[postgresql]"' in fail(place)
 
     @pytest.mark.parametrize(
         "place",

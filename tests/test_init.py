@@ -58,6 +58,17 @@ def test_hosts(capsys: pytest.CaptureFixture[str]) -> None:
     assert Policy.load("fleet.toml").rpo.total_seconds() == 86_400
 
 
+def test_secret_is_there(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable that is set, or a file that exists, is not asked to be written."""
+    monkeypatch.setenv("BACKUPKIT_PASSWORD", "x")
+    Path("secret").write_text("x")
+    for options in ([], ["--password-from", "file:secret"]):
+        assert main(["init", "vc-1.test", "--force", *options]) == 0
+        assert capsys.readouterr().err == "fleet.toml: 1 appliance. Next: backupkit doctor\n"
+
+
 def test_never_overwrites(capsys: pytest.CaptureFixture[str]) -> None:
     """An existing file is replaced with --force only."""
     Path("fleet.toml").write_text("# mine")
@@ -195,7 +206,7 @@ def test_questions_of_a_sign_in(
     answer("oauth", "https://idp.test/t", "bk", "keyring:idp", "", "", "", "")
     assert main(["init", "vc-1.test", "--force"]) == 0
     err = capsys.readouterr().err
-    assert "Client secret from [env:BACKUPKIT_SECRET]:" in err
+    assert "Client secret from (env:, file:, keyring:, command:) [env:BACKUPKIT_SECRET]:" in err
     assert "Run: keyring set idp bk, then: backupkit doctor" in err
     assert Fleet.load("fleet.toml")["vc-1"].provider == IdentityProvider(
         url="https://idp.test/t", client="bk"

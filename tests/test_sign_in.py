@@ -152,7 +152,7 @@ class TestOAuth:
 
     def test_wrong_secret(self, oauth: Simulated, clock: Clock) -> None:
         """A client is refused once for all appliances, and again after half a minute."""
-        secret = oauth.path.with_suffix(".password")
+        secret = oauth.path.with_suffix(".secret")
         secret.write_text("wrong")
         with pytest.warns(match="None of 6"):
             snapshot = collect(oauth.fleet, clock=epoch, limits=QUICK)

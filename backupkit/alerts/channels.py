@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from backupkit._version import __version__
 from backupkit.alerts.messages import Digest
 from backupkit.client.webhook import send_request
-from backupkit.errors import CredentialError, DeliveryError, SettingsError
+from backupkit.errors import CredentialError, DeliveryError, SettingsError, describe_installation
 from backupkit.mail import MailServer
 from backupkit.passwords import PasswordSource
 from backupkit.settings import check_url
@@ -195,7 +195,6 @@ def _import_apprise() -> Any:  # noqa: ANN401 # a module
         import apprise  # noqa: PLC0415 # optional
     except ImportError as error:
         raise SettingsError(
-            "[alert.urls] of fleet.toml needs one more package. Install it with: "
-            "pip install 'backupkit[notify]'"
+            f"[alert.urls] of fleet.toml needs apprise. {describe_installation('notify')}"
         ) from error
     return apprise

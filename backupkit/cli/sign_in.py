@@ -1,4 +1,4 @@
-"""How a new fleet.toml signs in: options and questions of ``backupkit init``."""
+"""Options and questions of ``backupkit init`` that say how to sign in."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,6 +16,9 @@ DEFAULT_USER: Final = "backup-reader@vsphere.local"
 DEFAULT_PASSWORD: Final = "env:BACKUPKIT_PASSWORD"  # noqa: S105 # its source
 DEFAULT_TOKEN: Final = "env:BACKUPKIT_TOKEN"  # noqa: S105 # its source
 DEFAULT_SECRET: Final = "env:BACKUPKIT_SECRET"  # noqa: S105 # its source
+
+_FORMS: Final = "(env:, file:, keyring:, command:)"
+"""Most forms of a source, short enough for a line of 80 characters with the default."""
 
 Ask = Callable[[str, str | None], str]
 """Asks a question with a default, and returns the answer."""
@@ -72,14 +75,14 @@ def read_sign_in(given: SignInOptions, ask: Ask | None) -> dict[str, Any]:
     if kinds or ask is None:
         kind = kinds[0] if kinds else "password"
     else:
-        kind = ask("Sign in with: password, token or oauth", "password")
+        kind = ask("Sign in by (password, token, oauth)", "password")
     match kind:
         case "password":
             user = _answer(given.user, ask, "User", DEFAULT_USER)
-            source = _answer(given.password, ask, "Password from", DEFAULT_PASSWORD)
+            source = _answer(given.password, ask, f"Password from {_FORMS}", DEFAULT_PASSWORD)
             return {"user": user, "password": _parse(source, "--password-from", "password")}
         case "token":
-            source = _answer(given.token, ask, "Access token from", DEFAULT_TOKEN)
+            source = _answer(given.token, ask, f"Access token from {_FORMS}", DEFAULT_TOKEN)
             parsed = _parse(source, "--token-from", "access token")
             if parsed.kind == "prompt":
                 raise SettingsError(
@@ -103,10 +106,10 @@ def _read_client(given: SignInOptions, ask: Ask | None) -> dict[str, Any]:
             "--oauth-url and --oauth-client go together; for example: --oauth-url "
             "https://idp.example.com/acs/t/CUSTOMER/token --oauth-client backupkit"
         )
-    secret = _answer(given.oauth_secret, ask, "Client secret from", DEFAULT_SECRET)
+    secret = _answer(given.oauth_secret, ask, f"Client secret from {_FORMS}", DEFAULT_SECRET)
     scope = _answer(given.oauth_scope, ask, "Scope (empty: the provider's own)", "")
     bundle = _answer(
-        given.oauth_ca_bundle, ask, "CA bundle of the provider (empty: the system's)", ""
+        given.oauth_ca_bundle, ask, "CA bundle of the identity provider (empty: the system's)", ""
     )
     if bundle and not Path(bundle).is_file():
         raise SettingsError(f'--oauth-ca-bundle: no such file "{one_line(bundle)}".')

@@ -63,6 +63,16 @@ class ArrowReader(Reader):
         rows = rows if self._typed else rows.slice(1)
         return rows.cast(pa.schema([(name, ARROW_TYPES[kind]) for name, kind in types.items()]))
 
+    def has_table(self, name: str) -> bool:
+        """Return whether the history has a table."""
+        condition = (
+            f"pg_tables WHERE schemaname = current_schema() AND tablename = '{name}'"
+            if self._typed
+            else f"sqlite_master WHERE type = 'table' AND name = '{name}'"
+        )
+        [(count,)] = self.rows(f"SELECT COUNT(*) AS n FROM {condition}", {"n": "integer"})
+        return bool(count)
+
     def batches(self, query: str) -> Iterator[pa.RecordBatch]:
         """Return the rows of a query, some at a time."""
         with self._execute(query, {}) as rows:

@@ -6,8 +6,9 @@ does.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
-from backupkit.history.databases import Connection, Database
+from backupkit.history.databases import Connection, Database, Reader
 from backupkit.history.stored import to_datetime, to_microseconds
 from backupkit.tables.domain_nodes import SeenNode
 
@@ -17,17 +18,22 @@ __all__ = [
     "create_domain_nodes_table",
     "forget_domain_nodes",
     "prune_domain_nodes",
+    "read_domain_nodes",
 ]
 
-DOMAIN_NODES_TABLE = "domain_nodes"
-_TABLE = """
+DOMAIN_NODES_TABLE: Final = "domain_nodes"
+_TABLE: Final = """
 CREATE TABLE IF NOT EXISTS domain_nodes (
   asked TEXT NOT NULL, host TEXT NOT NULL, type TEXT NOT NULL, appliance TEXT,
   seen_at BIGINT NOT NULL, error TEXT NOT NULL,
   PRIMARY KEY (asked, host)
 )
 """
-_COLUMNS = ("asked", "host", "type", "appliance", "seen_at", "error")
+_TYPES: Final = dict.fromkeys(("asked", "host", "type", "appliance"), "text") | {
+    "seen_at": "integer",
+    "error": "text",
+}
+"""Columns of the table, with their types."""
 
 
 class DomainNodeLog:
@@ -56,26 +62,8 @@ class DomainNodeLog:
 
     def read(self) -> tuple[SeenNode, ...]:
         """Return the newest rows of each SSO domain, by appliance that was asked."""
-
-        def action(connection: Connection) -> tuple[SeenNode, ...]:
-            if not connection.has_table(DOMAIN_NODES_TABLE):
-                return ()
-            rows = connection.execute(
-                f"SELECT {', '.join(_COLUMNS)} FROM domain_nodes ORDER BY asked, host"
-            )
-            return tuple(
-                SeenNode(
-                    asked=asked,
-                    host=host,
-                    type=kind,
-                    appliance=appliance,
-                    seen_at=to_datetime(seen_at),
-                    error=error,
-                )
-                for asked, host, kind, appliance, seen_at, error in rows
-            )
-
-        return self._database.run_lookup(action)
+        with self._database.read() as reader:
+            return read_domain_nodes(reader)
 
     def store(self, rows: Sequence[SeenNode]) -> None:
         """Store the result of a discovery, in place of older lists of the same SSO domains.
@@ -102,9 +90,27 @@ class DomainNodeLog:
             connection.execute_many(
                 "DELETE FROM domain_nodes WHERE host = ?", [(row.host,) for row in rows if row.host]
             )
-            connection.insert(DOMAIN_NODES_TABLE, _COLUMNS, [_encode(row) for row in rows])
+            connection.insert(DOMAIN_NODES_TABLE, (*_TYPES,), [_encode(row) for row in rows])
 
         self._database.write(action)
+
+
+def read_domain_nodes(reader: Reader) -> tuple[SeenNode, ...]:
+    """Return the newest rows of each SSO domain, by appliance that was asked."""
+    if not reader.has_table(DOMAIN_NODES_TABLE):
+        return ()
+    rows = reader.rows(f"SELECT {', '.join(_TYPES)} FROM domain_nodes", _TYPES)
+    return tuple(
+        SeenNode(
+            asked=asked,
+            host=host,
+            type=kind,
+            appliance=appliance,
+            seen_at=to_datetime(seen_at),
+            error=error,
+        )
+        for asked, host, kind, appliance, seen_at, error in sorted(rows, key=lambda row: row[:2])
+    )
 
 
 def create_domain_nodes_table(connection: Connection) -> None:

@@ -247,11 +247,6 @@ def _raise_if_exists(target: str | Path, *, exists: bool) -> None:
         raise HistoryError(f"{target} exists already. Name a new one, or remove it first.")
 
 
-_FIND_OPTIONAL: Final = (
-    "SELECT CAST(tablename AS text) AS name FROM pg_tables "
-    "WHERE schemaname = current_schema() "
-    f"AND tablename IN ('{FIRST_TABLE}', '{NOTES_TABLE}', '{DOMAIN_NODES_TABLE}')"
-)
 _ROWS_PER_BATCH: Final = 500_000
 """Rows of an export to read at once."""
 
@@ -295,12 +290,11 @@ def backup(database: Database, target: Path) -> Path:
 
 def _copy_tables(reader: ArrowReader, new: Connection) -> None:
     """Copy all rows with their numbers, from PostgreSQL."""
-    found = {name for (name,) in reader.rows(_FIND_OPTIONAL, {"name": "text"})}
-    if FIRST_TABLE in found:
+    if reader.has_table(FIRST_TABLE):
         create_alert_tables(new)
-    if NOTES_TABLE in found:
+    if reader.has_table(NOTES_TABLE):
         create_notes_table(new)
-    if DOMAIN_NODES_TABLE in found:
+    if reader.has_table(DOMAIN_NODES_TABLE):
         create_domain_nodes_table(new)
     tables = new.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY rowid")
     for (table,) in tables:

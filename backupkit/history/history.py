@@ -17,7 +17,7 @@ from backupkit.history import reading
 from backupkit.history.alerts import AlertLog
 from backupkit.history.append import AppendResult, Stored
 from backupkit.history.databases import Connection, open_database
-from backupkit.history.domain_nodes import DomainNodeLog
+from backupkit.history.domain_nodes import DomainNodeLog, read_domain_nodes
 from backupkit.history.notes import NoteLog
 from backupkit.history.stored import to_stored
 from backupkit.history.sync import find_known_jobs, read_sync_state
@@ -442,7 +442,7 @@ class History:
                 found = reading.read_evidence(reader, wanted, **moments, hosts=hosts or {})
             else:
                 found = reading.read_view(reader, wanted)
-        return replace(found, domain_nodes=self.domain_nodes.read())
+            return replace(found, domain_nodes=read_domain_nodes(reader))
 
     def sql(self, query: str) -> "pd.DataFrame":
         """Run a query in SQL, such as ``SELECT * FROM v_last_success``; it cannot change anything.
@@ -640,7 +640,7 @@ class History:
         size = self._database.size()
         with self._database.read() as reader:
             info = reading.read_info(reader, size=size)
-        return {**info, "domain_nodes": [asdict(node) for node in self.domain_nodes.read()]}
+            return {**info, "domain_nodes": [asdict(node) for node in read_domain_nodes(reader)]}
 
     def __repr__(self) -> str:
         return f"History({self.uri!r})"

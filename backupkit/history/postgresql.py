@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from backupkit.errors import HistoryError, one_line
+from backupkit.errors import HistoryError, describe_installation, one_line
 from backupkit.history import databases
 from backupkit.history.databases import (
     Connection,
@@ -284,8 +284,7 @@ def _import_driver() -> Any:  # noqa: ANN401 # a module
         import psycopg  # noqa: PLC0415 # optional
     except ImportError as error:
         raise HistoryError(
-            "A history in PostgreSQL needs two more packages. Install them with: "
-            "pip install 'backupkit[postgresql]'"
+            f"A history in PostgreSQL needs a driver. {describe_installation('postgresql')}"
         ) from error
     return psycopg
 

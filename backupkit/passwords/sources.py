@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from backupkit.errors import CredentialError, SettingsError
+from backupkit.errors import CredentialError, SettingsError, describe_installation
 from backupkit.passwords.commands import join_command, run_command, split_command
 from backupkit.settings import check_text, decode_text, has_control_characters
 
@@ -157,7 +157,7 @@ class PasswordSource:
         except ImportError as error:
             raise CredentialError(
                 "the keyring package is missing",
-                advice="Install it with: pip install 'backupkit[keyring]'",
+                advice=describe_installation("keyring"),
                 subject=self.secret,
             ) from error
         try:

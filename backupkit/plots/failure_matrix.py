@@ -1,6 +1,6 @@
 """Heat map of failure causes by appliance, site or another property, with totals."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -14,7 +14,7 @@ from backupkit.plots.fonts import sanitise_text
 from backupkit.plots.sources import Source, check_columns, find_assessment
 from backupkit.plots.style import Floats
 
-__all__ = ["failure_matrix"]
+__all__ = ["FailureCounts", "count_failures", "failure_matrix"]
 
 _COLUMNS: Final = ("signature", "part", "jobs")
 _LIGHTEST: Final = 0.06
@@ -90,13 +90,10 @@ def failure_matrix(
         labels = _label_causes(assessed.failures)
         parts = parts.assign(signature=parts["signature"].map(labels))
     parts = check_columns(parts, _COLUMNS, "failure_matrix", "bk.failures_by(a)")
-    rows, row_codes = _rank(parts["signature"].fillna(_NO_MESSAGE), parts["jobs"])
-    names, column_codes = _rank(parts["part"].fillna(_NOT_KNOWN), parts["jobs"])
-    row_labels = _label(rows, limit, f"other {name}")
-    column_labels = _label(names, columns, "other")
-    counts = np.zeros((len(row_labels), len(column_labels)))
-    jobs = parts["jobs"].to_numpy(dtype=np.float64)
-    np.add.at(counts, (np.minimum(row_codes, limit), np.minimum(column_codes, columns)), jobs)
+    counted = count_failures(parts, limit=limit, columns=columns)
+    row_labels = _label(counted.rows, counted.other_rows, f"other {name}")
+    column_labels = _label(counted.columns, counted.other_columns, "other")
+    counts = counted.jobs
     with style.apply_style(theme) as active_theme:
         width = _LABEL_WIDTH + _CELL * (len(column_labels) + 1)
         ax = style.prepare_axes(
@@ -107,13 +104,62 @@ def failure_matrix(
         )
         if not len(parts):
             return style.draw_message(ax, "No backup job failed in this period")
-        named = counts[: min(limit, len(rows)), : min(columns, len(names))]
-        _draw_cells(ax, counts, named.max(), active_theme)
+        _draw_cells(ax, counts, counted.largest, active_theme)
         style.label_rows(ax, [*row_labels, _ALL], width=52)
         _label_columns(ax, [*column_labels, _ALL])
         _draw_grid(ax, counts.shape, active_theme)
         style.draw_title_and_legend(ax, f"Failed jobs by {name}{kind}")
     return ax
+
+
+class FailureCounts(NamedTuple):
+    """Failed jobs by cause and part: a row for each cause, a column for each part.
+
+    If there are other causes or parts, the last row or column of `jobs` has their sum.
+    """
+
+    rows: list[str]
+    columns: list[str]
+    other_rows: int
+    other_columns: int
+    jobs: Floats
+
+    @property
+    def largest(self) -> float:
+        """Largest number of a named cell."""
+        return float(self.jobs[: len(self.rows), : len(self.columns)].max(initial=0))
+
+
+def count_failures(parts: pd.DataFrame, *, limit: int, columns: int) -> FailureCounts:
+    """Add up failed jobs, the most frequent causes and parts first.
+
+    Parameters
+    ----------
+    parts : DataFrame
+        Reads ``signature``, ``part`` and ``jobs`` of `backupkit.tables.FAILURE_PARTS`.
+    limit, columns : int
+        Maximum number of causes and of parts with a name.
+
+    Returns
+    -------
+    FailureCounts
+        Of an empty frame without rows and columns.
+
+    Examples
+    --------
+    >>> from backupkit.tables import FAILURE_PARTS
+    >>> rows = {"signature": ["full", "full", "slow"], "part": ["a", "b", "b"], "jobs": [3, 1, 2]}
+    >>> counted = count_failures(FAILURE_PARTS.frame(rows), limit=1, columns=5)
+    >>> counted.rows, counted.columns, counted.other_rows, counted.jobs.tolist()
+    (['full'], ['a', 'b'], 1, [[3.0, 1.0], [0.0, 2.0]])
+    """
+    rows, row_codes = _rank(parts["signature"].fillna(_NO_MESSAGE), parts["jobs"])
+    names, column_codes = _rank(parts["part"].fillna(_NOT_KNOWN), parts["jobs"])
+    jobs = np.zeros((min(len(rows), limit + 1), min(len(names), columns + 1)))
+    cells = np.minimum(row_codes, limit), np.minimum(column_codes, columns)
+    np.add.at(jobs, cells, parts["jobs"].to_numpy(dtype=np.float64))
+    omitted = max(len(rows) - limit, 0), max(len(names) - columns, 0)
+    return FailureCounts(rows[:limit], names[:columns], *omitted, jobs)
 
 
 def _label_causes(failures: pd.DataFrame) -> dict[str, str]:
@@ -136,11 +182,10 @@ def _rank(labels: pd.Series, jobs: pd.Series) -> tuple[list[str], Codes]:
     return list(ranked), ranked.get_indexer(pd.Index(labels.astype("str")))
 
 
-def _label(names: list[str], limit: int, others: str) -> list[str]:
-    """Return the labels of the first names, and one for the others."""
-    omitted = len(names) - limit
+def _label(names: list[str], omitted: int, others: str) -> list[str]:
+    """Return the labels of the names, and one for the others."""
     plural = "s" if omitted > 1 else ""
-    return names if omitted <= 0 else [*names[:limit], f"{omitted:,} {others}{plural}"]
+    return [*names, f"{omitted:,} {others}{plural}"] if omitted else names
 
 
 def _draw_cells(ax: Axes, counts: Floats, largest: float, active_theme: themes.Theme) -> None:

@@ -41,6 +41,7 @@ from backupkit.reports.facts import (
     TargetLoad,
 )
 from backupkit.reports.forecast import build_forecast
+from backupkit.reports.incidents import list_incidents
 from backupkit.reports.levels import build_levels, format_throughput
 from backupkit.reports.period import is_current
 from backupkit.reports.rows import Row, iterate_rows
@@ -88,6 +89,7 @@ def build_details(assessment: Assessment) -> Details:
     return Details(
         trend=build_trend(assessment),
         levels=build_levels(assessment),
+        incidents=list_incidents(assessment, links),
         matrix=build_matrix(assessment, links),
         forecast=build_forecast(assessment, links),
         load=build_load(assessment, links),

@@ -13,7 +13,9 @@ from backupkit.tables import IN_SCOPE_STATES
 
 __all__ = ["LeftOut", "find_exceptions", "leave_out_good"]
 
-_SECTIONS: Final = "Fleet, Runs, Trend, Windows, Day by day, Forecast, Load, Duration and size"
+_SECTIONS: Final = (
+    "Fleet, Runs, Trend, Longest incidents, Windows, Day by day, Forecast, Load, Duration and size"
+)
 
 
 class LeftOut(NamedTuple):

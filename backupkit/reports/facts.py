@@ -41,6 +41,7 @@ __all__ = [
     "Forecast",
     "GroupVerdict",
     "Growth",
+    "Incident",
     "JobRow",
     "LateStart",
     "Level",
@@ -327,6 +328,7 @@ class GroupVerdict(NamedTuple):
     in_scope: Ratio
     rpo: Ratio
     slots: Ratio
+    budget_spent: str
     appliances: Ratio
 
 
@@ -420,6 +422,16 @@ class Level(NamedTuple):
     name: str
     result: str
     basis: str
+
+
+class Incident(NamedTuple):
+    """Time without a success after a run that failed or did not start."""
+
+    appliance: Link
+    onset: Time
+    recovery: Time | str
+    duration: str
+    beginning: str
 
 
 class BreachChance(NamedTuple):
@@ -626,6 +638,7 @@ class Details(NamedTuple):
 
     trend: Trend
     levels: tuple[Level, ...]
+    incidents: Rows[Incident]
     matrix: Matrix
     forecast: Forecast | None
     load: Load

@@ -19,7 +19,7 @@ from backupkit.display.format import (
 from backupkit.reports.facts import Level
 from backupkit.reports.rows import Row
 
-__all__ = ["build_levels", "describe_levels", "format_throughput"]
+__all__ = ["build_levels", "describe_levels", "format_budget", "format_throughput"]
 
 _HOUR: Final = pd.Timedelta(hours=1)
 _BUDGETS: Final = {
@@ -74,11 +74,24 @@ def _list_budgets(assessment: Assessment) -> Iterator[Level]:
         missed = "missed or unknown" if metric == "error_budget_strict" else "missed"
         basis = f"{format_number(share.numerator)} of {share.denominator:.4g} allowed"
         result = (
-            f"{share.percent} ({format_number(share.numerator)} of {share.denominator:.4g})"
+            format_budget(share)
             if metric in _BUDGETS
             else f"{format_number(round(share.value, 1))} times"
         )
         yield Level(name, result, f"slots {missed}, {basis}")
+
+
+def format_budget(spent: Ratio) -> str:
+    """Format the spent part of an error budget, with the missed and the allowed runs.
+
+    Examples
+    --------
+    >>> format_budget(Ratio(1, 0.25)), format_budget(Ratio(0, 0))
+    ('400.0 % (1 of 0.25)', 'no data')
+    """
+    if not spent.fraction:
+        return NO_DATA
+    return f"{spent.percent} ({format_number(spent.numerator)} of {spent.denominator:.4g})"
 
 
 def _list_means(assessment: Assessment) -> Iterator[Level]:

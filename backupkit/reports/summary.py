@@ -47,6 +47,7 @@ from backupkit.reports.facts import (
     Summary,
     UnreadAppliance,
 )
+from backupkit.reports.levels import format_budget
 from backupkit.reports.period import PERIOD_OVER, is_over
 from backupkit.reports.rows import Row, iterate_rows
 from backupkit.tables import TARGET_STATES
@@ -154,6 +155,7 @@ def _list_group_verdicts(assessment: Assessment) -> Rows[GroupVerdict]:
             in_scope=_build_group_ratio(figures, row, "appliances_strict"),
             rpo=_build_group_ratio(figures, row, "rpo_strict_micro"),
             slots=_build_group_ratio(figures, row, "slot_strict_micro"),
+            budget_spent=format_budget(_build_group_ratio(figures, row, "error_budget")),
             appliances=_build_group_ratio(figures, row, "appliances_target"),
         )
         for row in rows

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from backupkit.assessment import Assessment
-from backupkit.errors import OutputError
+from backupkit.errors import OutputError, describe_installation
 from backupkit.reports.columns import build_export_name, join_messages
 from backupkit.reports.days import build_days_frame
 from backupkit.reports.exports import build_trend_rows, select_table
@@ -63,7 +63,7 @@ def build_workbook(assessment: Assessment) -> bytes:
         import xlsxwriter  # noqa: PLC0415 # an extra
     except ImportError as error:
         raise OutputError(
-            "A spreadsheet needs XlsxWriter. Install it with: pip install 'backupkit[xlsx]'"
+            f"A spreadsheet needs XlsxWriter. {describe_installation('xlsx')}"
         ) from error
     content = io.BytesIO()
     with xlsxwriter.Workbook(content, _OPTIONS) as book:

@@ -12,20 +12,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import trustme
-
 from backupkit.simulator.appliance import SESSION_LIMIT, SimulatedAppliance
 from backupkit.simulator.domain import join_by_site
 from backupkit.simulator.faults.contents import affected_jobs, listed_id
 from backupkit.simulator.faults.fault import KINDS, Fault, Faults
 from backupkit.simulator.faults.replies import FaultContext, apply_fault
-from backupkit.simulator.fleet_file import write_fleet_file
+from backupkit.simulator.fleet_file import secret_path, write_fleet_file
 from backupkit.simulator.identity import IdentityProvider
 from backupkit.simulator.model import Trait
 from backupkit.simulator.routes import respond
 from backupkit.simulator.scenario import Scenario
 from backupkit.simulator.server import Acceptor, Listener
 from backupkit.simulator.wire import Reply, Request
+
+try:
+    import trustme
+except ImportError as error:
+    raise ImportError(
+        'The simulator needs trustme. Install it with: pip install "backupkit[demo]"'
+    ) from error
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,7 +73,7 @@ class SimulatedFleet:
     session_limit : int
         Maximum number of open sessions per appliance.
     provider : IdentityProvider, optional
-        Identity provider that all appliances trust; it gets a port of its own.
+        Identity provider that all appliances trust; its port follows those of the appliances.
 
     Raises
     ------
@@ -132,7 +137,8 @@ class SimulatedFleet:
                 if Trait.UNREACHABLE not in appliance.traits:
                     self.start(appliance.name)
             if self.provider is not None:
-                listener = Listener(self.provider.answer, tls, (host, 0))
+                own_port = first + len(self.appliances) if first else 0
+                listener = Listener(self.provider.answer, tls, (host, own_port))
                 stack.callback(listener.close)
                 listener.open()
                 self._acceptor.add(listener)
@@ -174,15 +180,22 @@ class SimulatedFleet:
         """Number of open sessions on all appliances."""
         return sum(len(appliance.sessions) for appliance in self.appliances)
 
-    def write_fleet(self, path: str | Path) -> None:
+    def write_fleet(self, path: str | Path) -> Path:
         """Write the inventory file for a client.
 
         Parameters
         ----------
         path : path
-            TOML file; ``<stem>.ca.pem`` and ``<stem>.password`` are written beside it.
+            TOML file; ``<stem>.ca.pem`` and ``<stem>.password``, or with an identity provider
+            ``<stem>.secret``, are written beside it.
+
+        Returns
+        -------
+        Path
+            File of the password, or of the client secret.
         """
         write_fleet_file(Path(path), self.appliances, self.authority, self.provider)
+        return secret_path(Path(path), self.provider)
 
     def stop(self, name: str) -> None:
         """Make an appliance unreachable: its port refuses connections, and open ones break.

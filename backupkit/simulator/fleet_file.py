@@ -16,13 +16,14 @@ def write_fleet_file(
     provider: IdentityProvider | None = None,
 ) -> None:
     """Write the fleet file and beside it the authority's certificate and the password or secret."""
-    password, bundle = path.with_suffix(".password"), path.with_suffix(".ca.pem")
-    password.unlink(missing_ok=True)  # an old file may be readable by all
-    descriptor = os.open(password, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    secret_file = secret_path(path, provider)
+    bundle = path.with_suffix(".ca.pem")
+    secret_file.unlink(missing_ok=True)  # an old file may be readable by all
+    descriptor = os.open(secret_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(f"{provider.secret if provider else PASSWORD}\n")
     bundle.write_bytes(authority)
-    secret = f"{{ file = {quoted(password.name)} }}"
+    secret = f"{{ file = {quoted(secret_file.name)} }}"
     login = f"user = {quoted(USER)}\npassword = {secret}"
     if provider is not None:
         login = (
@@ -41,6 +42,11 @@ target = 0.99""",
         *map(_table, appliances),
     ]
     path.write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
+
+
+def secret_path(path: Path, provider: IdentityProvider | None) -> Path:
+    """Return the file of the password, or of the client secret, beside a fleet file."""
+    return path.with_suffix(".secret" if provider else ".password")
 
 
 def quoted(text: str) -> str:

@@ -4,7 +4,7 @@ try:
     import ipywidgets as _ipywidgets  # noqa: F401 # checks that it is installed
 except ImportError as error:
     raise ImportError(
-        "backupkit.widgets needs ipywidgets: pip install 'backupkit[lab]', then restart the kernel."
+        'backupkit.widgets needs ipywidgets: pip install "backupkit[lab]", then restart the kernel.'
     ) from error
 
 from backupkit.widgets.explore import explore

@@ -1,14 +1,11 @@
 """Image that sends clicks; it needs anywidget."""
 
-from importlib.resources import files
-from typing import Final
-
 import anywidget
 import traitlets
 
-__all__ = ["ClickablePicture"]
+from backupkit.widgets.script import load_script
 
-_SCRIPT: Final = files("backupkit.widgets").joinpath("picture.js").read_text(encoding="utf-8")
+__all__ = ["ClickablePicture"]
 
 
 class ClickablePicture(anywidget.AnyWidget):
@@ -19,7 +16,7 @@ class ClickablePicture(anywidget.AnyWidget):
     image, and whether it is chosen now; `edge` is the width of the names. The page sets `dark`.
     """
 
-    _esm = _SCRIPT
+    _esm = load_script("picture.js")
     src = traitlets.Unicode().tag(sync=True)
     alt = traitlets.Unicode().tag(sync=True)
     clicks = traitlets.Bool().tag(sync=True)

@@ -1,17 +1,5 @@
 // A picture that reports clicks, brushed spans and chosen rows, and whether the page is dark.
 
-// JupyterLab and Notebook mark the body, Colab the root, VS Code sets a class; else the system.
-function isDark() {
-  const { body, documentElement: root } = document;
-  if (body.dataset.jpThemeLight) return body.dataset.jpThemeLight === "false";
-  if (/\bvscode-(dark|light|high-contrast)/.test(body.className)) {
-    return /\bvscode-(dark|high-contrast)\b/.test(body.className) && !body.classList.contains("vscode-high-contrast-light");
-  }
-  const named = root.getAttribute("theme") ?? root.dataset.theme;
-  if (named) return named === "dark";
-  return matchMedia("(prefers-color-scheme: dark)").matches;
-}
-
 function render({ model, el }) {
   const frame = document.createElement("div");
   frame.className = "backupkit-picture";
@@ -131,17 +119,9 @@ function render({ model, el }) {
     model.set("dark", dark);
     model.save_changes();
   };
-  const watcher = new MutationObserver(report);
-  const attributeFilter = ["class", "data-jp-theme-light", "data-theme", "theme"];
-  watcher.observe(document.body, { attributes: true, attributeFilter });
-  watcher.observe(document.documentElement, { attributes: true, attributeFilter });
-  const system = matchMedia("(prefers-color-scheme: dark)");
-  system.addEventListener("change", report);
+  const end = watchTheme(report);
   report();
-  return () => {
-    watcher.disconnect();
-    system.removeEventListener("change", report);
-  };
+  return end;
 }
 
 export default { render };

@@ -1,7 +1,6 @@
 """Timeline that the page draws from arrays: `RunCanvas`; it needs anywidget."""
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib.resources import files
 from typing import Any, Final
 
 import anywidget
@@ -13,10 +12,9 @@ import traitlets
 from backupkit.errors import one_line
 from backupkit.plots import themes
 from backupkit.plots.running import RunningJob, find_shown_end
+from backupkit.widgets.script import encode_themes, load_script
 
 __all__ = ["RunCanvas", "encode_runs"]
-
-_SCRIPT: Final = files("backupkit.widgets").joinpath("runs.js").read_text(encoding="utf-8")
 
 _RANKS: Final = ("void", "success", "open", "other", "failure")
 """Outcomes from the least to the most serious, which covers the others."""
@@ -46,7 +44,7 @@ class RunCanvas(anywidget.AnyWidget):
         Returns more about the run at a position of the arrays.
     """
 
-    _esm = _SCRIPT
+    _esm = load_script("runs.js")
     runs = traitlets.Dict().tag(sync=True)
     label = traitlets.Unicode().tag(sync=True)
     help = traitlets.Unicode(_HELP).tag(sync=True)
@@ -164,16 +162,7 @@ def encode_runs(
             }
             for name, one in themes.OUTCOME_STYLES.items()
         ],
-        "themes": {
-            name: {
-                "background": theme.paper,
-                "ink": theme.ink,
-                "muted": theme.muted,
-                "line": theme.line,
-                **{key: theme.of(one.colour) for key, one in themes.OUTCOME_STYLES.items()},
-            }
-            for name, theme in themes.THEMES.items()
-        },
+        "themes": encode_themes(),
     }
 
 

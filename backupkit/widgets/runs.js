@@ -1,5 +1,4 @@
 // Timeline of runs, drawn from arrays: a row for each appliance, a bar for each run.
-const DAY = 86400000;
 const STEPS = [60000, 300000, 900000, 3600000, 3 * 3600000, 6 * 3600000, 12 * 3600000, DAY, 2 * DAY,
   7 * DAY, 14 * DAY, 28 * DAY, 91 * DAY, 364 * DAY];
 const ROW_HEIGHT = 24;
@@ -7,17 +6,6 @@ const AXIS_HEIGHT = 34;
 const MIN_WIDTH = 2; // of a bar, in pixels
 const MIN_SPAN = 60000; // of the times shown
 const MONDAY = 4 * DAY; // 1970-01-05
-
-const read = (view, kind) =>
-  view ? new kind(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength)) : new kind();
-
-function isDark() {
-  const { body } = document;
-  const root = document.documentElement;
-  if (body.dataset.jpThemeLight !== undefined) return body.dataset.jpThemeLight === "false";
-  if (body.classList.contains("vscode-dark")) return true;
-  return root.dataset.theme === "dark" || root.getAttribute("theme") === "dark";
-}
 
 function formatTime(time, withYear = true) {
   const text = new Date(time).toISOString();
@@ -33,32 +21,9 @@ function formatSpan(milliseconds) {
 }
 
 function render({ model, el }) {
-  const frame = document.createElement("div");
-  frame.className = "backupkit-runs";
-  frame.style.cssText = "position: relative; width: 100%; font: 12px sans-serif;";
-  const canvas = document.createElement("canvas");
-  canvas.tabIndex = 0;
-  canvas.setAttribute("role", "application");
+  const { frame, canvas, tip, help, legend, live, context, showTip } = makeFrame(el, "backupkit-runs");
   canvas.setAttribute("aria-roledescription", "timeline");
-  canvas.style.cssText = "display: block; width: 100%; touch-action: pan-y; cursor: crosshair;";
-  const tip = document.createElement("div");
-  tip.className = "backupkit-runs-tip";
-  tip.style.cssText =
-    "position: absolute; display: none; pointer-events: none; max-width: 26em; padding: 4px 8px;" +
-    " border: 1px solid #888; border-radius: 3px; white-space: pre-line; z-index: 10;";
-  const help = document.createElement("div");
-  help.className = "backupkit-runs-help";
-  help.style.cssText = "padding: 2px 0;";
-  const legend = document.createElement("div");
-  legend.className = "backupkit-runs-legend";
-  legend.style.cssText = "display: flex; flex-wrap: wrap; gap: 2px 14px; padding: 2px 0;";
-  const live = document.createElement("div");
-  live.setAttribute("aria-live", "polite");
-  live.style.cssText =
-    "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);";
-  frame.append(legend, canvas, tip, help, live);
-  el.append(frame);
-  const context = canvas.getContext("2d");
+  canvas.style.cursor = "crosshair";
 
   let data; // arrays of the runs, and the period
   let shown; // [from, to] of the times shown
@@ -67,9 +32,9 @@ function render({ model, el }) {
   let chosen = null; // run under the pointer or the keyboard
   let row = 0; // row of the keyboard
   let dragged = null; // {from, to, moved, pan} in pixels
-  let scheduled = false;
   let left = 0; // of the bars, in pixels; a question to the page for each bar would be slow
   let width = 1;
+  const { schedule, resize, end } = animate(canvas, draw, measure);
 
   function load() {
     const sent = model.get("runs");
@@ -114,30 +79,14 @@ function render({ model, el }) {
     return Math.max(data.running.get(run)?.end ?? data.now, data.starts[run]);
   };
 
-  function resize() {
-    const scale = window.devicePixelRatio || 1;
-    canvas.width = Math.round(canvas.clientWidth * scale);
-    canvas.height = Math.round(canvas.clientHeight * scale);
+  function measure() {
     left = Math.min(220, Math.max(90, canvas.clientWidth * 0.2));
     width = Math.max(canvas.clientWidth - left - 8, 10);
-    schedule();
-  }
-
-  function schedule() {
-    if (scheduled) return;
-    scheduled = true;
-    requestAnimationFrame(() => {
-      scheduled = false;
-      draw();
-    });
   }
 
   function draw() {
-    if (!canvas.width || !data.labels.length) return;
-    const began = performance.now();
-    const scale = canvas.width / canvas.clientWidth;
+    if (!data.labels.length) return false;
     const colours = theme();
-    context.setTransform(scale, 0, 0, scale, 0, 0);
     context.fillStyle = colours.background;
     context.fillRect(0, 0, canvas.clientWidth, canvas.clientHeight);
     drawAxis(colours);
@@ -154,11 +103,10 @@ function render({ model, el }) {
       context.fillRect(from, AXIS_HEIGHT - 4, to - from, canvas.clientHeight);
     }
     context.restore();
-    canvas.dataset.drawn = String(Number(canvas.dataset.drawn ?? 0) + 1);
-    canvas.dataset.milliseconds = (performance.now() - began).toFixed(1);
     help.style.color = colours.muted;
     help.textContent = [data.caption, model.get("help")].filter(Boolean).join(". ");
     drawLegend(colours);
+    return true;
   }
 
   function drawLegend(colours) {
@@ -208,7 +156,7 @@ function render({ model, el }) {
       }
       context.font = data.chosen?.[place] ? "bold 12px sans-serif" : "12px sans-serif";
       context.fillStyle = colours.ink;
-      context.fillText(cut(label, left - 12), left - 8, middle(place));
+      context.fillText(cutText(context, label, left - 12), left - 8, middle(place));
       if (!data.notes?.[place]) return;
       context.font = "12px sans-serif";
       context.fillStyle = colours.muted;
@@ -216,18 +164,6 @@ function render({ model, el }) {
       context.fillText(data.notes[place], left + 6, middle(place));
       context.textAlign = "right";
     });
-  }
-
-  function cut(text, most) {
-    if (context.measureText(text).width <= most) return text;
-    const letters = Array.from(text);
-    let [low, high] = [0, letters.length];
-    while (low < high) {
-      const half = Math.ceil((low + high) / 2);
-      const fits = context.measureText(`${letters.slice(0, half).join("")}…`).width <= most;
-      [low, high] = fits ? [half, high] : [low, half - 1];
-    }
-    return `${letters.slice(0, low).join("")}…`;
   }
 
   function drawSlots(colours) {
@@ -349,23 +285,18 @@ function render({ model, el }) {
     if (run === null) {
       tip.style.display = "none";
     } else {
-      showTip(run);
+      describeAt(run);
       if (!texts.has(run)) asked = setTimeout(() => model.send({ kind: "describe", run }), 150);
       if (speak) live.textContent = describe(run);
     }
     schedule();
   }
 
-  function showTip(run) {
-    const colours = theme();
+  function describeAt(run) {
     const more = texts.get(run);
-    tip.textContent = more ? `${describe(run)}\n${more}` : describe(run);
-    tip.style.background = colours.background;
-    tip.style.color = colours.ink;
-    tip.style.display = "block";
     const x = Math.min(Math.max(toX(data.starts[run]), left), left + width);
-    tip.style.left = `${Math.max(0, Math.min(x + 8, frame.clientWidth - tip.offsetWidth - 4))}px`;
-    tip.style.top = `${canvas.offsetTop + middle(data.rows[run]) + 14}px`;
+    const y = middle(data.rows[run]) + 14;
+    showTip(more ? `${describe(run)}\n${more}` : describe(run), theme(), x + 8, y);
   }
 
   function zoom(factor, time) {
@@ -381,28 +312,23 @@ function render({ model, el }) {
     schedule();
   }
 
-  const place = (event) => {
-    const box = canvas.getBoundingClientRect();
-    return [event.clientX - box.left, event.clientY - box.top];
-  };
-
   canvas.addEventListener("wheel", (event) => {
     if (!event.ctrlKey && !event.metaKey && document.activeElement !== canvas) return; // the page scrolls
     event.preventDefault();
     if (Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
       move(shown[0] + (event.deltaX / width) * (shown[1] - shown[0]));
     } else {
-      zoom(Math.exp(event.deltaY * 0.002), toTime(place(event)[0]));
+      zoom(Math.exp(event.deltaY * 0.002), toTime(findPlace(canvas, event)[0]));
     }
   }, { passive: false });
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
-    const [x] = place(event);
+    const [x] = findPlace(canvas, event);
     dragged = { from: x, to: x, moved: false, pan: event.shiftKey, at: shown[0] };
     canvas.setPointerCapture(event.pointerId);
   });
   canvas.addEventListener("pointermove", (event) => {
-    const [x, y] = place(event);
+    const [x, y] = findPlace(canvas, event);
     if (dragged === null) {
       choose(find(x, y), false);
       return;
@@ -416,7 +342,7 @@ function render({ model, el }) {
   });
   canvas.addEventListener("pointerup", (event) => {
     if (dragged === null) return;
-    const [, y] = place(event);
+    const [, y] = findPlace(canvas, event);
     const drag = dragged;
     dragged = null;
     if (drag.moved && !drag.pan) {
@@ -469,18 +395,12 @@ function render({ model, el }) {
     "-": () => zoom(2, centre()),
     0: () => move(data.start, data.end - data.start),
   };
-  canvas.addEventListener("keydown", (event) => {
-    const act = keys[event.key];
-    if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
-    event.preventDefault();
-    event.stopPropagation();
-    act();
-  });
+  canvas.addEventListener("keydown", (event) => pressKey(keys, event));
 
   const take = (content) => {
     if (content.kind !== "text") return;
     texts.set(content.run, content.text);
-    if (content.run === chosen) showTip(chosen);
+    if (content.run === chosen) describeAt(chosen);
   };
   const reload = () => {
     texts = new Map();
@@ -488,19 +408,12 @@ function render({ model, el }) {
   };
   model.on("msg:custom", take);
   model.on("change:runs", reload);
-  const sized = new ResizeObserver(resize);
-  sized.observe(canvas);
-  const themed = new MutationObserver(schedule);
-  const attributes = { attributes: true, attributeFilter: ["data-jp-theme-light", "class", "data-theme", "theme"] };
-  themed.observe(document.body, attributes);
-  themed.observe(document.documentElement, attributes);
   load();
   return () => {
     clearTimeout(asked);
     model.off("msg:custom", take);
     model.off("change:runs", reload);
-    sized.disconnect();
-    themed.disconnect();
+    end();
   };
 }
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from backupkit.plots.picture import to_timestamp
 from backupkit.widgets.figure import FigureWidget
+from backupkit.widgets.grid import Grid
 from backupkit.widgets.run_timeline import RunTimeline
 from backupkit.widgets.table_widget import TableWidget
 from backupkit.widgets.view import FilteredView
@@ -18,7 +19,7 @@ __all__ = ["Select", "Tab", "toggle"]
 Select = Callable[..., None]
 """Changes some attributes of the selection, given by name."""
 
-_Part = FigureWidget | RunTimeline | TableWidget
+_Part = FigureWidget | Grid | RunTimeline | TableWidget
 
 
 class Tab(ABC):

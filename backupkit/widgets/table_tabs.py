@@ -12,6 +12,8 @@ from backupkit.tables import OUTCOMES
 from backupkit.widgets import view_html
 from backupkit.widgets.assessment_index import Positions
 from backupkit.widgets.figure import FigureWidget
+from backupkit.widgets.grid import Grid
+from backupkit.widgets.grid_arrays import encode_bars
 from backupkit.widgets.tab import Select, Tab, toggle
 from backupkit.widgets.table_sources import ApplianceRows, JobRows, PatternRows
 from backupkit.widgets.table_widget import TableWidget
@@ -89,7 +91,7 @@ class Failures(TableTab):
 
     def __init__(self, select: Select) -> None:
         super().__init__(select)
-        self._pareto = FigureWidget(on_click=self._on_bar_click, on_row=self._on_bar)
+        self._pareto = Grid(on_cell=self._on_bar, describe=self._describe)
         self.table = TableWidget("error pattern", on_pick=self._on_pattern, page_size=_MAX_PATTERNS)
         self._over_time = FigureWidget(on_brush=self._on_span_drag)
         self._hint = ipywidgets.HTML()
@@ -103,10 +105,11 @@ class Failures(TableTab):
         """Draw the signatures, and list them with their causes."""
         self._view = view
         self._pareto.show(
-            plots.failures(view.failures, limit=_MAX_BARS, theme=theme),
             "Pareto chart of the error patterns",
-            rows=list(view.failures["signature"].head(_MAX_BARS)),
-            chosen=view.selection.signatures,
+            encode=lambda: encode_bars(
+                view.failures, limit=_MAX_BARS, chosen=view.selection.signatures
+            ),
+            draw=lambda: plots.failures(view.failures, limit=_MAX_BARS, theme=theme),
         )
         self._hint.value = _PATTERNS_HINT
         listed = self._list_failures(view)
@@ -128,17 +131,22 @@ class Failures(TableTab):
             return view.failures
         return view.with_selection(replace(view.selection, signatures=())).failures
 
-    def _on_bar(self, row: int) -> None:
+    def _on_bar(self, row: int, _column: int) -> None:
         """Select an error pattern, or deselect it if it is selected."""
+        if signature := self._signature_of(row):
+            self._on_pattern(signature)
+
+    def _describe(self, row: int, _column: int) -> str:
+        """Return the cause of an error pattern."""
+        return self._view.describe_cause(self._signature_of(row))
+
+    def _signature_of(self, row: int) -> str:
+        """Return the error pattern of a bar; "" for the bar of the others."""
         signatures = self._view.failures["signature"].head(_MAX_BARS)
-        if 0 <= row < len(signatures):
-            self._on_pattern(str(signatures.iloc[row]))
+        return str(signatures.iloc[row]) if row < len(signatures) else ""
 
     def _on_pattern(self, signature: str) -> None:
         self._select(signatures=toggle(self._view.selection.signatures, signature))
-
-    def _on_bar_click(self, _x: float, y: float) -> None:
-        self._on_bar(round(y))
 
 
 class Jobs(TableTab):

@@ -1,16 +1,21 @@
 """Tabs of the explorer with figures alone."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import ipywidgets
 import pandas as pd
 
 from backupkit import plots
+from backupkit.errors import one_line
+from backupkit.plots import style
+from backupkit.plots.failure_matrix import count_failures
 from backupkit.plots.fonts import sanitise_text
-from backupkit.plots.picture import to_timestamp
+from backupkit.plots.matrix import nights
 from backupkit.widgets import view_html
 from backupkit.widgets.figure import FigureWidget
+from backupkit.widgets.grid import Grid
+from backupkit.widgets.grid_arrays import encode_counts, encode_days
 from backupkit.widgets.run_timeline import RunTimeline
 from backupkit.widgets.tab import Select, Tab, toggle
 from backupkit.widgets.view import FilteredView
@@ -30,6 +35,11 @@ _CELLS_WIDTH: Final = 4.05  # [inch]; both are beside each other on a screen of 
 _FRAME_HEIGHT: Final = 1.55
 _ROW_HEIGHT: Final = 0.24
 _MAX_CURVES: Final = 12
+_MAX_LINES: Final = 3
+_MAX_TEXT: Final = 300
+_DAY: Final = pd.Timedelta(days=1)
+_JOBS: Final = ("job", "jobs")
+_SELECTED_JOBS: Final = ("selected job", "selected jobs")
 _PROGRESS_HINT: Final = (
     f"<small>Choose up to {_MAX_CURVES} appliances to see how their jobs progressed.</small>"
 )
@@ -45,7 +55,8 @@ class Overview(Tab):
         self._bars = FigureWidget(
             on_click=self._on_row_click, on_brush=self._on_span_drag, on_row=self._on_row
         )
-        self._cells = FigureWidget(on_click=self._on_cell_click, on_row=self._on_signature)
+        self._cells = Grid(on_cell=self._on_cell, describe=self._describe)
+        self._cells.widget.layout = ipywidgets.Layout(flex="1 1 300px", min_width="0")
         self._arrange(self._bars, self._cells)
         self.box = ipywidgets.HBox(self.box.children, layout=ipywidgets.Layout(flex_flow="wrap"))
 
@@ -54,51 +65,53 @@ class Overview(Tab):
         self._view, self._rows = view, view.drawn_states.index[:_MAX_FIRST_ROWS]
         height = _FRAME_HEIGHT + _ROW_HEIGHT * max(len(self._rows), _MIN_ROWS)
         show_timeline(self._bars, view, self._rows, theme, figsize=(_BARS_WIDTH, height))
-        parts = self._label_parts(view.failure_parts)
         self._cells.show(
-            plots.failure_matrix(
-                parts,
+            "Failed jobs by error pattern and appliance",
+            encode=self._encode,
+            draw=lambda: plots.failure_matrix(
+                _shorten(view.failure_parts),
                 limit=_MAX_CAUSES,
                 columns=_MAX_PLACES,
                 figsize=(_CELLS_WIDTH, height),
                 theme=theme,
             ),
-            "Failed jobs by error pattern and appliance",
-            rows=self._signatures[:_MAX_CAUSES],
-            chosen=view.selection.signatures,
         )
 
-    def _label_parts(self, parts: pd.DataFrame) -> pd.DataFrame:
-        """Shorten the error patterns to the room of the figure, and keep the order of its rows."""
-        labels: dict[str, str] = {}  # signature by label
-        for signature in parts["signature"].unique():
-            label = sanitise_text(signature, width=_LABEL_LENGTH)
-            labels[f"{label} {len(labels) + 1}" if label in labels else label] = signature
-        short = {signature: label for label, signature in labels.items()}
-        parts = parts.assign(signature=parts["signature"].map(short))
-        self._signatures = [labels[label] for label in _rank(parts, "signature")]
-        self._places = _rank(parts, "part")
-        return parts
+    def _encode(self) -> dict[str, Any]:
+        """Return the number of failed jobs by error pattern and appliance."""
+        selection = self._view.selection
+        self._counted = count_failures(
+            self._view.failure_parts, limit=_MAX_CAUSES, columns=_MAX_PLACES
+        )
+        return encode_counts(
+            self._counted, chosen=selection.signatures, chosen_columns=selection.appliances
+        )
 
-    def _on_signature(self, row: int) -> None:
-        """Select an error pattern, or deselect it."""
-        signature = _get(self._signatures[:_MAX_CAUSES], row)
-        if signature:
-            self._select(signatures=toggle(self._view.selection.signatures, signature))
-
-    def _on_cell_click(self, x: float, y: float) -> None:
+    def _on_cell(self, row: int, column: int) -> None:
         """Select the error pattern and the appliance of a cell; a total selects one of them."""
-        signature = _get(self._signatures[:_MAX_CAUSES], round(y))
-        place = _get(self._places[:_MAX_PLACES], round(x))
-        chosen = {"signatures": signature, "appliances": place}
-        if signature or place:
+        signature = _get(self._counted.rows, row)
+        if column < 0:
+            if signature:
+                self._select(signatures=toggle(self._view.selection.signatures, signature))
+            return
+        chosen = {"signatures": signature, "appliances": _get(self._counted.columns, column)}
+        if any(chosen.values()):
             self._select(**{name: (value,) for name, value in chosen.items() if value})
 
+    def _describe(self, row: int, _column: int) -> str:
+        """Return the cause of the error pattern of a row."""
+        return self._view.describe_cause(_get(self._counted.rows, row))
 
-def _rank(parts: pd.DataFrame, column: str) -> list[str]:
-    """Return the values of a column in the order of the figure: the most failed jobs first."""
-    totals = parts.groupby(column)["jobs"].sum()
-    return [str(name) for name in sorted(totals.index, key=lambda name: (-totals[name], name))]
+
+def _shorten(parts: pd.DataFrame) -> pd.DataFrame:
+    """Shorten the error patterns to the room of the picture; no two of them become the same."""
+    labels: dict[str, str] = {}  # signature by label
+    for signature in parts["signature"].unique():
+        label = sanitise_text(signature, width=_LABEL_LENGTH)
+        labels[f"{label} {len(labels) + 1}" if label in labels else label] = signature
+    return parts.assign(
+        signature=parts["signature"].map({name: label for label, name in labels.items()})
+    )
 
 
 def _get(values: Sequence[str], place: int) -> str:
@@ -173,9 +186,7 @@ class Matrix(Tab):
 
     def __init__(self, select: Select) -> None:
         super().__init__(select)
-        self._cells = FigureWidget(
-            on_click=self._on_cell_click, on_brush=self._on_span_drag, on_row=self._on_row
-        )
+        self._cells = Grid(on_cell=self._on_cell, on_span=self._on_days, describe=self._describe)
         self._hint = ipywidgets.HTML()
         self._arrange(self._cells, self._hint)
 
@@ -183,27 +194,62 @@ class Matrix(Tab):
         """Draw one symbol per appliance and day."""
         self._hint.value = view_html.render_failed_hint(view)
         self._view, self._rows = view, view.drawn_states.index[:_MAX_ROWS]
-        ax = plots.matrix(
-            view.slots_of(self._rows),
-            states=view.drawn_states,
-            intervals=view.period.intervals,
-            limit=_MAX_ROWS,
-            theme=theme,
-        )
+        count = len(view.drawn_states)
         self._cells.show(
-            ax,
-            f"Expected runs of {len(view.drawn_states):,} appliances by day",
-            rows=list(self._rows),
-            chosen=view.selection.appliances,
+            f"Expected runs of {count:,} appliance{'s' if count != 1 else ''} by day",
+            encode=self._encode,
+            draw=lambda: plots.matrix(
+                view.slots_of(self._rows),
+                states=view.drawn_states,
+                intervals=view.period.intervals,
+                limit=_MAX_ROWS,
+                theme=theme,
+            ),
         )
 
-    def _on_cell_click(self, x: float, y: float) -> None:
-        """Select the appliance and the day of a cell."""
-        row = round(y)
-        start = to_timestamp(x + 0.5).floor("D")  # a symbol is at the start of its UTC day
-        end = min(start + pd.Timedelta(days=1), self._view.now)
-        if 0 <= row < len(self._rows) and start < end:
-            self._select(appliances=(str(self._rows[row]),), start=start, end=end)
+    def _encode(self) -> dict[str, Any]:
+        """Return the states and the number of jobs by appliance and day."""
+        view, rows = self._view, self._rows
+        intervals = view.period.intervals
+        states = nights(view.slots_of(rows), intervals[intervals["appliance"].isin(rows)])
+        self._days = pd.DatetimeIndex(states.columns)
+        shown = rows if len(states) else rows[:0]
+        omitted = len(view.drawn_states) - len(rows)
+        return encode_days(
+            states.reindex(shown),
+            view.count_by_day(shown, self._days),
+            chosen=view.selection.appliances,
+            caption=style.count_omitted(omitted, "", view.drawn_states),
+            nouns=_SELECTED_JOBS if view.selection.chooses_jobs else _JOBS,
+        )
+
+    def _on_cell(self, row: int, column: int) -> None:
+        """Select the appliance and the day of a cell, or the appliance of a name."""
+        if column < 0:
+            self._on_row(row)
+            return
+        start = self._days[column]
+        end = min(start + _DAY, self._view.now)  # each day begins before now
+        self._select(appliances=(str(self._rows[row]),), start=start, end=end)
+
+    def _on_days(self, first: int, last: int) -> None:
+        self._on_span(self._days[first], self._days[last] + _DAY)
+
+    def _describe(self, row: int, column: int) -> str:
+        """Return the causes of the failed jobs of a cell, the most frequent first."""
+        if column < 0:
+            return ""
+        view = self._view
+        jobs = view.jobs_at(view.positions_of_day(str(self._rows[row]), self._days[column]))
+        failed = jobs.loc[jobs["outcome"] == "failure", ["cause_name", "signature"]]
+        counts = failed.astype("object").value_counts(dropna=False)
+        lines = [
+            ": ".join(one_line(part, limit=_MAX_TEXT) for part in causes if pd.notna(part))
+            for causes in counts.index[:_MAX_LINES]
+        ]
+        if len(counts) > _MAX_LINES:
+            lines.append(f"and {len(counts) - _MAX_LINES:,} more")
+        return "\n".join(lines)
 
 
 class Durations(Tab):

@@ -7,7 +7,7 @@ computed by `backupkit.analysis`, as for a report.
 
 from functools import cached_property
 from threading import Event
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -16,13 +16,16 @@ from backupkit.analysis import failures, recovery_points
 from backupkit.analysis.arrays import to_instant
 from backupkit.assessment import Verdict, describe_causes
 from backupkit.tables import OUTCOMES, STATES_BY_SEVERITY
-from backupkit.widgets.assessment_index import AssessmentIndex, Flags, Positions
+from backupkit.widgets.assessment_index import AssessmentIndex, Codes, Flags, Positions
 from backupkit.widgets.explorer_data import ExplorerData
 from backupkit.widgets.failed_jobs import count_by_appliance, count_by_cause
 from backupkit.widgets.period_figures import PeriodFigures
 from backupkit.widgets.selection import Selection
 
 __all__ = ["Cancelled", "FilteredView"]
+
+
+_DAY: Final = 86_400_000_000  # microseconds
 
 
 class Cancelled(Exception):  # noqa: N818 # not an error: a user wanted it
@@ -233,6 +236,29 @@ class FilteredView:
         flags = self.index.appliances.isin(appliances)
         return self.positions[flags[self.index.appliance_codes[self.positions]]]
 
+    def positions_of_day(self, appliance: str, day: pd.Timestamp) -> Positions:
+        """Return the positions of the selected jobs of an appliance that started on a UTC day."""
+        positions = self.positions_of(pd.Index([appliance]))
+        days = self.index.start[positions] // _DAY
+        found: Positions = positions[days == int(to_instant(day).astype(np.int64)) // _DAY]
+        return found
+
+    def count_by_day(self, appliances: pd.Index, days: pd.DatetimeIndex) -> Codes:
+        """Return the number of selected jobs by appliance and UTC day of their start.
+
+        The days follow each other. Each appliance has a row, and each day a column.
+        """
+        counts = np.zeros((len(appliances), len(days)), dtype=np.int32)
+        if not counts.size:
+            return counts
+        positions = self.positions_of(appliances)
+        first = int(to_instant(days[0]).astype(np.int64)) // _DAY
+        column = self.index.start[positions] // _DAY - first
+        row = appliances.get_indexer(self.index.appliances)[self.index.appliance_codes[positions]]
+        is_shown = (column >= 0) & (column < len(days))
+        np.add.at(counts, (row[is_shown], column[is_shown]), 1)
+        return counts
+
     @cached_property
     def drawn_states(self) -> pd.Series:
         """States of the appliances to draw; with a job filter, only those with selected jobs."""
@@ -257,8 +283,17 @@ class FilteredView:
     def causes(self) -> str:
         """Sentence that says whether the selected failures have one cause or several."""
         codes = self.index.appliance_codes[self.failed_positions]
-        counts = count_by_cause(self.index, self._failed_selection)
-        return describe_causes(counts, appliances=len(np.unique(codes)))
+        return describe_causes(self._cause_counts, appliances=len(np.unique(codes)))
+
+    @cached_property
+    def _cause_counts(self) -> pd.DataFrame:
+        return count_by_cause(self.index, self._failed_selection)
+
+    def describe_cause(self, signature: str) -> str:
+        """Return name and text of the cause of an error pattern; "" if it has none."""
+        counts = self._cause_counts
+        known = counts[counts["signature"] == signature].dropna(subset="cause_name")
+        return "" if known.empty else f"{known['cause_name'].iloc[0]}: {known['cause'].iloc[0]}"
 
     @cached_property
     def failure_parts(self) -> pd.DataFrame:

@@ -56,6 +56,13 @@ def timeline(explorer: Locator) -> Locator:
     return canvas
 
 
+def grid(explorer: Locator, name: str) -> Locator:
+    """Find a grid or bars of the open tab."""
+    canvas = explorer.get_by_role("application", name=name)
+    expect(canvas).to_have_attribute("data-drawn", re.compile(r"\d"))
+    return canvas
+
+
 def changed(image: Locator, before: str | None) -> str:
     """Wait until a picture has changed, and return it."""
     expect(image).not_to_have_attribute("src", before or "")
@@ -91,16 +98,28 @@ class TestExplorer:
     def test_click_a_signature(self, notebook: Notebook, explorer: Locator) -> None:
         """A click on a bar selects its jobs, and the timeline shows them."""
         explorer.get_by_role("tab", name="Failures").click()
-        pareto = picture(explorer)
-        expect(pareto).to_be_visible()
+        pareto = grid(explorer, "Pareto chart of the error patterns")
+        pareto.hover(position={"x": 60, "y": 70})
+        tip = explorer.locator(".backupkit-grid-tip:visible")
+        expect(tip).to_contain_text(re.compile(r"failed jobs on \d appliances?\n\d+ % of all"))
+        expect(tip).to_contain_text("connection-lost: ")
         notebook.shot("explorer-failures", of=explorer)
-        box = pareto.bounding_box()
-        assert box is not None
-        pareto.click(position={"x": 0.5 * box["width"], "y": 0.34 * box["height"]})
+        pareto.click(position={"x": 60, "y": 70})
         expect(explorer.get_by_text("Shown:")).to_be_visible()
         explorer.get_by_role("tab", name="Jobs").click()
         expect(explorer.get_by_text(re.compile(r"page 1 of \d+, (?!257)\d+ jobs"))).to_be_visible()
         assert explorer.get_by_text("● succeeded").count() == 0
+
+    def test_click_a_failure(self, explorer: Locator) -> None:
+        """A cell of the heat map is described; Enter selects its pattern and its appliance."""
+        heat_map = grid(explorer, "Failed jobs by error pattern and appliance")
+        heat_map.focus()
+        heat_map.press("ArrowRight")
+        tip = explorer.locator(".backupkit-grid-tip:visible")
+        expect(tip).to_contain_text(re.compile(r" on vc-tyo-02: \d+ failed jobs\n.+: "))
+        heat_map.press("Enter")
+        expect(explorer.get_by_text("1 of 1 in scope breaches its RPO")).to_be_visible()
+        expect(heat_map).to_be_focused()
 
     def test_choose_a_signature_in_the_table(self, explorer: Locator) -> None:
         """The table below the picture does the same with the keyboard."""
@@ -192,7 +211,8 @@ class TestExplorer:
         for tab in TABS:
             explorer.get_by_role("tab", name=tab).click()
             if tab != "Jobs":
-                expect(picture(explorer)).to_be_visible()
+                drawn = explorer.locator(".backupkit-picture img:visible, canvas:visible")
+                expect(drawn.first).to_be_visible()
             notebook.wait_idle()  # so that every picture is visible
             notebook.shot(f"explorer-dark-{tab.lower()}", of=explorer)
         explorer.get_by_role("tab", name="Overview").click()

@@ -9,7 +9,8 @@ from typing import Any, Final, Literal
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.chromium import COUNT_LOST_FOCUS, MARKS, ROOT, Watched
+from backupkit.widgets.script import load_script
+from tests.chromium import COUNT_LOST_FOCUS, MARKS, Watched
 from tests.jupyter.lab import Lab, Notebook
 
 pytestmark = MARKS
@@ -153,20 +154,25 @@ def test_row_of_the_table(explorer: Locator) -> None:
         assert table.evaluate("e => e.scrollWidth <= e.clientWidth")
 
 
-def test_cell_of_the_matrix(explorer: Locator) -> None:
-    """A click on a cell selects the appliance and the day."""
+def test_cell_of_the_matrix(notebook: Notebook, explorer: Locator) -> None:
+    """A cell is described with its jobs and their cause; Enter selects appliance and day."""
     explorer.get_by_role("tab", name="Matrix").click()
-    name = explorer.get_by_role("button", name="vc-ham-01").last
-    expect(name).to_be_visible()
-    box = name.bounding_box()
-    image = explorer.locator(".backupkit-picture img:visible").first.bounding_box()
-    assert box is not None
-    assert image is not None
-    explorer.page.mouse.click(image["x"] + image["width"] / 2, box["y"] + box["height"] / 2)
+    canvas = explorer.get_by_role("application", name="Expected runs of 12 appliances by day")
+    expect(canvas).to_have_attribute("data-drawn", re.compile(r"\d"))
+    tip = explorer.locator(".backupkit-grid-tip:visible")
+    canvas.focus()
+    for _ in range(2):
+        canvas.press("ArrowDown")
+    canvas.press("End")
+    for _ in range(2):
+        canvas.press("ArrowLeft")
+    cause = "connection-lost: Connection to <host> lost: broken pipe"
+    expect(tip).to_have_text(f"vc-ham-03, 2026-11-21: failed, 1 job\n{cause}")
+    notebook.shot("explorer-matrix", of=explorer)
+    canvas.press("Enter")
     expect(explorer.get_by_text("Shown:")).to_be_visible()
-    expect(
-        explorer.get_by_text(re.compile(r"2026-11-\d\d 00:00 to 2026-11-\d\d 00:00 UTC"))
-    ).to_be_visible()
+    expect(explorer.get_by_text("2026-11-21 00:00 to 2026-11-22 00:00 UTC")).to_be_visible()
+    expect(explorer.get_by_role("application", name="of 1 appliance")).to_be_focused()
     explorer.get_by_role("button", name="Back").click()
     expect(explorer.get_by_text("2026-10-24 23:30 to 2026-11-23 23:30 UTC")).to_be_visible()
 
@@ -191,9 +197,10 @@ def test_reopened(lab: Lab, notebooks: Path) -> None:
 
 def render_picture(page: Page) -> None:
     """Render an empty picture at #place; `seen` has what it reads and writes."""
-    script = (ROOT / "backupkit" / "widgets" / "picture.js").read_text(encoding="utf-8")
     page.add_script_tag(
-        content=script.replace("export default { render };", "window.render = render;")
+        content=load_script("picture.js").replace(
+            "export default { render };", "window.render = render;"
+        )
     )
     page.evaluate(
         f"() => {{ const PIXEL = '{PIXEL}';"

@@ -273,7 +273,7 @@ class TestWorkbook:
     def test_without_xlsxwriter(self, week: Assessment, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without xlsxwriter the error says how to install it."""
         monkeypatch.setitem(sys.modules, "xlsxwriter", None)
-        with pytest.raises(OutputError, match=r"pip install 'backupkit\[xlsx\]'"):
+        with pytest.raises(OutputError, match=r'pip install "backupkit\[xlsx\]"'):
             build_workbook(week)
 
 

@@ -18,6 +18,7 @@ import pytest
 
 import backupkit
 from backupkit import Assessment, tables
+from backupkit.errors import one_line
 from backupkit.plots.themes import THEMES
 from backupkit.policy import Member, Policy
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES
@@ -118,6 +119,32 @@ def canvas(explorer: Explorer) -> Any:  # noqa: ANN401 # anywidget says no types
     """Return the timeline that the page draws."""
     (found,) = (widget for widget in walk(explorer.box) if hasattr(widget, "runs"))
     return found
+
+
+def grid(explorer: Explorer) -> Any:  # noqa: ANN401 # anywidget says no types
+    """Return the grid of the open tab that the page draws."""
+    box = find(explorer.box, selected_index=TABS.index(explorer.tab))
+    tab = box.children[box.selected_index]
+    (found,) = (widget for widget in walk(tab) if getattr(widget, "grid", {}))
+    return found
+
+
+def choose_cell(explorer: Explorer, row: int, column: int) -> None:
+    """Choose a cell of the grid of the open tab, with the message of a page."""
+    widget = grid(explorer)
+    cell = {"row": row, "column": column, "serial": widget.grid["serial"]}
+    widget._handle_custom_msg({"kind": "cell", **cell}, [])
+
+
+def ask_cell(explorer: Explorer, row: int, column: int) -> str:
+    """Return what the kernel says of a cell of the grid of the open tab."""
+    widget = grid(explorer)
+    answers: list[dict[str, Any]] = []
+    widget.send = answers.append
+    cell = {"row": row, "column": column, "serial": widget.grid["serial"]}
+    widget._handle_custom_msg({"kind": "describe", **cell}, [])
+    (answer,) = answers
+    return str(answer["text"])
 
 
 def pictures(explorer: Explorer) -> list[Any]:
@@ -385,13 +412,10 @@ class TestTabs:
         """A tab is drawn when it is opened."""
         drawn = pictures_in(explorer.box)
         assert drawn == pictures(explorer)
-        assert len(drawn) == 2
-        assert [one.alt for one in drawn] == [
-            "Timeline of the jobs of 2 appliances",
-            "Failed jobs by error pattern and appliance",
-        ]
+        assert [one.alt for one in drawn] == ["Timeline of the jobs of 2 appliances"]
+        assert grid(explorer).label == "Failed jobs by error pattern and appliance"
         explorer.tab = "Matrix"
-        assert len(pictures_in(explorer.box)) == 3
+        assert grid(explorer).grid["rows"] == ["vc-nyc", "vc-ham"]
         explorer.value = Selection(last="24h")  # no old picture is left in the others
         assert pictures_in(explorer.box) == pictures(explorer)
 
@@ -403,7 +427,7 @@ class TestTabs:
         for tab in TABS[:-1]:
             explorer.tab = tab
             assert "Error</strong>" not in texts_of(explorer)
-            assert pictures(explorer)
+            assert pictures(explorer) or grid(explorer).grid["rows"]
             for picture in pictures(explorer):
                 data = base64.b64decode(picture.src.partition("base64,")[2])
                 assert data.startswith(b"\x89PNG")
@@ -505,7 +529,7 @@ class TestLinks:
     def test_a_signature_filters_every_tab(self, explorer: Explorer) -> None:
         """A selected signature filters every tab."""
         explorer.tab = "Failures"
-        click(explorer, 0, 1, 0)
+        choose_cell(explorer, 0, 0)
         assert set(explorer.jobs["appliance"]) == {"vc-nyc"}
         explorer.tab = "Timeline"
         assert "of the jobs of 1 appliance" in canvas(explorer).label
@@ -520,16 +544,16 @@ class TestLinks:
     def test_a_bar_clicked(self, explorer: Explorer) -> None:
         """A click on a bar selects its signature, and a second click clears it."""
         explorer.tab = "Failures"
-        click(explorer, 0, 1, 0)
+        choose_cell(explorer, 0, 0)
         assert len(signatures(explorer)) == 1
-        click(explorer, 0, 1, 0)
-        assert len(signatures(explorer)) == 0
-        click(explorer, 0, 1, 0.55)  # below the last bar
+        assert grid(explorer).grid["chosen"] == [True]
+        choose_cell(explorer, 0, 0)
         assert len(signatures(explorer)) == 0
 
     def test_a_row_clicked(self, explorer: Explorer) -> None:
         """A click on a row selects its appliance."""
         click(explorer, 0, days(END - DAY), 1.55)  # below the last row
+        pictures(explorer)[0]._handle_custom_msg({"kind": "click", "x": 0.0, "y": 0.0}, [])
         assert not explorer.value.appliances
         click(explorer, 0, days(END - DAY), 1)
         assert explorer.value == Selection(last="7d", appliances=("vc-ham",))
@@ -537,19 +561,112 @@ class TestLinks:
     def test_a_cell_clicked(self, explorer: Explorer) -> None:
         """A click on a cell of the matrix selects its appliance and its UTC day."""
         explorer.tab = "Matrix"
-        click(explorer, 0, days(END - DAY), 1.55)  # below the last row
-        assert explorer.value == Selection(last="7d")
-        for x in (-0.4, 0.0, 0.4):
-            explorer.value = Selection(last="7d")
-            click(explorer, 0, days(END - 3 * DAY) + x, 1)
-            assert explorer.value == Selection(
-                last="7d", appliances=("vc-ham",), start=END - 3 * DAY, end=END - 2 * DAY
-            )
+        day = grid(explorer).grid["columns"].index(f"{END - 3 * DAY:%Y-%m-%d}")
+        choose_cell(explorer, 1, day)
+        assert explorer.value == Selection(
+            last="7d", appliances=("vc-ham",), start=END - 3 * DAY, end=END - 2 * DAY
+        )
         assert explorer.jobs["start_time"].tolist() == [END - 3 * DAY + pd.Timedelta(hours=1)]
+
+    def test_days_of_the_matrix(self, explorer: Explorer) -> None:
+        """The matrix has each day with its jobs; a span of days is the period, within it."""
+        explorer.tab = "Matrix"
+        shown = grid(explorer).grid
+        names = [f"{END - number * DAY:%Y-%m-%d}" for number in range(7, 0, -1)]
+        assert shown["columns"] == names
+        assert np.frombuffer(shown["jobs"], "uint32").tolist() == [1] * 14
+        words = [shown["styles"][code]["word"] for code in shown["values"]]
+        assert words == ["failed"] * 7 + ["met"] * 7
+        serial = shown["serial"]
+        span = {"kind": "brush", "serial": serial, "from": 5, "to": 6}
+        grid(explorer)._handle_custom_msg(span, [])
+        assert explorer.value == Selection(last="7d", start=END - 2 * DAY, end=END)
+        grid(explorer)._handle_custom_msg(span, [])  # of days that are no longer shown
+        assert grid(explorer).grid["columns"] == names[5:]
+
+    def test_a_cell_asked_for(self, explorer: Explorer) -> None:
+        """The kernel knows the causes of the failed jobs of a cell, and nothing of the others."""
+        explorer.tab = "Matrix"
+        (pattern,) = explorer.jobs["signature"].dropna().unique()
+        assert ask_cell(explorer, 0, 3) == one_line(pattern, limit=300)
+        assert ask_cell(explorer, 1, 3) == ask_cell(explorer, 0, -1) == ""
+        explorer.value = Selection(last="7d", outcomes=("success",))
+        assert grid(explorer).grid["nouns"] == ["selected job", "selected jobs"]
+        explorer.value = Selection(last="10m")
+        assert grid(explorer).grid["rows"] == ["vc-nyc", "vc-ham"]
+
+    def test_causes_of_a_day(self) -> None:
+        """The three most frequent causes of a day are stated, and the others counted."""
+        texts = ["broken pipe", "broken pipe", *(f"odd thing of kind {c}" for c in "abcd")]
+        starts = [END - DAY + pd.Timedelta(hours=number) for number in range(6)]
+        jobs = JOBS.frame(
+            {
+                "appliance": ["vc-1"] * 6,
+                "job_id": [str(number) for number in range(6)],
+                "outcome": ["failure"] * 6,
+                "type": ["SCHEDULED"] * 6,
+                "start_time": starts,
+                "end_time": [start + pd.Timedelta(minutes=5) for start in starts],
+                "messages": [[message(text)] for text in texts],
+            }
+        )
+        snapshot = SimpleNamespace(
+            jobs=jobs,
+            polls=POLLS.frame({"appliance": ["vc-1"], "polled_at": [END], "ok": [True]}),
+            schedules=frame(SCHEDULES, [schedule("vc-1", seen_at=END - 60 * DAY)]),
+            observations=OBSERVATIONS.empty(),
+        )
+        explorer = explore(snapshot, Policy(), last="24h", now=END, tab="Matrix")
+        lines = ask_cell(explorer, 0, 0).split("\n")
+        assert lines[0].endswith(": broken pipe")
+        assert [line[:17] for line in lines[1:3]] == ["odd thing of kind"] * 2
+        assert lines[3:] == ["and 2 more"]
+
+    def test_other_patterns(self) -> None:
+        """The last bar of the Pareto chart stands for other patterns, and selects none."""
+        names = [f"odd thing of kind {letter}" for letter in "abcdefghijkl"]
+        starts = [END - DAY + pd.Timedelta(hours=number) for number in range(12)]
+        jobs = JOBS.frame(
+            {
+                "appliance": ["vc-1"] * 12,
+                "job_id": [str(number) for number in range(12)],
+                "outcome": ["failure"] * 12,
+                "type": ["SCHEDULED"] * 12,
+                "start_time": starts,
+                "end_time": [start + pd.Timedelta(minutes=5) for start in starts],
+                "messages": [[message(name)] for name in names],
+            }
+        )
+        snapshot = SimpleNamespace(
+            jobs=jobs,
+            polls=POLLS.frame({"appliance": ["vc-1"], "polled_at": [END], "ok": [True]}),
+            schedules=SCHEDULES.empty(),
+            observations=OBSERVATIONS.empty(),
+        )
+        explorer = explore(snapshot, Policy(), now=END, tab="Failures")
+        assert grid(explorer).grid["rows"][-1] == "2 other patterns"
+        choose_cell(explorer, 10, 0)
+        assert explorer.value == Selection()
+        assert ask_cell(explorer, 10, 0) == ""
+
+    def test_many_in_the_matrix(self) -> None:
+        """Above 25 rows the other appliances are counted; without any, a sentence says so."""
+        policy = Policy(members=[Member(appliance=f"vc-{number:02}") for number in range(30)])
+        shown = grid(explore(Fleet(), policy, now=END, tab="Matrix")).grid
+        assert len(shown["rows"]) == 25
+        assert shown["caption"].startswith("and 7 more")
+        empty = SimpleNamespace(
+            jobs=JOBS.empty(),
+            polls=POLLS.empty(),
+            schedules=SCHEDULES.empty(),
+            observations=OBSERVATIONS.empty(),
+        )
+        shown = grid(explore(empty, Policy(), now=END, tab="Matrix")).grid
+        assert (shown["rows"], shown["columns"]) == ([], [])
 
     def test_a_failure_clicked(self, explorer: Explorer) -> None:
         """A click on a cell of the heat map selects its error pattern and its appliance."""
-        click(explorer, 1, 0, 0)
+        choose_cell(explorer, 0, 0)
         assert explorer.value.appliances == ("vc-nyc",)
         assert set(explorer.jobs["signature"]) == set(signatures(explorer))
         assert len(explorer.jobs) == 7
@@ -557,28 +674,34 @@ class TestLinks:
     def test_order_of_the_heat_map(self, sample: ExplorerData) -> None:
         """Rows and columns of the heat map lead to what is written beside them."""
         explorer = Explorer(sample, Selection())
-        ax = owners(explorer)[1]._axes
-        rows, columns = (
-            [label.get_text() for label in labels]
-            for labels in (ax.get_yticklabels(), ax.get_xticklabels())
-        )
-        shown = pictures(explorer)[1]
-        names = [name for name, *_ in shown.rows]
-        assert [*(name[:20] for name in names), "all"] == [row[:20] for row in rows]
-        for number, column in enumerate(columns[:-1]):
+        shown = grid(explorer).grid
+        assert shown["rows"][-1] == shown["columns"][-1] == "all"
+        for number, column in enumerate(shown["columns"][:-1]):
             explorer.value = Selection()
-            click(explorer, 1, number, 0)
-            assert (explorer.value.appliances, signatures(explorer)) == ((column,), (names[0],))
+            choose_cell(explorer, 0, number)
+            assert explorer.value.appliances == (column,)
+            assert signatures(explorer) == (shown["rows"][0],)
 
     def test_totals_of_the_heat_map(self, explorer: Explorer) -> None:
         """A total selects its error pattern or its appliance alone; the corner nothing."""
-        click(explorer, 1, 1, 1)
+        choose_cell(explorer, 1, 1)
+        choose_cell(explorer, 1, -1)
         assert explorer.value == Selection(last="7d")
-        click(explorer, 1, 1, 0)
+        choose_cell(explorer, 0, 1)
         assert (explorer.value.appliances, len(signatures(explorer))) == ((), 1)
         explorer.value = Selection(last="7d")
-        click(explorer, 1, 0, 1)
+        choose_cell(explorer, 1, 0)
         assert (explorer.value.appliances, signatures(explorer)) == (("vc-nyc",), ())
+
+    def test_causes(self, sample: ExplorerData) -> None:
+        """The kernel states the known cause of a pattern, and nothing of a total."""
+        explorer = Explorer(sample, Selection())
+        for tab in ("Overview", "Failures"):
+            explorer.tab = tab
+            row = grid(explorer).grid["rows"].index("Connection to <host> lost: broken pipe")
+            assert ask_cell(explorer, row, 0).startswith("connection-lost: ")
+        explorer.tab = "Overview"
+        assert ask_cell(explorer, len(grid(explorer).grid["rows"]) - 1, 0) == ""
 
     def test_patterns_that_begin_alike(self) -> None:
         """Patterns with the same begin have a row each, and failures without a message one, too."""
@@ -606,49 +729,54 @@ class TestLinks:
             observations=OBSERVATIONS.empty(),
         )
         explorer = explore(snapshot, Policy(), now=END)
-        names = [name for name, *_ in pictures(explorer)[1].rows]
+        names = grid(explorer).grid["rows"][:-1]
         assert names == ["(no message)", *texts]
         for row, name in enumerate(names):
             explorer.value = Selection()
-            pictures(explorer)[1]._handle_custom_msg({"kind": "row", "row": row}, [])
+            choose_cell(explorer, row, -1)
             assert signatures(explorer) == (name,)
             assert len(explorer.jobs) == (3, 2, 1)[row]
 
     def test_a_name_chosen(self, explorer: Explorer) -> None:
         """The name of a row selects it, and chosen names are marked."""
-        ham = {"appliances": ("vc-ham",)}
-        for tab, number in (("Overview", 0), ("Matrix", 0)):
-            explorer.value = Selection(last="7d")
-            explorer.tab = tab
-            shown = pictures(explorer)[number]
-            assert [(name, chosen) for name, _, _, chosen in shown.rows] == [
-                ("vc-nyc", False),
-                ("vc-ham", False),
-            ]
-            (_, first, height, _), (_, second, _, _) = shown.rows
-            assert 0 < first < first + height <= second + 1e-6 < 1
-            assert 0 < shown.edge < 0.5
-            shown._handle_custom_msg({"kind": "row", "row": 1}, [])
-            assert explorer.value == Selection(last="7d", **ham)  # type: ignore[arg-type] # texts
-            (again,) = pictures(explorer)[number].rows
-            assert again[0] == "vc-ham"
-            assert again[3]
-            shown._handle_custom_msg({"kind": "row", "row": 0}, [])
-            assert explorer.value == Selection(last="7d")
-            shown._handle_custom_msg({"kind": "row", "row": 2}, [])
-            assert explorer.value == Selection(last="7d")
+        chosen = Selection(last="7d", appliances=("vc-ham",))
+        shown = pictures(explorer)[0]
+        assert [(name, is_chosen) for name, _, _, is_chosen in shown.rows] == [
+            ("vc-nyc", False),
+            ("vc-ham", False),
+        ]
+        (_, first, height, _), (_, second, _, _) = shown.rows
+        assert 0 < first < first + height <= second + 1e-6 < 1
+        assert 0 < shown.edge < 0.5
+        shown._handle_custom_msg({"kind": "row", "row": 1}, [])
+        assert explorer.value == chosen
+        (again,) = pictures(explorer)[0].rows
+        assert again[0] == "vc-ham"
+        assert again[3]
+        shown._handle_custom_msg({"kind": "row", "row": 0}, [])
+        assert explorer.value == Selection(last="7d")
+        shown._handle_custom_msg({"kind": "row", "row": 2}, [])
+        assert explorer.value == Selection(last="7d")
+
+    def test_a_name_of_the_matrix(self, explorer: Explorer) -> None:
+        """A name of the matrix selects its appliance, and again deselects it."""
+        explorer.tab = "Matrix"
+        choose_cell(explorer, 1, -1)
+        assert explorer.value == Selection(last="7d", appliances=("vc-ham",))
+        assert (grid(explorer).grid["rows"], grid(explorer).grid["chosen"]) == (["vc-ham"], [True])
+        choose_cell(explorer, 0, -1)
+        assert explorer.value == Selection(last="7d")
 
     def test_a_pattern_chosen(self, explorer: Explorer) -> None:
         """The name of an error pattern selects it in the heat map and in the Pareto chart."""
-        for tab, number in (("Overview", 1), ("Failures", 0)):
+        for tab, column in (("Overview", -1), ("Failures", 0)):
             explorer.value = Selection(last="7d")
             explorer.tab = tab
-            shown = pictures(explorer)[number]
-            shown._handle_custom_msg({"kind": "row", "row": 5}, [])
-            assert explorer.value == Selection(last="7d")
-            shown._handle_custom_msg({"kind": "row", "row": 0}, [])
+            choose_cell(explorer, 0, column)
             assert len(signatures(explorer)) == 1
             assert set(explorer.jobs["appliance"]) == {"vc-nyc"}
+            choose_cell(explorer, 0, column)
+            assert explorer.value == Selection(last="7d")
 
     def test_a_row_of_a_table_picked(self, explorer: Explorer) -> None:
         """The rows of both tables select their appliance, and mark the chosen one."""
@@ -677,8 +805,7 @@ class TestLinks:
             ("Appliances", 0),
             ("Appliances", 1),
             ("Timeline", 0),
-            ("Matrix", 0),
-            ("Failures", 1),
+            ("Failures", 0),
             ("Durations", 1),
         ):
             explorer.value = before = Selection(last="7d")
@@ -860,7 +987,7 @@ class TestErrors:
         """Without ipywidgets the import error says what to install."""
         monkeypatch.setitem(sys.modules, "ipywidgets", None)
         monkeypatch.delitem(sys.modules, "backupkit.widgets")
-        with pytest.raises(ImportError, match=r"pip install 'backupkit\[lab\]'"):
+        with pytest.raises(ImportError, match=r'pip install "backupkit\[lab\]"'):
             importlib.import_module("backupkit.widgets")
 
 
@@ -954,10 +1081,15 @@ class TestWithoutAnywidget:
     def test_pictures_are_plain(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Figures are images; signatures, appliances and periods are selected on the lists."""
         monkeypatch.setitem(sys.modules, "anywidget", None)
-        for name in ("clickable", "run_canvas", "table_page"):
+        for name in ("clickable", "grid_canvas", "run_canvas", "table_page"):
             monkeypatch.delitem(sys.modules, f"backupkit.widgets.{name}", raising=False)
         explorer = explore(Fleet(), POLICY, now=END, tab="Timeline")
         assert texts_of(explorer).count("data:image/png;base64,") == 2
+        for tab, number in (("Matrix", 1), ("Overview", 2), ("Failures", 2)):
+            explorer.tab = tab
+            explorer.value = Selection(last="7d")
+            explorer.value = Selection(last="24h")  # the pictures of other tabs are gone
+            assert texts_of(explorer).count("data:image/png;base64,") == number
         explorer.tab = "Appliances"
         assert "vc-nyc" in texts_of(explorer)
         assert "<button" not in texts_of(explorer)
@@ -967,7 +1099,7 @@ class TestWithoutAnywidget:
     def test_jobs_are_sorted(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Each order of the list has the expected job first, and pages can be turned."""
         monkeypatch.setitem(sys.modules, "anywidget", None)
-        for name in ("clickable", "run_canvas", "table_page"):
+        for name in ("clickable", "grid_canvas", "run_canvas", "table_page"):
             monkeypatch.delitem(sys.modules, f"backupkit.widgets.{name}", raising=False)
         explorer = explore(Fleet(), POLICY, now=END, tab="Jobs", last="30d")
         order = find(explorer.box, value="newest")

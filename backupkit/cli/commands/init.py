@@ -1,5 +1,6 @@
 """Command ``backupkit init``: a fleet.toml from a list of hosts."""
 
+import os
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -196,7 +197,7 @@ def init(  # noqa: PLR0913 # one parameter per option
     )
     answers = _Answers(
         read_sign_in(options, _ask if asks else None),
-        (_ask("CA bundle (empty: the system's)", "") if asks else "")
+        (_ask("CA bundle of the appliances (empty: the system's)", "") if asks else "")
         if ca_bundle is None
         else ca_bundle,
         rpo or (_ask("RPO", DEFAULT_RPO) if asks else DEFAULT_RPO),
@@ -346,10 +347,14 @@ def _write(path: Path, text: str, *, force: bool) -> None:
 
 def _format_next_step(setup: "Setup", output: str) -> str:
     source = setup.password
+    is_there = {
+        "env": source.place in os.environ,
+        "file": Path(source.place).is_file(),  # as relative as the one to fleet.toml
+    }.get(source.kind, False)
     store = {
         "env": f"Set {source.place} to the {source.secret}, then run:",
         "file": f"Write the {source.secret} into {source.place}, then run:",
         "keyring": f"Run: keyring set {source.place} {setup.account}, then:",
-    }.get(source.kind, "Next:")
+    }.get("" if is_there else source.kind, "Next:")
     fleet = "" if output == "fleet.toml" else f" --fleet {output}"
     return f"{one_line(store, limit=400)} backupkit doctor{fleet}"

@@ -1,6 +1,7 @@
 """Commands ``backupkit simulate`` and ``backupkit demo``: a fleet without a vCenter."""
 
 import json
+import shlex
 import sys
 import time
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from backupkit.cli.commands.collect import collect_and_store
 from backupkit.cli.options import echo
 from backupkit.cli.outputs import refuse_foreign_fleet
 from backupkit.cli.selection import Selection
-from backupkit.errors import OutputError, SettingsError, one_line
+from backupkit.errors import OutputError, SettingsError, describe_installation, one_line
 from backupkit.simulator.faults.fault import ROUTES, describe_kinds
 
 __all__ = ["demo", "simulate"]
@@ -30,13 +31,14 @@ def simulate(  # noqa: PLR0913 # one parameter per option
         int, typer.Option(metavar="N", min=1, help="Finished jobs per appliance at the start.")
     ] = 90,
     flavour: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="LIST",
             help="API flavours, assigned to the appliances in turn: api (both flavours), "
-            "rest (only the older one), api-only (only the newer one).",
+            "rest (only the older one), api-only (only the newer one).  [default: api,rest; with "
+            "an identity provider: api]",
         ),
-    ] = "api,rest",
+    ] = None,
     latency: Annotated[
         float, typer.Option(metavar="MS", min=0, help="Delay of each response [ms].")
     ] = 0.0,
@@ -57,31 +59,52 @@ def simulate(  # noqa: PLR0913 # one parameter per option
     ] = 0,
     write_fleet: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write a fleet.toml, with CA bundle and password file."),
+        typer.Option(
+            metavar="FILE", help="Write a fleet.toml, with CA bundle and file of the secret."
+        ),
     ] = None,
+    identity_provider: Annotated[
+        bool,
+        typer.Option(
+            "--identity-provider",
+            help="Also serve an identity provider, whose access tokens the appliances exchange; "
+            "they refuse passwords, as with multi-factor authentication. Needs --write-fleet.",
+        ),
+    ] = False,
     for_seconds: Annotated[
         float | None, typer.Option("--for", metavar="SECONDS", min=0, help="Stop after this time.")
     ] = None,
 ) -> int:
     """Serve a simulated fleet over HTTPS until Ctrl-C."""
-    flavours = tuple(dict.fromkeys(word.strip() for word in flavour.split(",")))
-    if not set(flavours) <= {"api", "rest", "api-only"}:
+    flavours = _parse_flavours(flavour, identity_provider=identity_provider)
+    if identity_provider and write_fleet is None:
         raise SettingsError(
-            f'--flavour: "{flavour}" must be a list of api, rest and api-only, such as api,rest.'
+            "--identity-provider needs --write-fleet: the file says how to sign in; for example: "
+            "--write-fleet simulated.toml"
         )
+    provider = bk.simulator.IdentityProvider() if identity_provider else None
     if write_fleet is not None:
         refuse_foreign_fleet(write_fleet, option="--write-fleet")
+    _check_installation()
     scenario = bk.simulator.Scenario.steady(
         appliances=appliances, jobs=jobs, seed=seed, epoch=datetime.now(UTC), flavours=flavours
     )
     try:
         faults = [bk.simulator.Fault.parse(text) for text in fault or []]
         with bk.simulator.SimulatedFleet(
-            scenario, latency=latency / 1_000, host=host, port=port, faults=faults
+            scenario,
+            latency=latency / 1_000,
+            host=host,
+            port=port,
+            faults=faults,
+            provider=provider,
         ) as fleet:
             if write_fleet is not None:
-                _write_fleet(fleet, write_fleet)
-                echo(f"{write_fleet}: {appliances} appliances, {jobs} jobs each.", err=True)
+                secret = _write_fleet(fleet, write_fleet)
+                echo(f"{write_fleet}: {_describe_size(appliances, jobs)}.", err=True)
+                if provider is not None:
+                    _require_tokens(fleet)
+                    _print_provider(provider, secret, write_fleet)
             for appliance in fleet.appliances:
                 echo(f"{appliance.name}\thttps://{appliance.host}")
             echo("Running; stop with Ctrl-C.", err=True)
@@ -94,9 +117,56 @@ def simulate(  # noqa: PLR0913 # one parameter per option
     return 0
 
 
-def _write_fleet(fleet: "bk.simulator.SimulatedFleet", path: Path) -> None:
+def _check_installation() -> None:
+    """Raise if the simulator's own dependency is missing."""
     try:
-        fleet.write_fleet(path)
+        import trustme  # noqa: F401, PLC0415 # optional
+    except ImportError as error:
+        raise SettingsError(
+            f"The simulator needs trustme. {describe_installation('demo')}"
+        ) from error
+
+
+def _describe_size(appliances: int, jobs: int) -> str:
+    plural = "" if appliances == 1 else "s"
+    more = "" if jobs == 1 else "s"
+    return f"{appliances} appliance{plural}, {jobs} job{more} each"
+
+
+def _parse_flavours(text: str | None, *, identity_provider: bool) -> tuple[str, ...]:
+    if text is None:
+        return ("api",) if identity_provider else ("api", "rest")
+    flavours = tuple(dict.fromkeys(word.strip() for word in text.split(",")))
+    if not set(flavours) <= {"api", "rest", "api-only"}:
+        raise SettingsError(
+            f'--flavour: "{text}" must be a list of api, rest and api-only, such as api,rest.'
+        )
+    if identity_provider and "rest" in flavours:
+        raise SettingsError(
+            "--flavour: rest is before 7.0 Update 2, which exchanges no access tokens. Leave rest "
+            "or --identity-provider out."
+        )
+    return flavours
+
+
+def _require_tokens(fleet: "bk.simulator.SimulatedFleet") -> None:
+    """Refuse passwords, as with multi-factor authentication."""
+    for appliance in fleet.appliances:
+        fleet.refuse_passwords(appliance.name)
+
+
+def _print_provider(provider: "bk.simulator.IdentityProvider", secret: Path, fleet: Path) -> None:
+    """Print what a client needs, and the command that tries it."""
+    echo(f"Token endpoint: {provider.url}", err=True)
+    echo(f"Client id:      {provider.client}", err=True)
+    echo(f"Client secret:  in {secret}", err=True)
+    echo(f"In {fleet}: oauth = {{ ... }} has these. The appliances refuse passwords.", err=True)
+    echo(f"Try: backupkit doctor {shlex.join(['--fleet', str(fleet)])}", err=True)
+
+
+def _write_fleet(fleet: "bk.simulator.SimulatedFleet", path: Path) -> Path:
+    try:
+        return fleet.write_fleet(path)
     except OSError as error:
         raise OutputError(
             f"{one_line(str(path))} cannot be written: {error.strerror}. Use another --write-fleet."
@@ -115,6 +185,7 @@ def demo(
 
     fleet_file = out / "fleet.toml"
     refuse_foreign_fleet(fleet_file, option="--out")
+    _check_installation()
     scenario = bk.simulator.Scenario.demo(seed=seed, epoch=_find_demo_epoch(out, seed))
     with bk.simulator.SimulatedFleet(scenario) as fleet:
         fleet.write_fleet(fleet_file)
