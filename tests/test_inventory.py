@@ -13,6 +13,7 @@ from backupkit import Policy, evaluate, evaluate_frames, report
 from backupkit.analysis import compare_inventory
 from backupkit.assessment import Assessment, describe_inventory
 from backupkit.cli import main
+from backupkit.cli.commands.check import format_verdict
 from backupkit.diagnostics import Discovery, DomainNode
 from backupkit.history import History
 from backupkit.policy import Member
@@ -331,8 +332,16 @@ class TestSurfaces:
         rows = json.loads(report(good).to_json())["inventory"]
         assert [row["result"] for row in rows] == ["missing", "missing", "unknown", "matched"]
         hidden = redact(good, secret=b"secret").assessment.inventory
-        assert hidden["host"].dropna().loc[hidden["host"] != ""].str.startswith("host-").all()
+        assert hidden["host"].dropna().str.startswith("host-").all()
         assert not hidden.to_string().count("vc-")
+
+    def test_notebook(self, good: Assessment) -> None:
+        """An assessment in a notebook or a terminal has the sentence, if there is one."""
+        assert self.SENTENCE in repr(good)
+        assert self.SENTENCE in format_verdict(good)
+        assert self.SENTENCE.replace("<b>", "&lt;b&gt;") in good._repr_html_()
+        quiet = good.replaced(inventory=INVENTORY.empty())
+        assert "SSO" not in repr(quiet) + format_verdict(quiet) + quiet._repr_html_()
 
     def test_metrics(self, good: Assessment) -> None:
         """There is a count for each result, and a sample for each missing vCenter."""

@@ -22,6 +22,7 @@ from backupkit.analysis.arrays import (
 )
 from backupkit.analysis.jobs import job_times
 from backupkit.tables import INCIDENTS, OBSERVED_STATES
+from backupkit.tables.incident_ids import format_incident_id
 
 __all__ = ["cut_incidents", "incident_figures", "incidents", "mean_restore_time", "observed_time"]
 
@@ -83,10 +84,13 @@ def incidents(
     onsets = times[begins]
     seen = to_times(known_until.reindex(index))[codes[begins]]
     until = np.maximum(np.fmin(last, seen), onsets)
+    owners = from_codes(codes[begins], index)
+    began = to_utc_column(onsets)
     return INCIDENTS.frame(
         {
-            "appliance": from_codes(codes[begins], index),
-            "onset": to_utc_column(onsets),
+            "appliance": owners,
+            "incident": pd.Series(map(format_incident_id, owners, began), dtype="str"),
+            "onset": began,
             "recovery": to_utc_column(recovery),
             "duration": pd.Series(np.where(is_open, until, recovery) - onsets),
             "open": pd.Series(is_open),

@@ -55,7 +55,7 @@ def compare_inventory(
     chosen = hosts.keys() if only is None else hosts.keys() & set(only)
     rows = sorted(
         _compare([node for node in nodes if node.seen_at <= at], hosts, chosen),
-        key=lambda row: (INVENTORY_RESULTS.index(row.result), row.host, row.appliance or ""),
+        key=lambda row: (INVENTORY_RESULTS.index(row.result), row.host or "", row.appliance or ""),
     )
     return INVENTORY.conform(pd.DataFrame(rows, columns=list(_Row._fields)))
 
@@ -63,7 +63,7 @@ def compare_inventory(
 class _Row(NamedTuple):
     """One row of `backupkit.tables.INVENTORY`."""
 
-    host: str
+    host: str | None
     appliance: str | None
     type: str | None
     result: str
@@ -96,7 +96,7 @@ def _compare(
             yield row._replace(result="missing", reason=reason)
     for request in requests:
         name = request.asked
-        row = _Row(hosts[name] or "", name, None, "unknown", request.seen_at, request.error)
+        row = _Row(hosts[name], name, None, "unknown", request.seen_at, request.error)
         if request.error:
             yield row
         elif name not in seen:

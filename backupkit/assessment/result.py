@@ -9,6 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from backupkit import analysis
+from backupkit.assessment.inventory_sentence import describe_inventory
 from backupkit.assessment.merged import FRAMES, MergedFigures
 from backupkit.assessment.periods import describe_period
 from backupkit.assessment.verdict import (
@@ -266,6 +267,7 @@ class Assessment(MergedFigures):
             self.period_verdict.sentence,
             f"{self.moment}: {self.verdict.sentence}",
             f"period  {self.period_name}, known {format_timestamp(self.now, 'UTC')}",
+            *filter(None, [describe_inventory(self.inventory, self.now)]),
             f"policy  {self.policy}",
         ]
         for title, name in (
@@ -318,7 +320,10 @@ def _render_html(assessment: Assessment) -> Markup:
         )
     )
     content = head + render_paragraph(assessment.period_verdict.sentence, "sentence")
-    content += render_paragraph(f"{assessment.moment}: {verdict.sentence}", "sentence") + figures
+    content += render_paragraph(f"{assessment.moment}: {verdict.sentence}", "sentence")
+    if inventory := describe_inventory(assessment.inventory, assessment.now):
+        content += render_paragraph(inventory, "sentence")
+    content += figures
     content += render_paragraph(str(assessment.policy), "policy")
     box = Markup('<section class="verdict is-{}">{}</section>').format(assessment.tone, content)
     bad = rows[~rows["state"].isin(["compliant", "excluded"])]

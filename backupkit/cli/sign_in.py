@@ -92,7 +92,10 @@ def read_sign_in(given: SignInOptions, ask: Ask | None) -> dict[str, Any]:
             return {"login": "token", "password": parsed}
         case "oauth":
             return _read_client(given, ask)
-    raise SettingsError(f'"{one_line(kind, limit=40)}" must be password, token or oauth.')
+    raise SettingsError(  # without the answer, which may be a secret
+        "answer with one of the words password, token and oauth: backupkit asks for the place of "
+        "the secret, never for the secret itself."
+    )
 
 
 def _read_client(given: SignInOptions, ask: Ask | None) -> dict[str, Any]:

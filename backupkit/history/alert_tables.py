@@ -287,16 +287,15 @@ def read_deliveries(connection: Connection, alert: Alert, now: datetime) -> list
 
 def read_informed(connection: Connection) -> Mapping[str, frozenset[str]]:
     """Return by alert the channels that know of it as open: a closing is sent to these."""
-    newest = dict[tuple[str, str], bool]()
-    for kind, subject, cause, channel, change in connection.execute(
-        "SELECT c.kind, c.subject, c.cause, i.channel, c.change FROM alert_items i "
-        "JOIN alert_changes c ON c.number = i.change_number ORDER BY c.number"
-    ):
-        newest[build_alert_key(kind, subject, cause), channel] = change != "closed"
     informed: dict[str, set[str]] = {}
-    for (key, channel), is_told in newest.items():
-        if is_told:
-            informed.setdefault(key, set()).add(channel)
+    for channel, kind, subject, cause in connection.execute(
+        "SELECT n.channel, c.kind, c.subject, c.cause FROM ("
+        "SELECT i.channel AS channel, MAX(c.number) AS number FROM alert_items i "
+        "JOIN alert_changes c ON c.number = i.change_number "
+        "GROUP BY i.channel, c.kind, c.subject, c.cause"
+        ") n JOIN alert_changes c ON c.number = n.number WHERE c.change <> 'closed'"
+    ):
+        informed.setdefault(build_alert_key(kind, subject, cause), set()).add(channel)
     return {key: frozenset(channels) for key, channels in informed.items()}
 
 

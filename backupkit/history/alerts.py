@@ -25,20 +25,16 @@ from backupkit.history.alert_tables import (
     read_state,
     replace_alerts,
 )
-from backupkit.history.databases import Connection, Database
+from backupkit.history.databases import Connection
+from backupkit.history.log import HistoryLog
 from backupkit.history.stored import to_microseconds
 from backupkit.tables.alerts import Alert, AlertChange, Mute, OutgoingMessage
 
 __all__ = ["AlertLog"]
 
 
-class AlertLog:
+class AlertLog(HistoryLog):
     """The alerts of one history; each method is one transaction.
-
-    Parameters
-    ----------
-    database : Database
-        That of the history.
 
     Examples
     --------
@@ -50,9 +46,6 @@ class AlertLog:
     >>> log.read(now=datetime(2026, 11, 9, tzinfo=UTC)).alerts
     ()
     """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def read(self, *, now: datetime) -> AlertState:
         """Return all that is stored; at `now`, which decides who died while sending [UTC]."""

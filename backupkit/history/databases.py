@@ -52,14 +52,14 @@ class Reader(ABC):
     def table(self, query: str, types: Mapping[str, str]) -> "pa.Table":
         """Return the rows of a SELECT without an order; `types` has a type by column."""
 
-    @abstractmethod
-    def has_table(self, name: str) -> bool:
-        """Return whether the history has a table."""
-
     def rows(self, query: str, types: Mapping[str, str]) -> list[tuple[Any, ...]]:
         """Return the rows of a query as tuples."""
         columns = self.table(query, types).to_pydict().values()
         return list(zip(*columns, strict=True))
+
+    @abstractmethod
+    def has_table(self, name: str) -> bool:
+        """Return whether the history has a table."""
 
 
 class Connection(Reader):

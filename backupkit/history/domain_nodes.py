@@ -8,7 +8,8 @@ does.
 from collections.abc import Sequence
 from typing import Final
 
-from backupkit.history.databases import Connection, Database, Reader
+from backupkit.history.databases import Connection, Reader
+from backupkit.history.log import HistoryLog
 from backupkit.history.stored import to_datetime, to_microseconds
 from backupkit.tables.domain_nodes import SeenNode
 
@@ -36,13 +37,8 @@ _TYPES: Final = dict.fromkeys(("asked", "host", "type", "appliance"), "text") | 
 """Columns of the table, with their types."""
 
 
-class DomainNodeLog:
+class DomainNodeLog(HistoryLog):
     """The nodes of the SSO domains in one history; each method is one transaction.
-
-    Parameters
-    ----------
-    database : Database
-        That of the history.
 
     Examples
     --------
@@ -56,9 +52,6 @@ class DomainNodeLog:
     >>> [(node.host, node.appliance) for node in log.read()]
     [('vc-2.test', None)]
     """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def read(self) -> tuple[SeenNode, ...]:
         """Return the newest rows of each SSO domain, by appliance that was asked."""

@@ -5,7 +5,7 @@ import json
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,21 +27,23 @@ from backupkit.history.domain_nodes import DOMAIN_NODES_TABLE, create_domain_nod
 from backupkit.history.export_reader import (
     LEDGER_TYPES,
     MANIFEST,
+    NOTES_FILE,
     SCHEMAS,
     ApplianceCounts,
     Export,
     Manifest,
     open_folder,
 )
-from backupkit.history.notes import NOTES_TABLE, create_notes_table
+from backupkit.history.notes import NOTES_TABLE, NoteLog, create_notes_table, read_notes_table
 from backupkit.history.queries import add_durations, find_head
 from backupkit.history.rows import to_frame
 from backupkit.history.sqlite import SQLite
 from backupkit.history.stored import to_microseconds
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES, Table
+from backupkit.tables.notes import Note, build_note_frame
 from backupkit.texts import escape_formula
 
-__all__ = ["Frames", "MonthlyWriter", "backup", "export", "is_export", "read_frames"]
+__all__ = ["Frames", "MonthlyWriter", "backup", "export", "is_export", "read_frames", "read_notes"]
 
 _KINDS: Final = ("parquet", "csv")
 _TABLES: Final[Mapping[str, Table]] = {
@@ -123,7 +125,7 @@ def export(database: Database, target: str, kind: str) -> tuple[str, ...]:
     write = _write_parquet if kind == "parquet" else _write_csv
     with database.read() as reader:
         try:
-            paths: tuple[str, ...] = write(reader, target)
+            paths: tuple[str, ...] = write(reader, target, read_notes_table(reader))
         except (OSError, pa.ArrowException) as error:
             raise HistoryError(
                 f"{target} cannot be written: {one_line(str(error))}. The history is unchanged."
@@ -131,21 +133,28 @@ def export(database: Database, target: str, kind: str) -> tuple[str, ...]:
     return paths
 
 
-def _write_parquet(reader: Reader, target: str) -> tuple[str, ...]:
+def _write_parquet(reader: Reader, target: str, notes: Sequence[Note]) -> tuple[str, ...]:
     system, path = open_folder(target)
     inside = fs.FileSelector(path, allow_not_found=True)
     is_file = system.get_file_info(path).type == fs.FileType.File
     _raise_if_exists(target, exists=is_file or bool(system.get_file_info(inside)))
     try:
         manifest = _write_tables(reader, system, path)
+        manifest.notes = len(notes)
+        if notes:
+            with system.open_output_stream(f"{path}/{NOTES_FILE}") as file:
+                file.write(msgspec.json.format(msgspec.json.encode(notes)))
         with system.open_output_stream(f"{path}/{MANIFEST}") as file:
             file.write(msgspec.json.format(msgspec.json.encode(manifest)))
     except BaseException:
         for name in SCHEMAS:
             with contextlib.suppress(OSError):
                 system.delete_dir(f"{path}/{name}")
+        with contextlib.suppress(OSError):
+            system.delete_file(f"{path}/{NOTES_FILE}")
         raise
-    return tuple(f"{target.rstrip('/')}/{name}" for name in SCHEMAS)
+    names = [*SCHEMAS, *([NOTES_FILE] if notes else [])]
+    return tuple(f"{target.rstrip('/')}/{name}" for name in names)
 
 
 def _write_tables(reader: Reader, system: Any, path: str) -> Manifest:  # noqa: ANN401 # pyarrow has no types
@@ -190,20 +199,22 @@ def _count_rows(shares: dict[str, ApplianceCounts], name: str, frame: pd.DataFra
             share.first_at = first if share.first_at is None else min(first, share.first_at)
 
 
-def _write_csv(reader: Reader, target: str) -> tuple[str, ...]:
+def _write_csv(reader: Reader, target: str, notes: Sequence[Note]) -> tuple[str, ...]:
     """Write a file for each table; a quote stands before what looks like a formula."""
     if "://" in target:
         raise HistoryError("CSV files cannot be written to a URL. Name a folder.")
     folder = Path(target)
     _raise_if_exists(target, exists=folder.is_file() or (folder.is_dir() and any(folder.iterdir())))
     folder.mkdir(parents=True, exist_ok=True)
-    paths = {name: folder / f"{name}.csv" for name in _TABLES}
+    paths = {name: folder / f"{name}.csv" for name in (*_TABLES, *(["notes"] if notes else []))}
     try:
         with contextlib.ExitStack() as stack:
             files = {
                 name: stack.enter_context(path.open("w", encoding="utf-8", newline=""))
                 for name, path in paths.items()
             }
+            if notes:
+                _convert_for_csv(build_note_frame(notes)).to_csv(files["notes"], index=False)
             for name, table in _TABLES.items():
                 _convert_for_csv(table.empty()).to_csv(files[name], index=False)
             for chunk in read_chunks(reader):
@@ -332,6 +343,13 @@ def read_frames(source: str | Path, *, into: Database) -> Iterator[Frames]:
         for chunk in read_chunks(reader):
             frames = dict(_build_frames(reader, chunk))
             yield Frames(frames["observations"], frames["polls"], frames["schedules"])
+
+
+def read_notes(source: str | Path) -> tuple[Note, ...]:
+    """Return the notes of a history or an export."""
+    if is_export(source):
+        return Export(source).read_notes()
+    return NoteLog(open_database(source, create=False)).read()
 
 
 def _read_exported_frames(source: Export) -> Iterator[Frames]:

@@ -23,10 +23,12 @@ from backupkit.errors import HistoryError, one_line
 from backupkit.history.arrow_types import ARROW_TYPES
 from backupkit.history.ledger import ENTRY_FIELDS, KINDS
 from backupkit.tables import JOBS, OBSERVATIONS, POLLS, SCHEDULES
+from backupkit.tables.notes import Note
 
 __all__ = [
     "LEDGER_TYPES",
     "MANIFEST",
+    "NOTES_FILE",
     "SCHEMAS",
     "ApplianceCounts",
     "Export",
@@ -35,6 +37,7 @@ __all__ = [
 ]
 
 MANIFEST: Final = "backupkit-export.json"
+NOTES_FILE: Final = "notes.json"
 FORMAT: Final = 1
 _INTEGER_COLUMNS: Final = {"id", "appended_at", "earliest_at", "latest_at", *KINDS}
 LEDGER_TYPES: Final = {
@@ -70,6 +73,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     latest_at: int | None  # time of the newest row [us since 1970]
     rows: dict[str, int]  # by table
     appliances: dict[str, ApplianceCounts]  # by name, in order
+    notes: int = 0
 
 
 def open_folder(target: str | Path) -> tuple[Any, str]:
@@ -136,6 +140,27 @@ class Export:
                     f"{self.uri} is incomplete: {name} has {number:,} rows of "
                     f"{self.manifest.rows[name]:,}. {_EXPORT_AGAIN}"
                 )
+
+    def read_notes(self) -> tuple[Note, ...]:
+        """Return the notes of operators."""
+        if not self.manifest.notes:
+            return ()
+        try:
+            with (
+                self._translate_errors(),
+                self._system.open_input_stream(f"{self._path}/{NOTES_FILE}") as file,
+            ):
+                notes = msgspec.json.decode(file.read(), type=tuple[Note, ...])
+        except msgspec.DecodeError as error:
+            raise HistoryError(
+                f"{self.uri}: {NOTES_FILE} cannot be read: {error}. {_EXPORT_AGAIN}"
+            ) from error
+        if len(notes) != self.manifest.notes:
+            raise HistoryError(
+                f"{self.uri} is incomplete: {NOTES_FILE} has {len(notes):,} notes of "
+                f"{self.manifest.notes:,}. {_EXPORT_AGAIN}"
+            )
+        return notes
 
     def batches(self, max_rows: int) -> Iterator[list[str]]:
         """Yield the appliances in batches of about `most` rows."""

@@ -512,7 +512,7 @@ class History:
         return reading.backup(self._database, Path(target))
 
     def export(self, target: str | Path, *, kind: Kind = "parquet") -> tuple[str, ...]:
-        """Write jobs, observations, polls and schedules for other programs.
+        """Write jobs, observations, polls, schedules and notes for other programs.
 
         Parameters
         ----------
@@ -534,7 +534,7 @@ class History:
         return reading.export(self._database, str(target), kind)
 
     def merge(self, source: str | Path) -> AppendResult:
-        """Append the rows of another history; merging it again changes nothing.
+        """Append the rows and the notes of another history; merging it again changes nothing.
 
         Parameters
         ----------
@@ -552,8 +552,10 @@ class History:
             If the source cannot be read, or this history cannot be written.
         """
         added = AppendResult()
+        notes = reading.read_notes(source)
         for frames in reading.read_frames(source, into=self._database):
             added += self._append(frames, keep_all=True)
+        self.notes.merge(notes)
         return added
 
     def prune(self, before: Instant) -> dict[str, int]:

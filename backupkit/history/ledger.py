@@ -22,6 +22,7 @@ from backupkit.tables import OBSERVATIONS, POLLS, SCHEDULES, Table
 __all__ = [
     "ENTRY_FIELDS",
     "KINDS",
+    "NOTE_KIND",
     "TABLES",
     "Digests",
     "add_entry",
@@ -42,6 +43,9 @@ The canonical form of a row has its values in the order of the contract.
 """
 
 KINDS: Final = tuple(TABLES)
+
+NOTE_KIND: Final = "note"
+"""Kind of an entry about the notes of operators: `left_sha256` is the digest of all of them."""
 
 ENTRY_FIELDS: Final = (
     "id",
@@ -104,13 +108,14 @@ def add_entry(
     run_id : str
         Identifies the append or removal, so that a second try finds it.
     kind : str
-        append, import, prune, forget or thin.
+        append, import, prune, forget, thin or note.
     digests, counts : mapping
         By `KINDS`: of the rows appended or removed.
     between : tuple of int
         Times of the first and the last of the appended rows [us since 1970].
     left : str
-        For a removal: the `compute_left_digest` of the appends that it touched.
+        For a removal: the `compute_left_digest` of the appends that it touched. For notes: the
+        digest of all of them.
     """
     [(head,)] = connection.execute("SELECT head FROM history")
     number = find_next_id(connection, "appends")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from backupkit.history.evidence import read_evidence
-    from backupkit.history.exchange import backup, export, read_frames
+    from backupkit.history.exchange import backup, export, read_frames, read_notes
     from backupkit.history.queries import (
         Filter,
         find_head,
@@ -35,6 +35,7 @@ __all__ = [
     "read_frames",
     "read_info",
     "read_jobs",
+    "read_notes",
     "read_observations",
     "read_table",
     "read_view",
@@ -43,7 +44,7 @@ __all__ = [
 
 _NAMES: Final = {
     "evidence": ("read_evidence",),
-    "exchange": ("backup", "export", "read_frames"),
+    "exchange": ("backup", "export", "read_frames", "read_notes"),
     "queries": (
         "Filter",
         "find_head",

@@ -15,6 +15,7 @@ from backupkit.history.ledger import (
     compute_entry_digest,
     compute_left_digest,
 )
+from backupkit.history.notes import find_note_problem
 from backupkit.history.rows import read_stored_columns, to_frame, to_stored_columns
 from backupkit.history.schema import COLUMNS, LIST_READ
 from backupkit.history.stored import to_microseconds
@@ -63,6 +64,8 @@ def _find_all_problems(reader: Reader, head: str | None) -> Iterator[_Problem]:
         yield from _check_jobs(reader, chunk)
     yield from _check_appended_rows(entries, digests)
     yield from _check_poll_counts(reader, entries)
+    if problem := find_note_problem(reader):
+        yield "the notes", problem
     if head is not None:
         yield from _check_contains_head(entries, head)
 

@@ -432,6 +432,7 @@ class Incident(NamedTuple):
     recovery: Time | str
     duration: str
     beginning: str
+    incident: str
 
 
 class BreachChance(NamedTuple):

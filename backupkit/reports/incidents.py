@@ -5,7 +5,7 @@ from typing import Final
 
 from backupkit.assessment import Assessment
 from backupkit.display import Rows
-from backupkit.display.format import format_duration
+from backupkit.display.format import format_duration, sanitise
 from backupkit.reports.facts import Incident, Link
 from backupkit.reports.rows import Row, iterate_rows
 
@@ -45,4 +45,5 @@ def _build_incident(row: Row, links: Mapping[str, Link]) -> Incident:
         recovery="open" if row["open"] else row["recovery"],
         duration=f"over {duration}" if row["open"] else duration,
         beginning=_BEGINNINGS[row["kind"]],
+        incident=sanitise(row["incident"], limit=300),
     )

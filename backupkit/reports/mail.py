@@ -1,6 +1,6 @@
 """Mail of the report: verdict and worst appliances in its body, files attached."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
 from pathlib import Path
@@ -12,8 +12,10 @@ from backupkit._version import __version__
 from backupkit.assessment import Assessment, Comparison
 from backupkit.display.format import Ratio
 from backupkit.errors import OutputError
+from backupkit.reports.incident_lines import list_incident_lines
 from backupkit.reports.page import render
 from backupkit.reports.summary import summarize
+from backupkit.tables.notes import Note
 
 __all__ = ["compose_mail", "format_subject"]
 
@@ -69,10 +71,12 @@ def compose_mail(
     attachments: Sequence[Path] = (),
     date: pd.Timestamp | None = None,
     aliased: bool = False,
+    notes: Iterable[Note] = (),
 ) -> EmailMessage:
     """Compose the mail: a text part, an HTML part of less than 90 KiB, and the attached files.
 
-    The date is the present by default. Sender and recipients are not set.
+    The date is the present by default. Sender and recipients are not set. `notes` are those of
+    operators.
 
     Raises
     ------
@@ -93,6 +97,7 @@ def compose_mail(
         "names": [path.name for path in attachments],
         "limit": _MAX_REASON_LENGTH,
         "aliased": aliased,
+        "incidents": list_incident_lines(assessment, notes),
     }
     message = EmailMessage()
     message["Subject"] = format_subject(assessment)

@@ -28,7 +28,7 @@ from backupkit.reports.redaction import redact
 from backupkit.reports.summary import summarize
 from backupkit.reports.tickets import render_markdown, render_text
 from backupkit.reports.workbook import build_workbook
-from backupkit.tables.notes import Note
+from backupkit.tables.notes import Note, build_note_frame
 
 __all__ = ["Report", "report"]
 
@@ -94,7 +94,7 @@ class Report:
             Verdicts, key figures, and who needs attention: since when, why, and the next step. At
             most 60 lines of 80 columns.
         """
-        return render_text(self.assessment, self.comparison, aliased=self.aliased)
+        return render_text(self.assessment, self.comparison, aliased=self.aliased, notes=self.notes)
 
     def to_markdown(self) -> str:
         """Render the short summary as Markdown with tables.
@@ -105,7 +105,9 @@ class Report:
             The content of `to_text`, in at most 60 lines. Texts of appliances are escaped: they
             make no links, and break no tables.
         """
-        return render_markdown(self.assessment, self.comparison, aliased=self.aliased)
+        return render_markdown(
+            self.assessment, self.comparison, aliased=self.aliased, notes=self.notes
+        )
 
     def to_json(self) -> str:
         """Return the whole assessment as a JSON document, as `save` writes it.
@@ -171,8 +173,9 @@ class Report:
     ) -> Path:
         """Write the evidence of the period to one zip file, for an auditor.
 
-        It has the page, its data files, the policy as a fleet.toml without users and passwords, the
-        state of the ledger, checksums, and a README. The same report gives the same bytes.
+        It has the page, its data files, the notes of operators, the policy as a fleet.toml without
+        users and passwords, the state of the ledger, checksums, and a README. The same report gives
+        the same bytes.
 
         Parameters
         ----------
@@ -202,6 +205,8 @@ class Report:
             page.name: self._render_page(tuple(data)),
             "policy.toml": format_policy(self.assessment.policy).encode(),
         }
+        if self.notes:
+            contents["notes.csv"] = stream_csv(build_note_frame(self.notes))
         if ledger is not None:
             contents["ledger.json"] = format_json(ledger)
         contents["README.txt"] = render_readme(
@@ -262,7 +267,11 @@ class Report:
             If an attachment cannot be read.
         """
         return compose_mail(
-            self.assessment, self.comparison, attachments=attachments, aliased=self.aliased
+            self.assessment,
+            self.comparison,
+            attachments=attachments,
+            aliased=self.aliased,
+            notes=self.notes,
         )
 
     def redacted(self, secret: bytes) -> "Report":

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from functools import cache, partial
 from importlib.resources import files
 from typing import Any
@@ -18,11 +19,11 @@ from backupkit.policy.policy import digest_of
 from backupkit.reports.details import build_details
 from backupkit.reports.exceptions import leave_out_good
 from backupkit.reports.facts import COLUMN_WIDTH, Summary, build_data_uri
-from backupkit.reports.notes import format_notes
+from backupkit.reports.notes import describe_incidents, format_notes
 from backupkit.reports.overview import build_overview
 from backupkit.reports.period import find_period_jobs
 from backupkit.reports.sparks import draw_meter
-from backupkit.reports.summary import summarize
+from backupkit.reports.summary import build_links, summarize
 from backupkit.tables.notes import Note
 
 __all__ = ["render", "render_fragment", "render_page"]
@@ -62,7 +63,8 @@ def render_page(
         sidecars=sidecars,
         aliased=aliased,
         left_out=left_out,
-        notes=format_notes(assessment, notes),
+        notes=_key_by_anchor(assessment, format_notes(assessment, notes)),
+        incidents=_key_by_anchor(assessment, describe_incidents(assessment)),
         rows={"slots": len(assessment.slots), "jobs": int(find_period_jobs(assessment).sum())},
         many=len(assessment.appliances) > _SMALL_FLEET,
         policy_digest=digest_of(assessment.policy),
@@ -73,6 +75,13 @@ def render_page(
         script_hash=_hash_text(script),
         is_full_page=True,
     )
+
+
+def _key_by_anchor(
+    assessment: Assessment, texts: Mapping[str, list[str]]
+) -> dict[str | None, list[str]]:
+    links = build_links(assessment)
+    return {links[name].anchor: own for name, own in texts.items() if name in links}
 
 
 @without_pyplot()

@@ -15,6 +15,7 @@ from backupkit.assessment.merged import FRAMES
 from backupkit.policy import Exclusion, Member, Policy
 from backupkit.reports.aliases import Aliases
 from backupkit.tables.dtypes import MESSAGES, TEXTS
+from backupkit.tables.incident_ids import format_incident_id, parse_incident_id
 
 __all__ = ["NOT_SENSITIVE", "Redacted", "redact"]
 
@@ -161,12 +162,19 @@ def _choose_redactor(name: str, aliases: Aliases) -> Callable[[str], str]:
         return lambda text: aliases.name("host", text.lower())
     if name in {"appliance", "site", "group"}:
         return lambda text: aliases.name(name, text)
+    if name == "incident":
+        return lambda text: _redact_incident(text, aliases)
     if name in _LOCATIONS:
         return aliases.location
     if name in _ADVICE:
         redact_text = aliases.text if name != "cause_name" else partial(aliases.name, "cause")
         return lambda text: text if text in _known_advice() else redact_text(text)
     return aliases.schedule if name == "schedule" else aliases.text
+
+
+def _redact_incident(text: str, aliases: Aliases) -> str:
+    appliance, onset = parse_incident_id(text)
+    return format_incident_id(aliases.name("appliance", appliance), onset)
 
 
 @cache

@@ -160,12 +160,13 @@ def _describe_note() -> dict[str, Any]:
     onset = {
         "type": ["string", "null"],
         "format": "date-time",
-        "description": "Onset of the incident that was open then.",
+        "description": "Onset of the incident that the note belongs to.",
     }
     return _describe_object(
         {
             "appliance": _TEXT,
             "at": {**_TIME, "description": "Time that the note of an operator is about."},
+            "incident": {**_NAME_OR_NULL, "description": "Id of the incident."},
             "incident_onset": onset,
             **dict.fromkeys(("by", "ticket", "text"), _TEXT),
         }

@@ -1,7 +1,7 @@
 """Short summary of a report for tickets and chats: plain text of 80 columns, and Markdown."""
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import pandas as pd
@@ -9,7 +9,9 @@ import pandas as pd
 from backupkit.assessment import Assessment, Comparison
 from backupkit.display.format import format_timestamp
 from backupkit.reports.facts import ActionItem, Summary, Time, UnreadAppliance
+from backupkit.reports.incident_lines import list_incident_lines
 from backupkit.reports.summary import summarize
+from backupkit.tables.notes import Note
 from backupkit.texts import clean_text, escape_markdown
 
 __all__ = ["render_markdown", "render_text"]
@@ -31,6 +33,7 @@ class _Item(NamedTuple):
     since: str
     reason: str
     advice: str
+    lines: Sequence[str]
 
 
 class _Section(NamedTuple):
@@ -42,7 +45,11 @@ class _Section(NamedTuple):
 
 
 def render_text(
-    assessment: Assessment, comparison: Comparison | None = None, *, aliased: bool = False
+    assessment: Assessment,
+    comparison: Comparison | None = None,
+    *,
+    aliased: bool = False,
+    notes: Iterable[Note] = (),
 ) -> str:
     """Render the summary as plain text: at most 60 lines of 80 columns.
 
@@ -54,6 +61,8 @@ def render_text(
         Changes since an earlier one.
     aliased : bool
         Whether names are replaced by aliases; the text states it.
+    notes : iterable of Note
+        Notes of operators.
 
     Returns
     -------
@@ -69,7 +78,7 @@ def render_text(
         head += _wrap(f"{name}: {share}")
     foot = ["", *_wrap(_format_origin(summary, aliased=aliased))]
     left = _MAX_LINES - len(head) - len(foot)
-    attention, unread = _list_sections(summary)
+    attention, unread = _list_sections(summary, list_incident_lines(assessment, notes))
     reserved = min(len(_format_section(unread, _MAX_LINES)), left // 3)
     lines = _format_section(attention, left - reserved)
     lines += _format_section(unread, left - len(lines))
@@ -77,13 +86,17 @@ def render_text(
 
 
 def render_markdown(
-    assessment: Assessment, comparison: Comparison | None = None, *, aliased: bool = False
+    assessment: Assessment,
+    comparison: Comparison | None = None,
+    *,
+    aliased: bool = False,
+    notes: Iterable[Note] = (),
 ) -> str:
     """Render the summary as Markdown with tables: at most 60 lines.
 
     Parameters
     ----------
-    assessment, comparison, aliased
+    assessment, comparison, aliased, notes
         As for `render_text`.
 
     Returns
@@ -102,12 +115,14 @@ def render_markdown(
         for label, sentence in _list_sentences(summary)
     ]
     lines += ["", *_format_table(("Figure", "Share"), _list_figures(summary))]
-    for section in _list_sections(summary):
+    for section in _list_sections(summary, list_incident_lines(assessment, notes)):
         if not section.total:
             continue
         lines += ["", f"**{section.title} ({section.total:,})**", ""]
-        columns = ("Appliance", "State", "Since (UTC)", "Why", "Next step")
-        lines += _format_table(columns, section.items[:_MAX_ROWS])
+        rows = [(*item[:-1], "; ".join(item.lines)) for item in section.items[:_MAX_ROWS]]
+        columns = ("Appliance", "State", "Since (UTC)", "Why", "Next step", "Incident, notes")
+        shown = len(columns) if any(item.lines for item in section.items) else -1
+        lines += _format_table(columns[:shown], (row[:shown] for row in rows))
         if section.total > _MAX_ROWS:
             lines += ["", f"and {section.total - _MAX_ROWS:,} more, in the report"]
     lines += ["", escape_markdown(_format_origin(summary, aliased=aliased))]
@@ -142,31 +157,38 @@ def _list_figures(summary: Summary) -> list[tuple[str, str]]:
     return [(figure.name, str(figure.ratio)) for figure in summary.figures]
 
 
-def _list_sections(summary: Summary) -> tuple[_Section, _Section]:
-    """Return who needs attention, and who could not be read."""
+def _list_sections(
+    summary: Summary, lines: Mapping[str, Sequence[str]]
+) -> tuple[_Section, _Section]:
+    """Return who needs attention, and who could not be read, with lines on incident and notes."""
     actions, unread = summary.action_items, summary.unread
     return (
-        _Section("Needs attention", [_convert_action(item) for item in actions], actions.total),
+        _Section(
+            "Needs attention", [_convert_action(item, lines) for item in actions], actions.total
+        ),
         _Section(
             "Unreachable or not fully read",
-            [_convert_unread(item) for item in unread],
+            [_convert_unread(item, lines) for item in unread],
             unread.total,
         ),
     )
 
 
-def _convert_action(item: ActionItem) -> _Item:
+def _convert_action(item: ActionItem, lines: Mapping[str, Sequence[str]]) -> _Item:
     begin, remark = item.breach_since
     since = remark or _format_last("success", item.last_success)
     if pd.notna(begin):
         since = f"since {format_timestamp(begin)}, {since}"
-    return _Item(item.appliance.name, item.state.label, since, item.reason, item.advice)
+    name = item.appliance.name
+    own = lines.get(name, ())
+    return _Item(name, item.state.label, since, item.reason, item.advice, own)
 
 
-def _convert_unread(item: UnreadAppliance) -> _Item:
+def _convert_unread(item: UnreadAppliance, lines: Mapping[str, Sequence[str]]) -> _Item:
     since = _format_last("good poll", item.last_ok.time)
     reason = f"{item.error}: {item.detail}" if item.detail else item.error
-    return _Item(item.appliance.name, item.state.label, since, reason, item.advice)
+    name = item.appliance.name
+    return _Item(name, item.state.label, since, reason, item.advice, lines.get(name, ()))
 
 
 def _format_last(event: str, time: Time) -> str:
@@ -204,6 +226,8 @@ def _format_item(item: _Item) -> list[str]:
     for label, text in (("Why", item.reason), ("Next", item.advice)):
         if text:
             lines += _wrap(f"{label}: {text}", max_lines=_MAX_LINES_OF_ITEM, indent="    ")
+    for text in item.lines:
+        lines += _wrap(text, indent="    ")
     return lines
 
 

@@ -376,6 +376,7 @@ INCIDENTS = Table(
     "incidents",
     (
         _APPLIANCE,
+        Column("incident", TEXT, "Its id: appliance/onset, to the second."),
         Column("onset", TIME, "End of the first failure, or when the run was overdue.", "UTC"),
         Column("recovery", TIME, "End of the next success; missing while it is open.", "UTC"),
         Column(

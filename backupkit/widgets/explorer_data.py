@@ -12,6 +12,7 @@ from backupkit.assessment import Assessment, evaluate
 from backupkit.display.format import format_timestamp
 from backupkit.policy import Policy
 from backupkit.settings import Instant, parse_instant
+from backupkit.tables.notes import Note
 from backupkit.widgets.assessment_index import AssessmentIndex, list_unique_values
 from backupkit.widgets.selection import Selection
 
@@ -70,6 +71,8 @@ class ExplorerData:
             frames.schedules,
             domain_nodes=getattr(frames, "domain_nodes", ()),
         )
+        log = getattr(source, "notes", None)  # a snapshot has none
+        self.notes: tuple[Note, ...] = () if log is None else log.read()
         members = {member.appliance: member for member in policy.members}
         recorded = (
             str(name)

@@ -61,6 +61,7 @@ class ApplianceRows:
         facts = self._facts = facts.assign(mttr=view.period.restore_times)
         amounts = self._amounts = view.period.amounts.loc[names]
         now, whole = "" if is_current else None, "" if is_whole else None
+        notes = self._notes = view.notes
         columns: tuple[tuple[TableColumn, str | None], ...] = (
             (TextColumn("Appliance", "", _read_distinct(names)), ""),
             (TextColumn("State", "s", self._read_states, options=_STATE_CHOICE), ""),
@@ -99,6 +100,10 @@ class ApplianceRows:
             ),
             (NumberColumn("MTTR", "n", "duration", lambda: _to_seconds(facts["mttr"])), ""),
             (TextColumn("Why", "text", _read_column(facts["reason"])), now),
+            (
+                TextColumn("Notes", "text", _read_column(notes)),
+                "" if notes.notna().any() else None,
+            ),
         )
         self.titles: Sequence[str] = [column.title for column, _ in columns]
         self._is_shown = [is_shown is not None for _, is_shown in columns]
@@ -108,7 +113,7 @@ class ApplianceRows:
         """Return the cells of some rows."""
         cells = []
         frames = (frame.iloc[rows].iterrows() for frame in (self._facts, self._amounts))
-        for (name, row), (_, amounts) in zip(*frames, strict=True):
+        for (name, row), (_, amounts), note in zip(*frames, self._notes.iloc[rows], strict=True):
             ratios = compute_ratios(amounts)
             all_cells = (
                 str(name),
@@ -124,6 +129,7 @@ class ApplianceRows:
                 format_duration(row["mean_exposure"]),
                 format_duration(row["mttr"]),
                 sanitise(row["reason"]),
+                sanitise(note),
             )
             cells.append(
                 [cell for cell, is_shown in zip(all_cells, self._is_shown, strict=True) if is_shown]
@@ -145,9 +151,10 @@ class ApplianceRows:
             "rpo_strict": _divide(amounts["compliant"], amounts["in_scope"]),
             "slot_strict": _divide(amounts["completed"], amounts["counted"]),
         }
-        return pd.DataFrame(columns).assign(
-            **{name: facts[name].reset_index(drop=True) for name in names}
-        )
+        copied = {name: facts[name].reset_index(drop=True) for name in names}
+        if self._notes.notna().any():
+            copied["notes"] = self._notes.iloc[rows].reset_index(drop=True)
+        return pd.DataFrame(columns).assign(**copied)
 
     def _read_states(self) -> tuple[npt.NDArray[Any], pd.Index]:
         codes, texts = pd.factorize(self._states)

@@ -15,6 +15,7 @@ import pandas as pd
 from backupkit.analysis import failures, recovery_points
 from backupkit.analysis.arrays import to_instant
 from backupkit.assessment import Verdict, describe_causes
+from backupkit.reports.notes import format_notes, select_notes
 from backupkit.tables import OUTCOMES, STATES_BY_SEVERITY
 from backupkit.widgets.assessment_index import AssessmentIndex, Codes, Flags, Positions
 from backupkit.widgets.explorer_data import ExplorerData
@@ -94,6 +95,14 @@ class FilteredView:
     def is_all(self) -> bool:
         """True if every appliance is selected."""
         return bool(self.is_selected.all())
+
+    @cached_property
+    def notes(self) -> pd.Series:
+        """Notes of operators on the period, by appliance; missing without one."""
+        valid = [note for note in self._data.notes if self.start <= note.at <= self.end]
+        texts = format_notes(self.index.assessment, select_notes(self.index.assessment, valid))
+        joined = {name: "; ".join(own) for name, own in texts.items()}
+        return pd.Series(joined, dtype="str").reindex(self.states.index)
 
     @cached_property
     def _all_states(self) -> pd.Series:

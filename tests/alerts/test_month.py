@@ -1,6 +1,7 @@
 """A scripted month: exactly which messages go out, and why; and the page that shows it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
@@ -89,9 +90,13 @@ def test_schema(done: Month) -> None:
     assert sum(bool(one["perhaps_not_delivered"]) for one in done.mail.delivered) == 1
 
 
-def test_page(done: Month) -> None:
-    """The table in the page is that of this month: python -m tests.alerts.month writes it."""
-    assert f"{month.BEGIN}\n\n{done.table()}\n\n{month.END}" in PAGE.read_text(encoding="utf-8")
+def test_page(make_history: Callable[[], History]) -> None:
+    """The table in the page is that of this month, in SQLite and in PostgreSQL.
+
+    python -m tests.alerts.month writes it.
+    """
+    table = run_month(make_history()).table()
+    assert f"{month.BEGIN}\n\n{table}\n\n{month.END}" in PAGE.read_text(encoding="utf-8")
 
 
 def test_write_table(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -407,6 +408,39 @@ class TestHistory:
         assert history.alerts.read(now=EPOCH).alerts == ()
 
 
+class TestStory:
+    """The story of one alert."""
+
+    def test_deliveries(self, make_history: MakeHistory) -> None:
+        """Each change has the channels that get it, with the state of the delivery."""
+        mail, pager = ScriptedChannel("mail"), ScriptedChannel("pager")
+        office = Office(make_history(), mail, pager)
+        office.run(0, breach())
+        office.history.alerts.acknowledge("breach:vc-1", by="anna", reason="4711", at=EPOCH)
+        pager.mode = "fails"
+        mail.mode = "hangs up"
+        office.run(1, breach(level=2))
+        alert, log = office.history.alerts.read_story("breach:vc-1", now=EPOCH + HOUR)
+        assert (alert.level, alert.acknowledged_by) == (2, "")
+        assert [(one.change.change, dict(one.deliveries)) for one in log] == [
+            ("opened", {"mail": "sent", "pager": "sent"}),
+            ("acknowledged", {}),
+            ("worse", {"mail": "perhaps sent", "pager": "queued"}),
+        ]
+        state = office.history.alerts.read(now=EPOCH)
+        assert state.informed == {"breach:vc-1": {"mail", "pager"}}
+        mail.mode = pager.mode = "works"
+        office.run(2)
+        assert office.history.alerts.read(now=EPOCH).informed == {}
+
+    def test_empty_history(self, make_history: MakeHistory) -> None:
+        """Without alerts there is no story, and no table is made."""
+        log = make_history().alerts
+        with pytest.raises(HistoryError, match='No alert has the key "breach:vc-1"'):
+            log.read_story("breach:vc-1", now=EPOCH)
+        assert log.read(now=EPOCH).alerts == ()
+
+
 class TestCrash:
     """Processes that die while they send."""
 
@@ -495,9 +529,51 @@ STEPS = st.lists(
 )
 
 
+FILTER_STEPS = st.lists(
+    st.tuples(
+        st.sampled_from([0.2, 5.0, 26.0]),
+        st.sets(st.sampled_from(["vc-1", "vc-2"])),
+        st.sampled_from(["works", "fails"]),
+        st.sampled_from([None, ("vc-1",), ("vc-2",), ("vc-3",)]),
+    ),
+    max_size=8,
+)
+
+
 @pytest.mark.property
 class TestInterleaving:
     """Any order of runs, failures and crashes."""
+
+    @settings(max_examples=repeats(10, 1000))
+    @given(steps=FILTER_STEPS)
+    def test_filters(
+        self,
+        tmp_path_factory: pytest.TempPathFactory,
+        steps: list[tuple[float, set[str], str, tuple[str, ...] | None]],
+    ) -> None:
+        """With any filter at any time, a channel gets the end of what it knows, and no other."""
+        history = History(tmp_path_factory.mktemp("alerts") / "history.db")
+        mail, pager = ScriptedChannel("mail"), ScriptedChannel("pager")
+        office, hours = Office(history, mail, pager), 0.0
+        office.settings = replace(office.settings, rules=Rules(flapping=100))
+        for pause, names, pager.mode, chosen in steps:
+            hours += pause
+            filters = {} if chosen is None else {"pager": ChannelFilter(appliances=chosen)}
+            office.settings = replace(office.settings, filters=filters)
+            office.run(hours, *map(breach, sorted(names)))
+        pager.mode = "works"
+        office.run(hours + 100)
+        for channel in (mail, pager):
+            for key in ("breach:vc-1", "breach:vc-2"):
+                got = [
+                    one["change"] == "closed"
+                    for document in channel.delivered
+                    for one in sorted(document["changes"], key=lambda row: row["at"])
+                    if one["key"] == key
+                ]
+                assert got == [] or got[-1]
+                assert got[:1] != [True]
+                assert (True, True) not in set(pairwise(got))
 
     @settings(max_examples=repeats(10, 1000))
     @given(steps=STEPS)

@@ -17,7 +17,12 @@ def test_the_longest_first() -> None:
     rows[-1]["end_time"] = retry + pd.Timedelta(minutes=20)
     listed = list_incidents(assess(rows, [poll("a")], [schedule("a")]), {"a": Link("a", "a0")})
     assert (len(listed), listed.total) == (3, 3)
-    assert [tuple(one)[1:] for one in listed] == [
+    assert [one.incident for one in listed] == [
+        "a/2026-11-01T01:20:00Z",
+        "a/2026-11-07T02:00:00Z",
+        "a/2026-11-04T01:20:00Z",
+    ]
+    assert [tuple(one)[1:-1] for one in listed] == [
         (
             pd.Timestamp("2026-11-01T01:20Z"),
             pd.Timestamp("2026-11-03T01:20Z"),

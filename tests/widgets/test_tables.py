@@ -1,6 +1,7 @@
 """The tables of the explorer: sort, filters, selection and copy."""
 
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,16 @@ import pandas as pd
 import pytest
 
 from backupkit import History, Policy
-from backupkit.display.format import format_duration
+from backupkit.display.format import format_duration, format_timestamp
 from backupkit.errors import SettingsError
 from backupkit.policy import Member
-from backupkit.widgets import Explorer, Selection
+from backupkit.tables.notes import Note
+from backupkit.widgets import Explorer, Selection, explore
 from backupkit.widgets.explorer_data import ExplorerData
 from backupkit.widgets.table_columns import NumberColumn, TableColumn, TextColumn
 from backupkit.widgets.table_rows import TableOrder, TableRows
 from backupkit.widgets.table_widget import TableWidget
-from tests.widgets.conftest import find, open_sample, walk
+from tests.widgets.conftest import DATA, find, open_sample, walk
 
 DAY = 86_400.0
 NOV_8 = pd.Timestamp("2026-11-08", tz="UTC").timestamp()
@@ -324,6 +326,36 @@ class TestAppliances:
         assert page_of(explorer).number == before + 1
         send(explorer, kind="pick", row=number)
         assert explorer.value == Selection()
+
+    def test_notes(self, sample: ExplorerData, tmp_path: Path) -> None:
+        """Notes on the shown period have a column, with the id of the incident."""
+        shutil.copy(DATA / "history.db", tmp_path)
+        history = History(tmp_path / "history.db")
+        now = sample.now.to_pydatetime()
+        index = sample.assessment_index(sample.now - pd.Timedelta(days=30))
+        row: Any = index.assessment.incidents.iloc[-1]
+        note = Note(
+            appliance=row["appliance"],
+            at=row["onset"].to_pydatetime(),
+            by="Kim",
+            ticket="",
+            text="<b>disk</b>",
+            added_at=now,
+        )
+        history.notes.add(note)
+        explorer = explore(history, sample.policy, now=sample.now, last="180d", tab="Appliances")
+        texts = dict(zip(column(explorer, "Appliance"), column(explorer, "Notes"), strict=True))
+        assert texts.pop(note.appliance) == (
+            f"{format_timestamp(row['onset'], 'UTC')}, incident {row['incident']}: "
+            "<b>disk</b> (Kim)"
+        )
+        assert set(texts.values()) == {""}
+        answers: list[Any] = []
+        page_of(explorer).send = answers.append  # as if a page were there
+        send(explorer, kind="copy", rows=[0])
+        assert answers[0]["text"].split("\r\n")[0].endswith("\treason\tnotes")
+        explorer.value = Selection(start=row["onset"] + pd.Timedelta(1, "us"), end=sample.now)
+        assert "Notes" not in [one["title"] for one in page_of(explorer).head]
 
     def test_copy(self, explorer: Explorer) -> None:
         """Copied rows are those of the numbers, with tabs between the cells."""

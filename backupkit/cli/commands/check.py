@@ -268,8 +268,12 @@ def open_history(location: str, fleet: "Path | SettingsFile") -> "bk.History":
 
 
 def format_verdict(assessment: "Assessment") -> str:
-    """Return both verdicts, in a line each."""
-    return (
-        f"{assessment.heading}\n  {assessment.period_verdict.sentence}\n"
-        f"  {assessment.moment}: {assessment.verdict.sentence}"
-    )
+    """Return both verdicts and what fleet.toml lacks, in a line each."""
+    from backupkit.assessment import describe_inventory  # noqa: PLC0415 # keeps --help fast
+
+    sentences = [
+        assessment.period_verdict.sentence,
+        f"{assessment.moment}: {assessment.verdict.sentence}",
+        describe_inventory(assessment.inventory, assessment.now),
+    ]
+    return "\n  ".join([assessment.heading, *filter(None, sentences)])
