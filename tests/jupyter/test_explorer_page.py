@@ -110,6 +110,7 @@ def test_by_keyboard(notebook: Notebook, explorer: Locator) -> None:
     met = walk_to(page, "Search appliances")
     assert "7 d" in met
     page.keyboard.type("tyo-02")
+    expect(explorer.get_by_placeholder("Search appliances")).to_have_value("tyo-02")
     expect(explorer.locator(".backupkit-picture img:visible").first).to_have_attribute(
         "alt", re.compile("of 1 appliance$")
     )
@@ -133,6 +134,7 @@ def test_by_keyboard(notebook: Notebook, explorer: Locator) -> None:
     expect(explorer.get_by_role("tab", name="Appliances")).to_have_attribute(
         "aria-selected", "true"
     )
+    expect(explorer.get_by_role("row").filter(has_text="vc-tyo-02")).to_be_visible()
     walk_to(page, "vc-tyo-02")
     page.keyboard.press("Enter")
     expect(explorer.get_by_text("1 of 1 in scope breaches its RPO")).to_be_visible()
