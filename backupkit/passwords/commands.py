@@ -193,8 +193,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def end_group(pid: int) -> None:
     """End the process group of a process that has not been waited for."""
-    with suppress(ProcessLookupError, PermissionError):  # ended, or of another user (sudo)
-        os.killpg(pid, signal.SIGKILL)
+    if sys.platform != "win32":  # pragma: no branch # Windows has no groups
+        with suppress(ProcessLookupError, PermissionError):  # ended, or of another user (sudo)
+            os.killpg(pid, signal.SIGKILL)
 
 
 def end_tree_on_windows(pid: int) -> None:
