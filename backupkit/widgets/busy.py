@@ -8,6 +8,7 @@ from typing import TypeVar
 import ipywidgets
 
 from backupkit.widgets import view_html
+from backupkit.widgets.turns import in_turn
 from backupkit.widgets.view import Cancelled
 
 __all__ = ["BusySign", "is_in_page", "make_button"]
@@ -32,7 +33,7 @@ def make_button(text: str, icon: str, tooltip: str, step: Callable[[], None]) ->
         tooltip=tooltip,
         layout=ipywidgets.Layout(width="auto", height="26px"),
     )
-    button.on_click(lambda _button: step())
+    button.on_click(in_turn(lambda _button: step()))
     return button
 
 
@@ -83,6 +84,7 @@ class BusySign:
         self.show(text, can_cancel=True)
         future = asyncio.get_running_loop().run_in_executor(None, step, stop)
 
+        @in_turn
         def finish(done: asyncio.Future[Result]) -> None:
             error = done.exception()  # also marks it as seen
             if not stop.is_set():

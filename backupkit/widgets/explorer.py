@@ -32,6 +32,7 @@ from backupkit.widgets.tab import Tab
 from backupkit.widgets.table_tabs import Appliances, Failures, Jobs, TableTab
 from backupkit.widgets.table_widget import read_orders, set_orders
 from backupkit.widgets.tabs import Durations, Matrix, Overview, Timeline
+from backupkit.widgets.turns import in_turn
 from backupkit.widgets.view import FilteredView
 
 __all__ = ["Explorer"]
@@ -86,7 +87,7 @@ class Explorer:
         self._data = data
         self._folder, self._theme = Path(folder), theme
         self._view: FilteredView | None = None
-        self._waiting: asyncio.TimerHandle | None = None
+        self._waiting: object | None = None  # the one change that is to be drawn soon
         self._assessment: Assessment | None = None
         self._past: list[Selection] = []
         self._shown_tab = 0
@@ -220,6 +221,7 @@ class Explorer:
             ],
         )
 
+    @in_turn
     def _on_theme(self, dark: bool) -> None:  # noqa: FBT001 # a trait's value
         self._theme = "dark" if dark else "light"
         self._clear_inactive_tabs()
@@ -240,6 +242,7 @@ class Explorer:
             self._filters.value = self._view.selection
             self._stack.selected_index = self._shown_tab
 
+    @in_turn
     def _on_tab(self, _change: object) -> None:
         """Draw the tab that was opened; compute beside the page what takes a while."""
         view, tab = self._view, self._tabs[self._stack.selected_index or 0]
@@ -257,6 +260,7 @@ class Explorer:
         prepare()  # raises the error of the step, if any
         self._draw()
 
+    @in_turn
     def _select_soon(self, selection: Selection) -> None:
         """Show a selection after the changes that are already waiting: only the last is drawn."""
         if not is_in_page():
@@ -264,12 +268,16 @@ class Explorer:
             return
         self._cancel_waiting()
         self._show_errors(lambda: setattr(self._filters, "value", selection))
-        self._waiting = asyncio.get_running_loop().call_later(
-            _DELAY, self._show_errors, self._begin
+        self._waiting = change = object()
+        asyncio.get_running_loop().call_later(
+            _DELAY, self._show_errors, partial(self._begin, change)
         )
 
-    def _begin(self) -> None:
+    @in_turn
+    def _begin(self, change: object) -> None:
         """Show the selection that waits; compute it beside the page if that takes a while."""
+        if change is not self._waiting:
+            return  # a newer one came
         selection, previous = self.value, self._view
         text = self._data.describe_slow_step(selection)
         if not text:
@@ -282,6 +290,7 @@ class Explorer:
             lambda result: self._select(selection, result),
         )
 
+    @in_turn
     def _finish(self) -> None:
         """Show the selection that waits, if any."""
         if self._waiting is not None or self._busy.is_busy:
@@ -289,10 +298,9 @@ class Explorer:
 
     def _cancel_waiting(self) -> None:
         self._busy.clear()
-        if self._waiting is not None:
-            self._waiting.cancel()
-            self._waiting = None
+        self._waiting = None
 
+    @in_turn
     def _select(
         self, selection: Selection, prepared: Callable[[], FilteredView] | None = None
     ) -> None:
@@ -314,7 +322,8 @@ class Explorer:
         previous: FilteredView | None,
         prepared: Callable[[], FilteredView] | None,
     ) -> None:
-        self._filters.value = selection
+        if self._filters.value != selection:  # else a text that is being typed would be lost
+            self._filters.value = selection
         if prepared is None:
             if text := self._data.describe_slow_step(selection):
                 self._busy.show(text)

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from backupkit.display.format import sanitise
 from backupkit.plots.picture import render_png, to_data_coords
 from backupkit.reports.page import render
+from backupkit.widgets.turns import in_turn
 
 __all__ = ["FigureWidget"]
 
@@ -75,6 +76,7 @@ class FigureWidget:
         if self._is_clickable:
             self.widget.set_trait("rows", [])
 
+    @in_turn
     def _on_message(self, _widget: object, content: Mapping[str, Any], _buffers: object) -> None:
         if self._axes is None:
             return

@@ -13,6 +13,7 @@ from backupkit.plots.themes import OUTCOME_STYLES
 from backupkit.tables import STATES
 from backupkit.widgets.explorer_data import ExplorerData
 from backupkit.widgets.selection import Selection
+from backupkit.widgets.turns import in_turn
 
 __all__ = ["Filters"]
 
@@ -219,15 +220,18 @@ class Filters:
         for widget in before:
             widget.close()
 
+    @in_turn
     def _remove(self, name: str, value: str, _button: object) -> None:
         kept: dict[str, Any] = {
             name: tuple(other for other in getattr(self._selection, name) if other != value)
         }
         self._change(replace(self._selection, **kept))
 
+    @in_turn
     def _on_more(self, change: Mapping[str, Any]) -> None:
         self.panel.layout.display = "flex" if change["new"] else "none"
 
+    @in_turn
     def _on_search(self, change: Mapping[str, Any]) -> None:
         if self._ignore_changes:
             return
@@ -252,18 +256,22 @@ class Filters:
                 if begins[0] in values:
                     yield name, begins[0]
 
+    @in_turn
     def _on_choice(self, _change: Mapping[str, Any]) -> None:
         chosen: dict[str, Any] = {n: tuple(widget.value) for n, widget in self._lists.items()}
         self._change(replace(self._selection, **chosen))
 
+    @in_turn
     def _on_press(self) -> None:
         pressed: dict[str, Any] = {name: group.value for name, group in self._toggle_groups.items()}
         self._change(replace(self._selection, **pressed))
 
+    @in_turn
     def _on_preset(self, change: Mapping[str, Any]) -> None:
         if change["new"] is not None:
             self._change(replace(self._selection, last=change["new"], start=None, end=None))
 
+    @in_turn
     def _on_slide(self, change: Mapping[str, Any]) -> None:
         first, last = change["new"]
         if first == last:
@@ -271,6 +279,7 @@ class Filters:
         end = None if last == len(self._slider_times) - 1 else self._slider_times[last]
         self._change(replace(self._selection, start=self._slider_times[first], end=end))
 
+    @in_turn
     def _change(self, selection: Selection) -> None:
         if not self._ignore_changes and selection != self._selection:
             self._on_change(selection)
@@ -319,6 +328,7 @@ class _ToggleGroup:
             button.value = value in pressed
         self._ignore_changes = False
 
+    @in_turn
     def _on_press(self, _change: Mapping[str, Any]) -> None:
         if not self._ignore_changes:
             self._on_change()

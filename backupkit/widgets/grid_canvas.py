@@ -7,6 +7,7 @@ import anywidget
 import traitlets
 
 from backupkit.widgets.script import load_script
+from backupkit.widgets.turns import in_turn
 
 __all__ = ["GridCanvas"]
 
@@ -58,6 +59,7 @@ class GridCanvas(anywidget.AnyWidget):
         """Remove the content."""
         self.set_trait("grid", {})
 
+    @in_turn
     def _on_message(self, _widget: object, content: Mapping[str, Any], _buffers: object) -> None:
         if content.get("serial") != self.grid.get("serial"):
             return  # about what is no longer shown

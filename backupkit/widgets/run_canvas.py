@@ -13,6 +13,7 @@ from backupkit.errors import one_line
 from backupkit.plots import themes
 from backupkit.plots.running import RunningJob, find_shown_end
 from backupkit.widgets.script import encode_themes, load_script
+from backupkit.widgets.turns import in_turn
 
 __all__ = ["RunCanvas", "encode_runs"]
 
@@ -70,6 +71,7 @@ class RunCanvas(anywidget.AnyWidget):
         """Remove all runs."""
         self.set_trait("runs", {})
 
+    @in_turn
     def _on_message(self, _widget: object, content: Mapping[str, Any], _buffers: object) -> None:
         kind = content.get("kind")
         if kind == "click":

@@ -17,6 +17,7 @@ from backupkit.widgets.grid_arrays import encode_bars
 from backupkit.widgets.tab import Select, Tab, toggle
 from backupkit.widgets.table_sources import ApplianceRows, JobRows, PatternRows
 from backupkit.widgets.table_widget import TableWidget
+from backupkit.widgets.turns import in_turn
 from backupkit.widgets.view import FilteredView
 
 __all__ = ["Appliances", "Failures", "Jobs", "TableTab"]
@@ -175,6 +176,7 @@ class Jobs(TableTab):
         super().clear()
         self._sort.disabled = True
 
+    @in_turn
     def _list_jobs(self) -> None:
         positions = _sort_positions(self._view, self._sort.value)
         self.table.show(

@@ -11,6 +11,7 @@ from backupkit.display.format import format_count
 from backupkit.reports.columns import stream_csv
 from backupkit.widgets import view_html
 from backupkit.widgets.table_rows import TableOrder, TableRows, TableSource
+from backupkit.widgets.turns import in_turn
 
 __all__ = ["TableWidget", "read_orders", "set_orders"]
 
@@ -110,6 +111,7 @@ class TableWidget:
         if len(places) and self._page not in places:
             self._page = int(places[0])
 
+    @in_turn
     def _turn(self, pages: int) -> None:
         self._page += pages
         self._draw()
@@ -176,6 +178,7 @@ class TableWidget:
             for column in rows.source.columns
         ]
 
+    @in_turn
     def _on_message(self, _widget: object, content: Mapping[str, Any], _buffers: object) -> None:
         kind, rows = content.get("kind"), self._rows
         if rows is None:
