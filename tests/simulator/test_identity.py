@@ -15,6 +15,7 @@ from backupkit.simulator.wire import Reply, Request
 
 EPOCH = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 BASIC = base64.b64encode(b"backupkit:Simulated secret: 1+1").decode()
+PACKED = gzip.compress(b"<saml2:Assertion/>", mtime=0)
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ class TestExchange:
         assert body["issued_token_type"] == EXCHANGE["requested_token_type"]
         document = base64.b64decode(body["access_token"])
         assert [document.decode()] == appliance.saml_tokens.issued
-        sign = f'SIGN token="{base64.b64encode(gzip.compress(document)).decode()}"'
+        sign = f'SIGN token="{base64.b64encode(gzip.compress(document, mtime=0)).decode()}"'
         assert log_in(appliance, sign) == 201
         assert log_in(appliance, sign, "/rest/com/vmware/cis/session") == 401
         moment[0] += timedelta(seconds=299)
@@ -128,8 +129,8 @@ class TestExchange:
             'token="%%%%"',
             'token="H4s"',
             f'token="{base64.b64encode(b"<saml2:Assertion/>").decode()}"',
-            f'token="{base64.b64encode(gzip.compress(b"<saml2:Assertion/>")).decode()}"',
-            f'token="{base64.b64encode(gzip.compress(b"<saml2:Assertion/>")[:-9]).decode()}"',
+            f'token="{base64.b64encode(PACKED).decode()}"',
+            f'token="{base64.b64encode(PACKED[:-9]).decode()}"',
         ],
     )
     def test_odd_tokens(self, appliance: SimulatedAppliance, credentials: str) -> None:
