@@ -16,33 +16,13 @@ from backupkit.tables import FAILURE_PARTS, FAILURES
 from backupkit.widgets.grid_arrays import encode_bars, encode_counts, encode_days
 from backupkit.widgets.grid_canvas import GridCanvas
 from backupkit.widgets.script import load_script
+from tests.canvas_page import build_page
 from tests.chromium import COUNT_LOST_FOCUS, MARKS, Watched
 
 MARKUP: Final = "<b>vc-2</b>"
 DAYS: Final = pd.date_range("2026-11-08", periods=4, tz="UTC")
 TOP, ROW_HEIGHT = 34, 24
 BLUE, ORANGE, PURPLE, PAPER = [0, 114, 178], [181, 71, 8], [106, 61, 154], [255] * 3
-
-PAGE: Final = """<!doctype html><title>Grid</title><main id="host" style="width: 900px"></main>
-<script type="module">
-  const script = new Blob([%s], {type: "text/javascript"});
-  const {default: widget} = await import(URL.createObjectURL(script));
-  const unpack = (sent) => Object.fromEntries(Object.entries(sent).map(([name, value]) => [name,
-    value?.base64 === undefined ? value
-      : new DataView(Uint8Array.from(atob(value.base64), (c) => c.charCodeAt(0)).buffer)]));
-  const state = {grid: unpack(%s), label: "Runs of two appliances", help: "Arrow keys move."};
-  const listeners = {};
-  window.sent = [];
-  window.model = {
-    get: (name) => state[name],
-    on: (name, act) => (listeners[name] ??= []).push(act),
-    off: () => {},
-    send: (message) => window.sent.push(message),
-  };
-  window.tell = (name, content) => listeners[name].forEach((act) => act(content));
-  window.load = (sent) => { state.grid = unpack(sent); window.tell("change:grid"); };
-  window.end = widget.render({model: window.model, el: document.getElementById("host")});
-</script>"""
 
 
 def days(rows: dict[str, list[str | None]] | None = None, **chosen: Any) -> dict[str, Any]:  # noqa: ANN401 # as `encode_days`
@@ -210,7 +190,7 @@ def page(browser: Browser) -> Iterator[Page]:
         page = context.new_page()
         watched = Watched(page)
         script = json.dumps(GridCanvas._esm).replace("</", "<\\/")
-        page.set_content(PAGE % (script, json.dumps(to_json(days())).replace("</", "<\\/")))
+        page.set_content(build_page(script, "grid", json.dumps(to_json(days()))))
         page.wait_for_selector("canvas[data-drawn]")
         yield page
         assert watched.troubles == []
@@ -552,7 +532,7 @@ class TestScreen:
         with browser.new_context(device_scale_factor=scale) as context:
             page = context.new_page()
             script = json.dumps(GridCanvas._esm).replace("</", "<\\/")
-            page.set_content(PAGE % (script, json.dumps(to_json(days())).replace("</", "<\\/")))
+            page.set_content(build_page(script, "grid", json.dumps(to_json(days()))))
             page.wait_for_selector("canvas[data-drawn]")
             width, height = page.evaluate(
                 "() => { const c = document.querySelector('canvas');"

@@ -14,31 +14,11 @@ from playwright.sync_api import Browser, Page
 from backupkit.plots.running import RunningJob
 from backupkit.tables import JOBS, SLOTS
 from backupkit.widgets.run_canvas import RunCanvas, encode_runs
+from tests.canvas_page import build_page
 from tests.chromium import MARKS, Watched
 
 START, END = pd.Timestamp("2026-11-08", tz="UTC"), pd.Timestamp("2026-11-10", tz="UTC")
 MARKUP: Final = "<b>vc-2</b>"
-
-PAGE: Final = """<!doctype html><title>Runs</title><main id="host" style="width: 900px"></main>
-<script type="module">
-  const script = new Blob([%s], {type: "text/javascript"});
-  const {default: widget} = await import(URL.createObjectURL(script));
-  const unpack = (sent) => Object.fromEntries(Object.entries(sent).map(([name, value]) => [name,
-    value?.base64 === undefined ? value
-      : new DataView(Uint8Array.from(atob(value.base64), (c) => c.charCodeAt(0)).buffer)]));
-  const state = {runs: unpack(%s), label: "Runs of two appliances", help: "Drag selects a span."};
-  const listeners = {};
-  window.sent = [];
-  window.model = {
-    get: (name) => state[name],
-    on: (name, act) => (listeners[name] ??= []).push(act),
-    off: () => {},
-    send: (message) => window.sent.push(message),
-  };
-  window.tell = (name, content) => listeners[name].forEach((act) => act(content));
-  window.load = (sent) => { state.runs = unpack(sent); window.tell("change:runs"); };
-  window.end = widget.render({model: window.model, el: document.getElementById("host")});
-</script>"""
 
 
 def runs() -> dict[str, Any]:
@@ -203,7 +183,7 @@ class TestPage:
             page = context.new_page()
             watched = Watched(page)
             script = json.dumps(RunCanvas._esm).replace("</", "<\\/")
-            page.set_content(PAGE % (script, to_json(runs()).replace("</", "<\\/")))
+            page.set_content(build_page(script, "runs", to_json(runs())))
             page.wait_for_selector("canvas[data-drawn]")
             yield page
             assert watched.troubles == []

@@ -108,9 +108,7 @@ def read_domain_nodes(reader: Reader) -> tuple[SeenNode, ...]:
 
 def create_domain_nodes_table(connection: Connection) -> None:
     """Create the table of nodes, unless it exists."""
-    if not connection.has_table(
-        DOMAIN_NODES_TABLE
-    ):  # else the user would need the right to create it
+    if not connection.has_table(DOMAIN_NODES_TABLE):  # else its creation would need the right to it
         connection.execute(_TABLE)
 
 

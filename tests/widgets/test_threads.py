@@ -33,7 +33,7 @@ def test_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """A search that is typed on while its first letter is drawn shows the whole text at the end."""
     explorer = Explorer(ExplorerData(Fleet(), POLICY, now=END), Selection(last="7d"), tab="Matrix")
     search = find(explorer.box, placeholder=SEARCH)
-    (first, whole) = ("v", "vc-2")
+    (first, typed) = ("v", "vc-2")
     draws, is_drawing, is_over = list[str](), Event(), Event()
     show = type(explorer._tabs[3]).show
 
@@ -44,7 +44,7 @@ def test_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
             is_over.wait(0.3)  # time enough for the other thread, if it may
         show(*args)  # type: ignore[arg-type]
         draws.append(text)
-        if text == whole:
+        if text == typed:
             is_over.set()
 
     monkeypatch.setattr(type(explorer._tabs[3]), "show", show_slowly)
@@ -57,12 +57,12 @@ def test_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     main.start()
     assert is_drawing.wait(PATIENCE)
-    answer(lambda: write(whole), until=lambda: whole in draws)
+    answer(lambda: write(typed), until=lambda: typed in draws)
     main.join(PATIENCE)
     assert not main.is_alive()
-    assert search.value == whole
-    assert draws == [first, whole]
-    assert explorer.value == Selection(last="7d", text=whole)
+    assert search.value == typed
+    assert draws == [first, typed]
+    assert explorer.value == Selection(last="7d", text=typed)
 
 
 def test_one_callback_at_a_time() -> None:
