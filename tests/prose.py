@@ -121,6 +121,7 @@ def without_code(text: str) -> str:
     text = blank_all(r"``[^`]*``|`[^`]*`|^.*[│├└].*$", text)  # a tree is a picture
     # numpydoc: headings, names with types, types alone
     text = blank_all(r"^\s*([\w.\[\], |*]+ : .*|[\w.]+(\[.*\])?( or None)?|-{3,})$", text)
+    text = blank_all(r"\d{4}-\d\d-\d\d \d\d:\d\d", text)  # 01 11:30 is no repeated word
     return blank_all(r"\]\([^)]*\)|https?://\S+|<[^>\n]*>", text)
 
 

@@ -53,6 +53,7 @@ CLEAN = {
         '    >>> told = "anew"\n    tidy\n    """\ntold = 1\n'
     ),
     "empty.py": "",
+    "dated.md": "| date | 2026-12-01 15:32 UTC |\n",
 }
 
 
